@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Statuses, filling a mil_error, nearest names, and the process's allocator. */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "base/base.h"
+
+const char *mil_version(void) { return MIL_VERSION; }
+
+static const struct {
+    const char *name, *text;
+} statuses[] = {
+#define X(name, text) {#name, text},
+    MIL_STATUS_MAP(X)
+#undef X
+};
+
+const char *mil_status_name(mil_status status) {
+    return (size_t)status < MIL__COUNT(statuses) ? statuses[status].name : "unknown";
+}
+
+const char *mil_status_text(mil_status status) {
+    return (size_t)status < MIL__COUNT(statuses) ? statuses[status].text : "unknown status";
+}
+
+/* ---- memory ---- */
+
+static void *libc_realloc(void *ctx, void *ptr, size_t bytes) {
+    (void)ctx;
+    if (bytes == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return realloc(ptr, bytes);
+}
+
+static void *(*allocator)(void *, void *, size_t) = libc_realloc;
+static void *allocator_ctx;
+
+void mil_set_allocator(void *(*realloc_fn)(void *, void *, size_t), void *ctx) {
+    allocator = realloc_fn ? realloc_fn : libc_realloc;
+    allocator_ctx = realloc_fn ? ctx : NULL;
+}
+
+void *mil__realloc(void *ptr, size_t bytes) { return allocator(allocator_ctx, ptr, bytes ? bytes : 1); }
+
+void *mil__alloc(size_t bytes) { return mil__realloc(NULL, bytes); }
+
+void *mil__calloc(size_t n, size_t bytes) {
+    size_t total;
+    if (!mil__mul_size(n, bytes, &total)) return NULL;
+    void *p = mil__alloc(total);
+    return p ? memset(p, 0, total) : NULL;
+}
+
+void mil__free(void *ptr) {
+    if (ptr) allocator(allocator_ctx, ptr, 0);
+}
+
+void mil_free(void *ptr) { mil__free(ptr); }
+
+char *mil__strdup(const char *s) {
+    size_t n = strlen(s) + 1;
+    char *copy = mil__alloc(n);
+    return copy ? memcpy(copy, s, n) : NULL;
+}
+
+/* ---- errors ---- */
+
+mil_status mil__vfail(mil_error *err, mil_status status, const char *format, va_list args) {
+    if (err) {
+        memset(err, 0, sizeof *err);
+        err->code = status;
+        vsnprintf(err->message, sizeof err->message, format, args);
+    }
+    return status;
+}
+
+mil_status mil__fail(mil_error *err, mil_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    mil__vfail(err, status, format, args);
+    va_end(args);
+    return status;
+}
+
+mil_status mil__nomem(mil_error *err) { return mil__fail(err, MIL_ENOMEM, "%s", mil_status_text(MIL_ENOMEM)); }
+
+/* ---- nearest name ---- */
+
+enum { NEAREST_MAX = 40 }; /* longer names are not compared */
+
+static int fold(char c) { return tolower((unsigned char)c); }
+
+/* Edits from a to b: insertions, deletions, changes, and swaps of neighbours (optimal string alignment). */
+static int edit_distance(const char *a, int n, const char *b, int m) {
+    int rows[3][NEAREST_MAX + 1];
+    int *before = rows[0], *last = rows[1], *row = rows[2];
+    for (int j = 0; j <= m; j++) last[j] = j;
+    for (int i = 1; i <= n; i++) {
+        row[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int best = last[j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
+            if (last[j] + 1 < best) best = last[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && fold(a[i - 1]) == fold(b[j - 2]) && fold(a[i - 2]) == fold(b[j - 1]);
+            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+            row[j] = best;
+        }
+        int *reused = before;
+        before = last, last = row, row = reused;
+    }
+    return last[m];
+}
+
+const char *mil__nearest(const char *name, size_t n, const char *(*at)(const void *, size_t), const void *ctx) {
+    size_t length = strlen(name);
+    if (length == 0 || length > NEAREST_MAX) return NULL;
+    const char *best = NULL;
+    int least = (int)(length + 2) / 3 + 1; /* a third of the letters may be wrong */
+    for (size_t i = 0; i < n; i++) {
+        const char *other = at(ctx, i);
+        size_t m = other ? strlen(other) : 0;
+        if (m == 0 || m > NEAREST_MAX) continue;
+        int distance = edit_distance(name, (int)length, other, (int)m);
+        if (distance < least) best = other, least = distance;
+    }
+    return best;
+}

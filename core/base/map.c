@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Open addressing with linear probing, at most 3/4 full (removed entries count until the table grows). See map.h. */
+#include "base/map.h"
+
+enum { FREE, REMOVED, OFFSET, FIRST_SIZE = 16 };
+
+/* FNV-1a, then a finaliser (murmur3's) that spreads short keys over all bits. */
+uint64_t mil__hash(const void *data, size_t bytes) {
+    const unsigned char *p = data;
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < bytes; i++) h = (h ^ p[i]) * 1099511628211u;
+    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
+    return h ^ (h >> 33);
+}
+
+uint64_t mil__hash_text(const char *s) { return mil__hash(s, strlen(s)); }
+
+uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, const void *ctx, const void *key) {
+    if (!map->slots) return MIL__NOT_FOUND;
+    for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
+        const struct mil__slot *slot = &map->slots[i];
+        if (slot->tag != REMOVED && slot->hash == hash && same(ctx, slot->tag - OFFSET, key)) return slot->tag - OFFSET;
+    }
+    return MIL__NOT_FOUND;
+}
+
+static void put(struct mil__slot *slots, uint32_t mask, struct mil__slot entry) {
+    uint32_t i = (uint32_t)entry.hash & mask;
+    while (slots[i].tag != FREE) i = (i + 1) & mask;
+    slots[i] = entry;
+}
+
+static bool grow(mil__map *map) {
+    uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
+    if (size == 0) return false;
+    struct mil__slot *slots = mil__calloc(size, sizeof *slots);
+    if (!slots) return false;
+    uint32_t used = 0;
+    for (uint32_t i = 0; map->slots && i <= map->mask; i++) {
+        if (map->slots[i].tag < OFFSET) continue;
+        put(slots, size - 1, map->slots[i]);
+        used++;
+    }
+    mil__free(map->slots);
+    *map = (mil__map){slots, size - 1, used};
+    return true;
+}
+
+bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
+    bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
+    if (full && !grow(map)) return false;
+    put(map->slots, map->mask, (struct mil__slot){hash, number + OFFSET});
+    map->used++;
+    return true;
+}
+
+void mil__map_remove(mil__map *map, uint64_t hash, uint32_t number) {
+    if (!map->slots) return;
+    for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
+        if (map->slots[i].hash != hash || map->slots[i].tag != number + OFFSET) continue;
+        map->slots[i].tag = REMOVED;
+        return;
+    }
+}
+
+void mil__map_free(mil__map *map) {
+    mil__free(map->slots);
+    *map = (mil__map){NULL, 0, 0};
+}

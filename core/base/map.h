@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The one hash table: open addressing, from a key's 64-bit hash to a 32-bit number. Keys stay with the caller, who says
+ * whether entry `n` has the key that is sought. */
+#ifndef MIL__MAP_H
+#define MIL__MAP_H
+
+#include "base/base.h"
+
+typedef struct mil__map {
+    struct mil__slot {
+        uint64_t hash;
+        uint32_t tag; /* 0: free, 1: removed, else number + 2 */
+    } *slots;
+    uint32_t mask, used; /* used counts removed ones too */
+} mil__map;
+
+#define MIL__NOT_FOUND UINT32_MAX
+
+typedef bool mil__same(const void *ctx, uint32_t number, const void *key);
+
+uint64_t mil__hash(const void *data, size_t bytes);
+uint64_t mil__hash_text(const char *s);
+uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, const void *ctx, const void *key);
+/* Adds without looking (the caller has). Returns false when out of memory. number < UINT32_MAX - 2. */
+bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number);
+/* Removes the entry with this hash and number, if it is there. */
+void mil__map_remove(mil__map *map, uint64_t hash, uint32_t number);
+void mil__map_free(mil__map *map);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* A growing string. See str.h. */
+#include <stdio.h>
+
+#include "base/str.h"
+
+static bool reserve(mil__str *str, size_t more) {
+    if (str->failed) return false;
+    if (str->n + more + 1 <= str->cap) return true;
+    size_t cap = str->cap ? str->cap : 64;
+    while (cap < str->n + more + 1) cap *= 2;
+    char *s = mil__realloc(str->s, cap);
+    if (!s) {
+        str->failed = true;
+        return false;
+    }
+    str->s = s;
+    str->cap = cap;
+    return true;
+}
+
+void mil__str_add(mil__str *str, const char *s, size_t n) {
+    if (!reserve(str, n)) return;
+    if (n) memcpy(str->s + str->n, s, n);
+    str->n += n;
+    str->s[str->n] = 0;
+}
+
+void mil__str_puts(mil__str *str, const char *s) { mil__str_add(str, s, strlen(s)); }
+
+void mil__str_putc(mil__str *str, char c) { mil__str_add(str, &c, 1); }
+
+void mil__str_printf(mil__str *str, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n >= 0 && reserve(str, (size_t)n)) {
+        vsnprintf(str->s + str->n, (size_t)n + 1, format, again);
+        str->n += (size_t)n;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+mil_status mil__str_take(mil__str *str, char **out, size_t *n, mil_error *err) {
+    mil__str_add(str, "", 0); /* an empty text is "" and not NULL */
+    if (str->failed) {
+        mil__str_free(str);
+        return mil__nomem(err);
+    }
+    *out = str->s;
+    if (n) *n = str->n;
+    *str = (mil__str){0};
+    return MIL_OK;
+}
+
+void mil__str_free(mil__str *str) {
+    mil__free(str->s);
+    *str = (mil__str){0};
+}

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/* libmil: MIL programs (Core ML's Model Intermediate Language) built, read, compiled and run.
+ *
+ * This is the one public header, in the order in which one learns it: status, types, buffers and tensors, weights,
+ * ops, programs, text, engines, models. Whatever is not in it is private.
+ *
+ * Rules that hold for every function here, unless its comment says otherwise:
+ * - A function that can fail returns a mil_status and, where `err` is not NULL, fills *err. Out parameters come last; on
+ *   failure they are untouched or NULL, and nothing else has changed.
+ * - *owned* results are given back with the function of the same noun (mil_x_new / mil_x_free); freeing NULL is nothing.
+ *   *borrowed* results live as long as the object that gave them. *shared* ones are counted: retain and free.
+ * - Strings are UTF-8 and end in 0. Strings and arrays passed in are copied or borrowed for the call.
+ * - Distinct objects may be used from distinct threads at once. One object is for one thread at a time, except
+ *   buffers and tensors (their counts are atomic) and models (see there).
+ * - The library never prints, exits, aborts or sets a signal handler.
+ */
+#ifndef MIL_H
+#define MIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MIL_VERSION       "0.1.0"
+#define MIL_VERSION_MAJOR 0
+#define MIL_VERSION_MINOR 1
+#define MIL_VERSION_PATCH 0
+
+/* The version of the library that runs, as MIL_VERSION is that of the header. */
+const char *mil_version(void);
+
+/* ---------------------------------------------------------------------------------------------------- status -- */
+
+#define MIL_STATUS_MAP(X)                                                                                             \
+    X(OK, "success")                                                                                                  \
+    X(ENOMEM, "out of memory")                                                                                        \
+    X(EINVAL, "an argument that the function does not take")                                                          \
+    X(ENAME, "a name that is not known here")                                                                         \
+    X(ETYPE, "a type, shape or dtype that does not fit")                                                              \
+    X(EVALUE, "a value out of range")                                                                                 \
+    X(ESTATE, "an object that is not in the state for this (unloaded, frozen, closed, stale)")                        \
+    X(EPARSE, "text that is not MIL")                                                                                 \
+    X(EFORMAT, "a file that is not what its format demands")                                                          \
+    X(EIO, "the system refused a file or memory operation")                                                           \
+    X(ELIMIT, "a limit was reached")                                                                                  \
+    X(EUNSUPPORTED, "legal, but not available here")                                                                  \
+    X(ECANCELLED, "cancelled")
+
+typedef enum mil_status {
+#define X(name, text) MIL_##name,
+    MIL_STATUS_MAP(X)
+#undef X
+} mil_status;
+
+/* What went wrong. message is one line and complete in itself; the other fields repeat parts of it for programs.
+ * Fields that do not apply are 0 or empty. */
+typedef struct mil_error {
+    mil_status code;
+    char message[768];
+    char file[256];    /* source of the script, text or weights */
+    int line, column;  /* from 1 */
+    char op[64];       /* op type, where an operation is to blame */
+    char value[128];   /* value, parameter or tensor, where one is to blame */
+    char excerpt[320]; /* text only: the line, a newline, and a caret under the column */
+} mil_error;
+
+/* The name ("ENOMEM") and the general text of a status; static. */
+const char *mil_status_name(mil_status status);
+const char *mil_status_text(mil_status status);
+
+/* Sets the allocator of the whole process: realloc_fn(ctx, pointer or NULL, bytes; 0 frees). To be called before
+ * anything else; NULL restores the C library's. Alignment must be that of malloc. */
+void mil_set_allocator(void *(*realloc_fn)(void *ctx, void *ptr, size_t bytes), void *ctx);
+
+/* ----------------------------------------------------------------------------------------------------- types -- */
+
+#define MIL_DTYPE_MAP(X)                                                                                              \
+    X(BOOL, bool)                                                                                                     \
+    X(STRING, string)                                                                                                 \
+    X(FP16, fp16)                                                                                                     \
+    X(FP32, fp32)                                                                                                     \
+    X(FP64, fp64)                                                                                                     \
+    X(BF16, bf16)                                                                                                     \
+    X(INT4, int4)                                                                                                     \
+    X(INT8, int8)                                                                                                     \
+    X(INT16, int16)                                                                                                   \
+    X(INT32, int32)                                                                                                   \
+    X(INT64, int64)                                                                                                   \
+    X(UINT1, uint1)                                                                                                   \
+    X(UINT2, uint2)                                                                                                   \
+    X(UINT3, uint3)                                                                                                   \
+    X(UINT4, uint4)                                                                                                   \
+    X(UINT6, uint6)                                                                                                   \
+    X(UINT8, uint8)                                                                                                   \
+    X(UINT16, uint16)                                                                                                 \
+    X(UINT32, uint32)                                                                                                 \
+    X(UINT64, uint64)
+
+typedef enum mil_dtype {
+    MIL_NO_DTYPE,
+#define X(name, text) MIL_##name,
+    MIL_DTYPE_MAP(X)
+#undef X
+    MIL_N_DTYPES
+} mil_dtype;
+
+const char *mil_dtype_name(mil_dtype dtype);           /* "fp16"; static */
+mil_dtype mil_dtype_find(const char *name);            /* MIL_NO_DTYPE when unknown */
+int mil_dtype_bits(mil_dtype dtype);                   /* of one element; 0 for strings */
+
+#define MIL_MAX_RANK 8
+
+/* An extent. Below 0 it is symbolic: a handle that the program which made it can spell (mil_program_dim_text). */
+typedef int64_t mil_dim;
+
+typedef enum mil_opset { MIL_IOS15 = 15, MIL_IOS16 = 16, MIL_IOS17 = 17, MIL_IOS18 = 18 } mil_opset;
+
+const char *mil_opset_name(mil_opset opset);           /* "ios18"; static */
+mil_opset mil_opset_find(const char *name);            /* 0 when unknown; takes "ios15" to "ios18" */
+
+typedef enum mil_type_kind { MIL_TENSOR, MIL_LIST, MIL_TUPLE, MIL_DICT, MIL_STATE } mil_type_kind;
+
+/* A type of MIL; immutable, owned by its program. */
+typedef struct mil_type mil_type;
+
+mil_type_kind mil_type_kind_of(const mil_type *type);
+mil_dtype mil_type_dtype(const mil_type *type);        /* of a tensor, or of a state's tensor; else MIL_NO_DTYPE */
+int mil_type_rank(const mil_type *type);               /* likewise; 0 for a scalar */
+mil_dim mil_type_dim(const mil_type *type, int axis);  /* axis from 0; below 0: symbolic */
+
+/* ------------------------------------------------------------------------------------------------- buffers -- */
+
+/* Storage; shared (counted). Heap memory is aligned to 64 bytes and starts as zeros. */
+typedef struct mil_buffer mil_buffer;
+
+typedef enum mil_buffer_kind { MIL_HEAP, MIL_SHARED, MIL_MAPPED, MIL_BORROWED } mil_buffer_kind;
+
+mil_status mil_buffer_new(size_t bytes, mil_buffer **out, mil_error *err);
+/* Memory that can be handed to another process by its file descriptor (memfd on Linux). MIL_EUNSUPPORTED elsewhere. */
+mil_status mil_buffer_shared(size_t bytes, mil_buffer **out, mil_error *err);
+/* The same memory from a descriptor that another process or mil_buffer_fd gave; fd is duplicated. */
+mil_status mil_buffer_import(int fd, mil_buffer **out, mil_error *err);
+/* A whole file, read-only, mapped when it can be. */
+mil_status mil_buffer_map(const char *path, mil_buffer **out, mil_error *err);
+/* Someone else's memory; release(ctx, data) is called when the last user is gone (NULL: never). */
+mil_status mil_buffer_borrow(void *data, size_t bytes, bool writable, void (*release)(void *ctx, void *data), void *ctx,
+                             mil_buffer **out, mil_error *err);
+mil_buffer *mil_buffer_retain(mil_buffer *buffer);
+void mil_buffer_free(mil_buffer *buffer);
+
+mil_buffer_kind mil_buffer_kind_of(const mil_buffer *buffer);
+void *mil_buffer_data(const mil_buffer *buffer);
+size_t mil_buffer_bytes(const mil_buffer *buffer);
+bool mil_buffer_writable(const mil_buffer *buffer);    /* false when mapped read-only, or frozen */
+int mil_buffer_fd(const mil_buffer *buffer);           /* borrowed; -1 unless MIL_SHARED */
+/* No write through this library from now on: done when a tensor over it becomes a const. */
+void mil_buffer_freeze(mil_buffer *buffer);
+/* Brackets CPU access where the platform needs it (IOSurface); nothing elsewhere. Nests. */
+mil_status mil_buffer_lock(mil_buffer *buffer, bool for_writing, mil_error *err);
+mil_status mil_buffer_unlock(mil_buffer *buffer, mil_error *err);
+
+/* ------------------------------------------------------------------------------------------------- tensors -- */
+
+/* A view: dtype, shape, strides, over a buffer; shared (counted), immutable but for its elements. Strides count
+ * elements and may be 0 or negative. Sub-byte dtypes are packed, first element in the lowest bits, contiguous. */
+typedef struct mil_tensor mil_tensor;
+
+mil_status mil_tensor_new(mil_dtype dtype, int rank, const int64_t *shape, mil_tensor **out, mil_error *err); /* zeros */
+/* A contiguous (strides NULL) or strided view of buffer, which is retained; offset in bytes.
+ * Fails: MIL_EVALUE when any element would lie outside of the buffer. */
+mil_status mil_tensor_over(mil_buffer *buffer, size_t offset, mil_dtype dtype, int rank, const int64_t *shape,
+                           const int64_t *strides, mil_tensor **out, mil_error *err);
+/* A copy of n strings, rank 0 (n = 1, rank 0) or 1. */
+mil_status mil_tensor_strings(int rank, size_t n, const char *const *strings, const size_t *lengths, mil_tensor **out,
+                              mil_error *err);
+mil_tensor *mil_tensor_retain(mil_tensor *tensor);
+void mil_tensor_free(mil_tensor *tensor);
+
+mil_dtype mil_tensor_dtype(const mil_tensor *tensor);
+int mil_tensor_rank(const mil_tensor *tensor);
+const int64_t *mil_tensor_shape(const mil_tensor *tensor);    /* borrowed; rank entries */
+const int64_t *mil_tensor_strides(const mil_tensor *tensor);  /* borrowed; in elements */
+int64_t mil_tensor_numel(const mil_tensor *tensor);
+size_t mil_tensor_bytes(const mil_tensor *tensor);            /* of the elements, packed */
+void *mil_tensor_data(const mil_tensor *tensor);              /* the first element */
+mil_buffer *mil_tensor_buffer(const mil_tensor *tensor);      /* borrowed */
+bool mil_tensor_is_contiguous(const mil_tensor *tensor);
+/* String i (row-major) of a string tensor; borrowed; length may be NULL. */
+const char *mil_tensor_string(const mil_tensor *tensor, int64_t i, size_t *length);
+
+/* Views that share memory. begin and size per axis, step 1 when NULL (may be negative; then begin is the first taken).
+ * reshape fails (MIL_ETYPE) when no view can do it. */
+mil_status mil_tensor_slice(mil_tensor *tensor, const int64_t *begin, const int64_t *size, const int64_t *step,
+                            mil_tensor **out, mil_error *err);
+mil_status mil_tensor_transpose(mil_tensor *tensor, const int *perm, mil_tensor **out, mil_error *err);
+mil_status mil_tensor_reshape(mil_tensor *tensor, int rank, const int64_t *shape, mil_tensor **out, mil_error *err);
+
+/* Copies elements, converting dtypes (round to nearest even; saturating to integers as Core ML's cast does, NaN to 0);
+ * shapes must be equal; dst must be writable. Overlapping memory is MIL_EINVAL. */
+mil_status mil_tensor_copy(mil_tensor *dst, const mil_tensor *src, mil_error *err);
+/* A fresh contiguous tensor of another dtype (or the same: a copy). */
+mil_status mil_tensor_convert(const mil_tensor *tensor, mil_dtype dtype, mil_tensor **out, mil_error *err);
+
+/* One element by its index per axis. As a double, or exactly as int64 (integers and bools). */
+mil_status mil_tensor_get(const mil_tensor *tensor, const int64_t *index, double *out, mil_error *err);
+mil_status mil_tensor_get_int(const mil_tensor *tensor, const int64_t *index, int64_t *out, mil_error *err);
+mil_status mil_tensor_set(mil_tensor *tensor, const int64_t *index, double value, mil_error *err);
+mil_status mil_tensor_set_int(mil_tensor *tensor, const int64_t *index, int64_t value, mil_error *err);
+mil_status mil_tensor_fill(mil_tensor *tensor, double value, mil_error *err);
+
+/* A seeded generator (xoshiro256**, seeded by splitmix64): uniform in [lo, hi), or normal (Box-Muller). The same seed
+ * gives the same numbers on every machine for one library version. */
+typedef struct mil_random {
+    uint64_t s[4];
+    double spare;
+    bool has_spare;
+} mil_random;
+void mil_random_seed(mil_random *random, uint64_t seed);
+mil_status mil_tensor_uniform(mil_tensor *tensor, mil_random *random, double lo, double hi, mil_error *err);
+mil_status mil_tensor_normal(mil_tensor *tensor, mil_random *random, double mean, double stddev, mil_error *err);
+
+/* What one looks at first; NaNs are counted and left out of the others. */
+typedef struct mil_tensor_stats {
+    double min, max, mean;
+    int64_t n_nan, n_inf;
+} mil_tensor_stats;
+void mil_tensor_statistics(const mil_tensor *tensor, mil_tensor_stats *out);
+
+/* ------------------------------------------------------------------------------------------------- weights -- */
+
+/* Named tensors of a file, in the file's order; shared (counted). The reader is chosen by the content: safetensors,
+ * npy (one tensor, named ""), npz. Tensors are views of the mapped file where the format and its alignment permit. */
+typedef struct mil_weights mil_weights;
+
+mil_status mil_weights_open(const char *path, mil_weights **out, mil_error *err);
+mil_weights *mil_weights_retain(mil_weights *weights);
+void mil_weights_free(mil_weights *weights);
+size_t mil_weights_count(const mil_weights *weights);
+const char *mil_weights_name(const mil_weights *weights, size_t i);                     /* borrowed */
+/* Shared: to be freed. MIL_ENAME with the nearest name when there is none; MIL_EUNSUPPORTED for a dtype that has no
+ * counterpart here (the others of the file stay readable). */
+mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err);
+/* The value of a key of the file's metadata (safetensors' __metadata__), or NULL; borrowed. */
+const char *mil_weights_metadata(const mil_weights *weights, const char *key);
+
+typedef struct mil_named_tensor {
+    const char *name;
+    const mil_tensor *tensor;
+} mil_named_tensor;
+
+/* Writes aside and renames. The format is that of the name's ending: .safetensors, .npz, .npy (one tensor).
+ * metadata: pairs of strings ended by NULL, or NULL; for safetensors only. */
+mil_status mil_weights_save(const char *path, const mil_named_tensor *tensors, size_t n, const char *const *metadata,
+                            mil_error *err);
+
+/* ----------------------------------------------------------------------------------------------------- ops -- */
+
+/* The declaration of an op; static. */
+typedef struct mil_op mil_op;
+
+typedef enum mil_param_kind {
+    MIL_PARAM_TENSOR,  /* a value known at run time, or a const */
+    MIL_PARAM_CONST,   /* must be known when the program is made */
+    MIL_PARAM_TUPLE,   /* several values */
+    MIL_PARAM_STRING,  /* a const string */
+    MIL_PARAM_LIST, MIL_PARAM_STATE,
+    MIL_PARAM_ANY      /* any kind of value */
+} mil_param_kind;
+
+typedef struct mil_param {
+    const char *name, *help;
+    mil_param_kind kind;
+    uint32_t dtypes;       /* bit 1u << dtype each; 0: any */
+    char group;            /* inputs with the same letter share one dtype; 0: none */
+    bool required;
+    const char *default_text; /* as it would be written in text; NULL where it stays absent */
+} mil_param;
+
+size_t mil_op_count(void);
+const mil_op *mil_op_at(size_t i);                     /* by name, ascending; NULL beyond the end */
+const mil_op *mil_op_find(const char *name);           /* NULL when unknown */
+const char *mil_op_nearest(const char *name);          /* the most alike name, or NULL when none is near */
+const char *mil_op_name(const mil_op *op);
+const char *mil_op_help(const mil_op *op);
+const char *mil_op_family(const mil_op *op);           /* "conv", "elementwise_binary", ... */
+mil_opset mil_op_since(const mil_op *op);
+/* Parameter i as it is in opset, in the order of the declaration; false beyond the end. */
+bool mil_op_param(const mil_op *op, mil_opset opset, size_t i, mil_param *out);
+/* The number of results; -1 where it depends on the call (split). */
+int mil_op_outputs(const mil_op *op);
+
+/* ------------------------------------------------------------------------------------------------ programs -- */
+
+/* A program: functions, blocks, operations, values. Owned; one thread at a time. */
+typedef struct mil_program mil_program;
+
+/* Handles; small numbers, never reused, 0 is none. Valid while their program lives; one of what is gone is MIL_ESTATE. */
+typedef uint32_t mil_value;
+typedef uint32_t mil_operation;
+typedef uint32_t mil_block;
+
+mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err);
+void mil_program_free(mil_program *program);
+mil_opset mil_program_opset(const mil_program *program);
+
+/* Functions. The block is the function's body. Function names are unique. */
+mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err);
+size_t mil_program_n_functions(const mil_program *program);
+mil_block mil_program_function_at(const mil_program *program, size_t i);
+mil_block mil_program_function_find(const mil_program *program, const char *name);      /* 0: none */
+const char *mil_function_name(const mil_program *program, mil_block function);
+
+/* A symbolic dim. name NULL: a fresh unknown. The same name gives the same symbol. max < 0: unbounded. */
+typedef struct mil_symbol {
+    const char *name;
+    int64_t min, max, standard; /* standard: the size meant where one must be chosen; 0: none given */
+} mil_symbol;
+mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mil_dim *out, mil_error *err);
+/* Writes the dim ("128", "S", "2*S + 1") as snprintf does; returns the length. */
+int mil_program_dim_text(const mil_program *program, mil_dim dim, char *buf, size_t n);
+int mil_program_type_text(const mil_program *program, const mil_type *type, char *buf, size_t n); /* "fp16[1, S, 64]" */
+
+/* An input of a function. dims may be symbolic. state: the input is a state (opset ios18). */
+mil_status mil_program_input(mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
+                             const mil_dim *shape, bool state, mil_value *out, mil_error *err);
+/* Makes value an output of its function under that name: renames it, or (an input, a const, already an output)
+ * adds an identity. *out is the value that is the output. */
+mil_status mil_program_output(mil_program *program, mil_block function, const char *name, mil_value value,
+                              mil_value *out, mil_error *err);
+
+/* An argument of an operation: one value, a tuple of arguments, or a literal, which becomes a const. */
+typedef enum mil_arg_kind {
+    MIL_ARG_VALUE,
+    MIL_ARG_TUPLE,
+    MIL_ARG_TENSOR,   /* a const of just this dtype and shape; retained and frozen */
+    MIL_ARG_NUMBERS,  /* doubles, */
+    MIL_ARG_INTS,     /*   int64s, */
+    MIL_ARG_BOOLS,    /*   or bools, of the dtype that the op wants there: that of its group, else the declared one */
+    MIL_ARG_STRING
+} mil_arg_kind;
+
+typedef struct mil_arg {
+    const char *name; /* of the parameter; ignored inside a tuple */
+    mil_arg_kind kind;
+    mil_value value;
+    mil_tensor *tensor;
+    const void *data;         /* double[], int64_t[], bool[] or char[]; row-major */
+    size_t n;                 /* elements of data (bytes of a string), or of items */
+    int rank;                 /* of a literal; 0: one element */
+    const int64_t *shape;     /* of a literal; NULL: rank 1 has n elements */
+    const struct mil_arg *items;
+} mil_arg;
+
+typedef struct mil_where {
+    const char *file; /* NULL: unknown */
+    int line;
+} mil_where;
+
+/* Adds an operation to the end of a block; or leaves no trace. Checks names, kinds, dtypes and runs type inference.
+ * name      of the results; NULL: "<op>_<n>". Several results get "<name>_<i>".
+ * block     an open block: a function's body, or a nested block being built
+ * outs      n_outs handles are written, at most max_outs
+ * Fails: MIL_ENAME (op or parameter unknown), MIL_ETYPE, MIL_EVALUE, MIL_ESTATE (a value of another program or of a
+ * closed block), MIL_ENOMEM. */
+mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
+                           const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
+                           mil_error *err);
+/* A const: data is retained and frozen. */
+mil_status mil_program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, mil_where where,
+                             mil_value *out, mil_error *err);
+/* Takes back the last operation of a block, with the consts made for it. MIL_ESTATE where there is none, or its result
+ * is an output. */
+mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *err);
+
+/* Looking at it. Borrowed pointers live until the program is changed. */
+const mil_type *mil_value_type(const mil_program *program, mil_value value);   /* NULL: stale */
+const char *mil_value_name(const mil_program *program, mil_value value);
+mil_status mil_value_rename(mil_program *program, mil_value value, const char *name, mil_error *err);
+mil_operation mil_value_operation(const mil_program *program, mil_value value); /* 0: an input */
+mil_block mil_value_block(const mil_program *program, mil_value value);
+mil_tensor *mil_value_data(const mil_program *program, mil_value value);       /* borrowed; NULL unless known */
+mil_value mil_value_find(const mil_program *program, mil_block function, const char *name); /* 0: none */
+
+const mil_op *mil_operation_op(const mil_program *program, mil_operation operation); /* NULL: stale */
+mil_where mil_operation_where(const mil_program *program, mil_operation operation);
+size_t mil_operation_n_outputs(const mil_program *program, mil_operation operation);
+mil_value mil_operation_output(const mil_program *program, mil_operation operation, size_t i);
+size_t mil_operation_n_args(const mil_program *program, mil_operation operation);
+/* The name of argument i, and its values (n of them; a tuple can have any number). */
+const char *mil_operation_arg(const mil_program *program, mil_operation operation, size_t i, const mil_value **values,
+                              size_t *n);
+
+mil_operation mil_block_first(const mil_program *program, mil_block block);    /* 0: empty */
+mil_operation mil_operation_next(const mil_program *program, mil_operation operation);
+mil_block mil_operation_block(const mil_program *program, mil_operation operation);
+size_t mil_block_n_inputs(const mil_program *program, mil_block block);
+mil_value mil_block_input(const mil_program *program, mil_block block, size_t i);
+size_t mil_block_n_outputs(const mil_program *program, mil_block block);
+mil_value mil_block_output(const mil_program *program, mil_block block, size_t i);
+
+/* Checks all that must hold of a whole program (names, scopes, opsets, declared types, outputs). */
+mil_status mil_program_verify(const mil_program *program, mil_error *err);
+
+/* One operation as the REPL shows it: "y : fp16[1, 4] = softmax(x = x, axis = -1)"; as snprintf. */
+int mil_value_describe(const mil_program *program, mil_value value, char *buf, size_t n);
+
+/* ---------------------------------------------------------------------------------------------------- text -- */
+
+typedef struct mil_text_options {
+    const char *name;         /* stands for the file in errors */
+    const char *model_path;   /* what @model_path stands for, to read BLOBFILE weights; NULL: they are refused */
+    bool unchecked;           /* read without type inference: declared types are taken as they are */
+} mil_text_options;
+
+/* Reads n bytes of MIL text as a new program.
+ * Fails: MIL_EPARSE (line, column, excerpt), MIL_ETYPE (op, value, line), MIL_EFORMAT and MIL_EIO (weights), MIL_ENOMEM. */
+mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out,
+                          mil_error *err);
+/* Prints as Apple's compiler does. *out is owned (mil_free), ends in 0; its length in *n (may be NULL). */
+mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil_error *err);
+/* Frees memory that this library gave as plain bytes. */
+void mil_free(void *ptr);
+
+/* ----------------------------------------------------------------------------------------- engines, models -- */
+
+size_t mil_engine_count(void);
+const char *mil_engine_name(size_t i);
+/* Can it be used here? If not, *reason (may be NULL) is a static line that says what is missing. */
+bool mil_engine_available(const char *name, const char **reason);
+/* A line about it: "cpu (avx512, 2 threads)"; as snprintf. */
+int mil_engine_describe(const char *name, char *buf, size_t n);
+
+typedef enum mil_precision {
+    MIL_PRECISION_DEFAULT, /* fused values may stay in fp32 */
+    MIL_PRECISION_STRICT   /* round to the stored dtype at every op */
+} mil_precision;
+
+typedef struct mil_compile_options {
+    const char *engine;       /* NULL: the best there is */
+    const char *entry;        /* function; NULL: main, or the only one */
+    int optimize;             /* 0: no passes and no fusion; 1: all. Use MIL_COMPILE_DEFAULTS */
+    int threads;              /* 1: no synchronisation at all; 0: as many as processors */
+    mil_precision precision;
+    const char *disable;      /* names of passes to leave out, separated by commas; NULL: none */
+    size_t memory_limit;      /* bytes that runs may use beside weights; 0: none */
+    void (*progress)(void *ctx, const char *stage, double part);
+    void *progress_ctx;
+} mil_compile_options;
+#define MIL_COMPILE_DEFAULTS { .optimize = 1, .threads = 1 }
+
+/* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
+ * Any number of threads may run one model at once, each with its own context. */
+typedef struct mil_model mil_model;
+typedef struct mil_context mil_context;
+
+mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
+                               mil_error *err);
+mil_model *mil_model_retain(mil_model *model);
+void mil_model_free(mil_model *model);
+/* Gives back weights and plans at once; later runs are MIL_ESTATE. Runs under way finish first. */
+void mil_model_unload(mil_model *model);
+
+typedef struct mil_port {
+    const char *name;
+    mil_dtype dtype;
+    int rank;
+    const int64_t *shape; /* -1 where the extent is not fixed */
+} mil_port;
+size_t mil_model_n_inputs(const mil_model *model);
+size_t mil_model_n_outputs(const mil_model *model);
+const mil_port *mil_model_input(const mil_model *model, size_t i);   /* borrowed */
+const mil_port *mil_model_output(const mil_model *model, size_t i);
+
+/* One run: inputs in the order of the ports. outputs: for each, a tensor to be written (its shape must be the result's),
+ * or NULL, which is replaced by a fresh tensor, owned. */
+mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err);
+/* Asks runs under way (of all contexts) to stop with MIL_ECANCELLED; safe in a signal handler and from any thread. */
+void mil_cancel(mil_model *model);
+
+/* A context: the memory of one run at a time. Owned. Inputs and outputs may be set once and the run repeated:
+ * then nothing is allocated, looked up or (threads = 1) locked. */
+mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err);
+void mil_context_free(mil_context *context);
+mil_status mil_context_set_input(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
+mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
+mil_status mil_context_run(mil_context *context, mil_error *err);
+/* The output of the last run, shared with the context until the next run; NULL before the first. Borrowed. */
+mil_tensor *mil_context_output(const mil_context *context, size_t i);
+
+/* The plan as text, a line a step: for people. *out is owned (mil_free). */
+mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err);
+/* Bytes held by the model: packed weights, and the largest context. */
+typedef struct mil_model_memory {
+    size_t weights, context;
+} mil_model_memory;
+void mil_model_memory_use(const mil_model *model, mil_model_memory *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* The program as the core sees it: functions, blocks, operations, values, all in one arena.
+ *
+ *   program -- functions -- block (inputs, outputs)
+ *                             |  first .. last, a doubly linked list in order
+ *                            operation (decl, args -> values, outputs -> values, attributes, nested blocks, where)
+ *
+ * Operations, values and blocks have numbers (handles) that are never reused; the tables give their structs. Removing
+ * clears the table's entry, so a stale handle is found out.
+ */
+#ifndef MIL__PROGRAM_H
+#define MIL__PROGRAM_H
+
+#include "ops/op.h"
+
+typedef struct mil__values { /* the values given to one parameter */
+    uint16_t slot;           /* of op->inputs' names */
+    bool tuple;
+    uint32_t n;
+    mil_value *values;
+} mil__values;
+
+/* What stands in brackets after an operation, function or program: a typed tree kept as it was read. */
+typedef struct mil__attr mil__attr;
+struct mil__attr {
+    const char *name;
+    const mil_type *type;
+    mil_tensor *data;         /* a tensor's value, held; NULL for the structured ones */
+    int n_items;              /* list, tuple: items; dict: key, value, key, value ... */
+    struct mil__attr *items;
+    mil__attr *next;          /* in the order given */
+};
+
+typedef struct mil__value {
+    const mil_type *type;
+    const char *name;         /* NULL: a literal written at its use (a const operation that has no line of its own) */
+    mil_operation op;         /* that defines it; 0: an input of its block */
+    mil_block block;
+    uint16_t index;           /* among the outputs of op, or the inputs of block */
+    bool is_const;            /* known when the program is made */
+    bool is_output;
+    uint32_t n_uses;          /* arguments and block outputs that name it */
+    mil_tensor *data;         /* held; NULL where not at hand */
+    const mil_dim *sym;       /* int32 known up to symbols; NULL */
+} mil__value;
+
+typedef struct mil__op {
+    const mil_op *decl;
+    mil_block block;
+    mil_operation prev, next; /* 0: none */
+    uint16_t n_args, n_blocks;
+    uint32_t n_outputs;
+    mil__values *args;        /* by slot, ascending; only those given */
+    mil_value *outputs;
+    mil_block *blocks;
+    mil__attr *attrs;         /* besides name and val; NULL: none */
+    const char *label;        /* the `name` attribute where it differs from the first result's name; NULL */
+    const char *file;         /* interned */
+    int line;
+    bool is_inline;           /* a const printed at its use */
+} mil__op;
+
+typedef struct mil__block {
+    mil_operation first, last;
+    mil_operation parent;     /* 0: a function's body */
+    uint32_t function;        /* index */
+    bool is_open;             /* operations may be added */
+    uint32_t n_inputs, n_outputs;
+    mil_value *inputs, *outputs;
+    uint32_t cap_inputs, cap_outputs;
+} mil__block;
+
+typedef struct mil__function {
+    const char *name;
+    mil_block block;
+    mil__attr *attrs;
+    mil_opset opset;
+} mil__function;
+
+struct mil_program {
+    mil__arena arena;
+    mil__types *types;
+    mil_opset opset;
+    int version_minor;        /* of the text's header: program(1.N) */
+    mil__attr *attrs;
+    mil__op **ops;            /* by number; [0] unused */
+    mil__value **values;
+    mil__block **blocks;
+    uint32_t n_ops, n_values, n_blocks, cap_ops, cap_values, cap_blocks; /* n counts [0] and removed ones */
+    mil__function *functions;
+    uint32_t n_functions, cap_functions;
+    mil__map names;           /* value names, per function */
+    mil__map files;           /* file names, interned */
+    const char **file_names;
+    uint32_t n_files, cap_files;
+    uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
+};
+
+/* NULL when stale. */
+mil__op *mil__op_at(const mil_program *program, mil_operation operation);
+mil__value *mil__value_at(const mil_program *program, mil_value value);
+mil__block *mil__block_at(const mil_program *program, mil_block block);
+/* The values given to a parameter by slot; NULL when absent. */
+const mil__values *mil__op_arg(const mil__op *op, int slot);
+const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
+
+/* ---- building (build.c) ---- */
+
+/* As mil_program_add, for readers and passes: values are made already, types may be declared.
+ * args are in any order; declared (may be NULL): n_declared types that the results must fit, and that name dims.
+ * blocks: nested blocks made before (closed by this). names: one a result, or NULL. unchecked: declared types are taken. */
+typedef struct mil__new_op {
+    const mil_op *decl;
+    const mil__values *args;
+    int n_args;
+    const mil_block *blocks;
+    int n_blocks;
+    const char *const *names;
+    const mil_type *const *declared;
+    int n_declared;
+    const char *label;
+    mil__attr *attrs;
+    mil_where where;
+    mil_operation before;     /* insert before this one; 0: at the end */
+    bool unchecked;
+} mil__new_op;
+mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
+                            mil_error *err);
+/* A const operation. name NULL and is_inline: a literal at its use. */
+mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
+                              mil_where where, mil_operation before, mil_value *out, mil_error *err);
+/* A nested block of an operation to come (parent 0 until then); its inputs. */
+mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
+mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
+                            mil_value *out, mil_error *err);
+mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err);
+/* Takes an operation out; its results must have no uses. Its consts stay. */
+void mil__program_remove(mil_program *program, mil_operation operation);
+/* Is `value` visible in `block` (defined there or further out)? */
+bool mil__value_visible(const mil_program *program, mil_value value, mil_block block);
+/* Fills call->in from an operation's arguments; operands in call->arena. */
+mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
+/* A deep copy without dead operations and unused consts; buffers are shared. Handles differ. */
+mil_status mil__program_clone(const mil_program *program, mil_block function, mil_program **out, mil_error *err);
+/* A name that is free in the function: base, or base_<n>. In the arena. NULL: out of memory. */
+const char *mil__program_fresh_name(mil_program *program, uint32_t function, const char *base);
+
+#endif

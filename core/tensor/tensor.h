@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What the core may see of buffers and tensors: their layout, and conversion of runs of elements. */
+#ifndef MIL__TENSOR_H
+#define MIL__TENSOR_H
+
+#include "types/types.h"
+
+#include <stdatomic.h>
+
+struct mil_tensor {
+    atomic_int count;
+    mil_dtype dtype;
+    int rank;
+    void *data;                 /* first element; the engine points this at its own memory in tensors it owns */
+    int64_t shape[MIL_MAX_RANK];
+    int64_t strides[MIL_MAX_RANK]; /* in elements */
+    mil_buffer *buffer;         /* retained; NULL: the memory belongs to whoever owns the tensor */
+};
+
+/* A string tensor's data: numel of these, then the bytes they point into (all in one buffer). */
+typedef struct mil__string_ref {
+    uint64_t offset, length;    /* of the bytes, from the tensor's data */
+} mil__string_ref;
+
+/* A contiguous tensor over memory of the caller's (no buffer, count 1): never freed by mil_tensor_free while the owner
+ * holds its count. */
+void mil__tensor_init(mil_tensor *tensor, mil_dtype dtype, int rank, const int64_t *shape, void *data);
+int64_t mil__numel(const mil_tensor *tensor);
+bool mil__is_contiguous(const mil_tensor *tensor);
+
+/* Converts n elements with element strides; exact rules as mil_tensor_copy. Sub-byte dtypes are read and written packed,
+ * stride 1 from element `at` 0 only. Returns false when the pair is not supported (strings). */
+bool mil__convert(mil_dtype dst_dtype, void *dst, int64_t dst_stride, mil_dtype src_dtype, const void *src,
+                  int64_t src_stride, int64_t n);
+/* A strided tensor's elements as contiguous doubles, int64s or floats, and back (rounding to nearest even). */
+void mil__read_f64(const mil_tensor *src, double *dst);
+void mil__read_i64(const mil_tensor *src, int64_t *dst);
+void mil__write_f64(mil_tensor *dst, const double *src);
+void mil__write_i64(mil_tensor *dst, const int64_t *src);
+/* One element at an element offset from the first (offset = sum of index * stride). */
+double mil__load_f64(const mil_tensor *tensor, int64_t offset);
+int64_t mil__load_i64(const mil_tensor *tensor, int64_t offset);
+void mil__store_f64(mil_tensor *tensor, int64_t offset, double value);
+void mil__store_i64(mil_tensor *tensor, int64_t offset, int64_t value);
+
+/* Elements of the fp16 and bf16 formats; exact, round to nearest even. */
+float mil__half_to_float(uint16_t half);
+uint16_t mil__float_to_half(float value);
+uint16_t mil__double_to_half(double value);   /* one rounding */
+float mil__bf16_to_float(uint16_t value);
+uint16_t mil__float_to_bf16(float value);
+
+/* Walks the elements of up to 4 tensors of one shape in C order, calling fn on runs along the last axis:
+ * fn(ctx, n, offsets[], strides[]): element offsets of the run's start and its stride, for each tensor. */
+#define MIL__WALK_MAX 4
+void mil__walk(int rank, const int64_t *shape, int n_tensors, const int64_t *const strides[],
+               void (*fn)(void *ctx, int64_t n, const int64_t *offsets, const int64_t *steps), void *ctx);
+
+#endif
