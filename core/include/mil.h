@@ -277,7 +277,7 @@ typedef struct mil_param {
     uint32_t dtypes;       /* bit 1u << dtype each; 0: any */
     char group;            /* inputs with the same letter share one dtype; 0: none */
     bool required;
-    const char *default_text; /* as it would be written in text; NULL where it stays absent */
+    const char *default_text; /* without its type; NULL where there is none; until the next call on this thread */
 } mil_param;
 
 size_t mil_op_count(void);

@@ -112,6 +112,7 @@ struct mil__call {
 
 /* ---- the table ---- */
 
+size_t mil__op_index(const mil_op *op);                                           /* 0 .. mil_op_count() - 1 */
 int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row); /* -1: no such parameter */
 const mil__param *mil__op_param_at(const mil_op *op, mil_opset opset, int slot); /* the row of the opset; NULL: not there */
 int mil__op_n_slots(const mil_op *op);

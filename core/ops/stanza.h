@@ -5,7 +5,10 @@
 
 #include "ops/op.h"
 
-enum { IOS15 = MIL_IOS15, IOS16 = MIL_IOS16, IOS17 = MIL_IOS17, IOS18 = MIL_IOS18 };
+#define IOS15 MIL_IOS15
+#define IOS16 MIL_IOS16
+#define IOS17 MIL_IOS17
+#define IOS18 MIL_IOS18
 
 /* What stands in a row's `type`: a letter (a domain of the op), or a set of dtypes. 0 is any dtype. */
 enum {

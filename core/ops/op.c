@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* The op table, made from the stanzas in *.def, and look-up in it. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "ops/stanza.h"
+#include "ops/rules.h"
+
+/* ---- the table ---- */
+
+#define OP(op, ...) mil_status mil__infer_##op(mil__call *); mil_status mil__eval_##op(mil__call *);
+#include "ops/all.def"
+#undef OP
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Winitializer-overrides"
+#else
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+static const mil_op ops[] = {
+#define OP(op, first_opset, ...)                                                                                      \
+    {.name = #op, .family = FAMILY, .since = first_opset, .n_outputs = 1, .infer = mil__infer_##op,                  \
+     .eval = mil__eval_##op, __VA_ARGS__},
+#include "ops/all.def"
+#undef OP
+};
+#pragma GCC diagnostic pop
+
+enum { N_OPS = MIL__COUNT(ops) };
+
+/* ---- look-up: by name in a hash table, in order by a sorted list; both made once ---- */
+
+enum { HASH_SIZE = 512 };
+_Static_assert(N_OPS < HASH_SIZE / 2, "the look-up table of ops is too full");
+
+static const mil_op *sorted[N_OPS];
+static const mil_op *hashed[HASH_SIZE];
+static pthread_once_t made = PTHREAD_ONCE_INIT;
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(const mil_op *const *)a)->name, (*(const mil_op *const *)b)->name);
+}
+
+static void make_lookup(void) {
+    for (size_t i = 0; i < N_OPS; i++) {
+        sorted[i] = &ops[i];
+        size_t h = mil__hash_text(ops[i].name) % HASH_SIZE;
+        while (hashed[h]) h = (h + 1) % HASH_SIZE;
+        hashed[h] = &ops[i];
+    }
+    qsort(sorted, N_OPS, sizeof *sorted, by_name);
+}
+
+size_t mil_op_count(void) { return N_OPS; }
+
+const mil_op *mil_op_at(size_t i) {
+    pthread_once(&made, make_lookup);
+    return i < N_OPS ? sorted[i] : NULL;
+}
+
+const mil_op *mil_op_find(const char *name) {
+    pthread_once(&made, make_lookup);
+    for (size_t h = mil__hash_text(name) % HASH_SIZE; hashed[h]; h = (h + 1) % HASH_SIZE)
+        if (strcmp(hashed[h]->name, name) == 0) return hashed[h];
+    return NULL;
+}
+
+static const char *op_name_at(const void *ctx, size_t i) {
+    (void)ctx;
+    return ops[i].name;
+}
+
+const char *mil_op_nearest(const char *name) { return mil__nearest(name, N_OPS, op_name_at, NULL); }
+
+size_t mil__op_index(const mil_op *op) { return (size_t)(op - ops); }
+const char *mil_op_name(const mil_op *op) { return op->name; }
+const char *mil_op_help(const mil_op *op) { return op->help; }
+const char *mil_op_family(const mil_op *op) { return op->family; }
+mil_opset mil_op_since(const mil_op *op) { return op->since; }
+int mil_op_outputs(const mil_op *op) { return op->n_outputs; }
+
+const char *mil_opset_name(mil_opset opset) {
+    static const char *const names[] = {"ios15", "ios16", "ios17", "ios18"};
+    return opset >= MIL_IOS15 && opset <= MIL_IOS18 ? names[opset - MIL_IOS15] : "unknown";
+}
+
+mil_opset mil_opset_find(const char *name) {
+    for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++)
+        if (strcmp(mil_opset_name(opset), name) == 0) return opset;
+    return 0;
+}
+
+/* ---- parameters ---- */
+
+static bool row_is_in(const mil__param *row, mil_opset opset) {
+    return (!row->since || opset >= row->since) && (!row->until || opset < row->until);
+}
+
+int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row) {
+    int slot = -1;
+    const char *last = NULL;
+    for (const mil__param *r = op->inputs; r && r->name; r++) {
+        if (!last || strcmp(last, r->name) != 0) slot++;
+        last = r->name;
+        if (!row_is_in(r, opset) || strcmp(r->name, name) != 0) continue;
+        if (row) *row = r;
+        return slot;
+    }
+    return -1;
+}
+
+const mil__param *mil__op_param_at(const mil_op *op, mil_opset opset, int wanted) {
+    int slot = -1;
+    const char *last = NULL;
+    for (const mil__param *r = op->inputs; r && r->name; r++) {
+        if (!last || strcmp(last, r->name) != 0) slot++;
+        last = r->name;
+        if (slot > wanted) return NULL;
+        if (slot == wanted && row_is_in(r, opset)) return r;
+    }
+    return NULL;
+}
+
+int mil__op_n_slots(const mil_op *op) {
+    int n = 0;
+    for (const mil__param *r = op->inputs; r && r->name; r++) n += r == op->inputs || strcmp(r[-1].name, r->name) != 0;
+    return n;
+}
+
+const char *mil__op_slot_name(const mil_op *op, int wanted) {
+    int slot = -1;
+    for (const mil__param *r = op->inputs; r && r->name; r++) {
+        slot += r == op->inputs || strcmp(r[-1].name, r->name) != 0;
+        if (slot == wanted) return r->name;
+    }
+    return NULL;
+}
+
+uint32_t mil__op_dtypes(const mil_op *op, mil_opset opset, const mil__param *row) {
+    if (row->type == 0 || row->type >= MIL__SET(0)) return row->type;
+    for (const mil__domain *d = op->domains; d && d->letter; d++) {
+        bool in = (!d->since || opset >= d->since) && (!d->until || opset < d->until);
+        if (in && (uint32_t)d->letter == row->type) return d->dtypes;
+    }
+    assert(!"a letter without a domain");
+    return 0;
+}
+
+typedef struct params_of {
+    const mil_op *op;
+    mil_opset opset;
+} params_of;
+
+static const char *param_name_at(const void *ctx, size_t i) {
+    const params_of *of = ctx;
+    const mil__param *row = mil__op_param_at(of->op, of->opset, (int)i);
+    return row ? row->name : NULL;
+}
+
+const char *mil__op_nearest_param(const mil_op *op, mil_opset opset, const char *name) {
+    params_of of = {op, opset};
+    return mil__nearest(name, (size_t)mil__op_n_slots(op), param_name_at, &of);
+}
+
+char *mil__dtypes_text(uint32_t set, char *buf, size_t n) {
+    if (set == 0) {
+        snprintf(buf, n, "any dtype");
+        return buf;
+    }
+    size_t used = 0;
+    buf[0] = 0;
+    for (int d = 1; d < MIL_N_DTYPES; d++) {
+        if (!(set & MIL__SET(d))) continue;
+        set &= ~MIL__SET(d);
+        const char *before = used == 0 ? "" : set == 0 ? " or " : ", ";
+        int more = snprintf(buf + used, n - used, "%s%s", before, mil_dtype_name((mil_dtype)d));
+        if (more < 0 || (size_t)more >= n - used) break;
+        used += (size_t)more;
+    }
+    return buf;
+}
+
+/* Numbers of the default as MIL text writes them, without type. */
+static const char *default_text(const mil__param *row) {
+    static _Thread_local char buf[32];
+    switch (row->given) {
+    case MIL__INT: snprintf(buf, sizeof buf, "%lld", (long long)row->number); return buf;
+    case MIL__FLOAT: snprintf(buf, sizeof buf, "%.9g", row->number); return buf;
+    case MIL__BOOL_: return row->number != 0 ? "true" : "false";
+    case MIL__TEXT: return row->text;
+    default: return NULL;
+    }
+}
+
+bool mil_op_param(const mil_op *op, mil_opset opset, size_t i, mil_param *out) {
+    size_t seen = 0;
+    for (int slot = 0, n = mil__op_n_slots(op); slot < n; slot++) {
+        const mil__param *row = mil__op_param_at(op, opset, slot);
+        if (!row || seen++ != i) continue;
+        bool is_letter = row->type != 0 && row->type < MIL__SET(0);
+        *out = (mil_param){.name = row->name, .help = row->help ? row->help : "", .kind = row->kind,
+                           .dtypes = mil__op_dtypes(op, opset, row) >> 7, .group = is_letter ? (char)row->type : 0,
+                           .required = row->given == MIL__REQUIRED, .default_text = default_text(row)};
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Shape rules that families share. See rules.h. */
+#include "ops/rules.h"
+
+/* One axis of a broadcast; false where two sizes clash. */
+static bool broadcast_dim(mil__types *types, mil_dim a, mil_dim b, mil_dim *out) {
+    if (a == b || b == 1) {
+        *out = a;
+    } else if (a == 1) {
+        *out = b;
+    } else if (a >= 0 && b >= 0) {
+        return false;
+    } else if (a >= 0 || b >= 0) {
+        *out = a >= 0 ? a : b; /* the run checks that the other is that, or 1 */
+    } else {
+        *out = mil__dim_fresh(types);
+    }
+    return true;
+}
+
+bool mil__broadcast_dims(mil__types *types, int ra, const mil_dim *a, int rb, const mil_dim *b, int *rank,
+                         mil_dim *out) {
+    int r = ra > rb ? ra : rb;
+    for (int i = 0; i < r; i++) {
+        mil_dim one = i < r - ra ? 1 : a[i - (r - ra)], two = i < r - rb ? 1 : b[i - (r - rb)];
+        if (!broadcast_dim(types, one, two, &out[i])) return false;
+    }
+    *rank = r;
+    return true;
+}
+
+mil_status mil__broadcast(mil__call *call, const char *a_name, const char *b_name, int *rank, mil_dim *out) {
+    const mil_type *a = mil__arg(call, a_name)->type, *b = mil__arg(call, b_name)->type;
+    if (mil__broadcast_dims(call->types, a->rank, a->shape, b->rank, b->shape, rank, out)) return MIL_OK;
+    return mil__call_fail(call, MIL_ETYPE, "%s and %s do not broadcast", MIL__ARG_TEXT(call, a_name),
+                          MIL__ARG_TEXT(call, b_name));
+}
+
+void mil__broadcast_strides(const mil_tensor *tensor, int rank, int64_t *strides) {
+    int lead = rank - tensor->rank;
+    for (int i = 0; i < rank; i++)
+        strides[i] = i < lead || tensor->shape[i - lead] == 1 ? 0 : tensor->strides[i - lead];
+}
+
+mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank, int *out) {
+    if (axis < -rank || axis >= rank) {
+        return mil__call_fail(call, MIL_EVALUE, "%s = %lld is out of range for rank %d (%d to %d)", param,
+                              (long long)axis, rank, -rank, rank - 1);
+    }
+    *out = (int)(axis < 0 ? axis + rank : axis);
+    return MIL_OK;
+}
