@@ -58,11 +58,13 @@ typedef struct mil__op {
     const char *file;         /* interned */
     int line;
     bool is_inline;           /* a const printed at its use */
+    bool is_literal;          /* a const made by mil_program_add for the operation after it */
 } mil__op;
 
 typedef struct mil__block {
     mil_operation first, last;
-    mil_operation parent;     /* 0: a function's body */
+    mil_operation parent;     /* 0: a function's body, or not closed yet */
+    mil_block outer;          /* 0: a function's body */
     uint32_t function;        /* index */
     bool is_open;             /* operations may be added */
     uint32_t n_inputs, n_outputs;
@@ -79,6 +81,7 @@ typedef struct mil__function {
 
 struct mil_program {
     mil__arena arena;
+    mil__arena scratch;       /* of one call; rewound after it */
     mil__types *types;
     mil_opset opset;
     int version_minor;        /* of the text's header: program(1.N) */
@@ -140,9 +143,26 @@ void mil__program_remove(mil_program *program, mil_operation operation);
 bool mil__value_visible(const mil_program *program, mil_value value, mil_block block);
 /* Fills call->in from an operation's arguments; operands in call->arena. */
 mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
-/* A deep copy without dead operations and unused consts; buffers are shared. Handles differ. */
-mil_status mil__program_clone(const mil_program *program, mil_block function, mil_program **out, mil_error *err);
-/* A name that is free in the function: base, or base_<n>. In the arena. NULL: out of memory. */
-const char *mil__program_fresh_name(mil_program *program, uint32_t function, const char *base);
+/* A program of its own with one function (`main`), made anew operation by operation, without what no output needs.
+ * inputs: the types of the function's inputs to infer everything from (static, say), of any owner; NULL: as they are,
+ * symbols by name. Buffers are shared. values (may be NULL): n_values entries, old handle -> new, 0 where dropped. */
+mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
+                                mil_program **out, mil_value **values, mil_error *err);
+
+/* ---- shared by build.c and program.c ---- */
+
+/* New table entries, zeroed; 0: out of memory. */
+mil_operation mil__new_operation(mil_program *program);
+mil_value mil__new_value(mil_program *program);
+mil_block mil__new_block(mil_program *program);
+/* Gives a value its name (copied into the arena). Fails: MIL_ENAME where the name is not an identifier, is reserved, or
+ * is taken in a scope that meets the value's. */
+mil_status mil__name_value(mil_program *program, mil_value value, const char *name, mil_error *err);
+/* "<base>_<n>" with the first n from *next on that is free; *next moves on. */
+mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, mil_error *err);
+void mil__unname_value(mil_program *program, mil_value value);
+/* Appends to a block's list, or before an operation of it. */
+void mil__link_operation(mil_program *program, mil_operation operation, mil_block block, mil_operation before);
+const char *mil__program_file(mil_program *program, const char *file); /* interned; NULL stays NULL */
 
 #endif

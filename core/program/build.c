@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: MIT */
+/* Adding an operation, or leaving no trace.
+ *
+ * Everything that an addition makes (table entries, names, arena memory, links) comes after a mark that is taken first;
+ * whatever fails, `undo_to` goes back to it. Inference runs in a scratch arena that is rewound after each call. */
+#include <stdio.h>
+
+#include "program/program.h"
+
+enum { FOLD_LIMIT = 4096 }; /* elements of results that are computed when the operation is added */
+
+/* ---- going back ---- */
+
+typedef struct snapshot {
+    mil__mark mark;
+    uint32_t n_ops, n_values;
+} snapshot;
+
+static snapshot snapshot_of(const mil_program *program) {
+    return (snapshot){mil__arena_mark(&program->arena), program->n_ops, program->n_values};
+}
+
+static void unlink_operation(mil_program *program, mil_operation operation) {
+    mil__op *op = program->ops[operation];
+    mil__block *block = program->blocks[op->block];
+    *(op->prev ? &program->ops[op->prev]->next : &block->first) = op->next;
+    *(op->next ? &program->ops[op->next]->prev : &block->last) = op->prev;
+}
+
+static void drop_data(mil__value *value) {
+    if (value->data && value->data->buffer) mil_tensor_free(value->data);
+    value->data = NULL;
+}
+
+/* Takes the operation's results and its uses of values away; the entries become stale. */
+static void drop_operation(mil_program *program, mil_operation operation) {
+    mil__op *op = program->ops[operation];
+    for (uint16_t a = 0; a < op->n_args; a++)
+        for (uint32_t i = 0; i < op->args[a].n; i++) {
+            mil__value *used = program->values[op->args[a].values[i]];
+            if (used) used->n_uses--;
+        }
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        mil__unname_value(program, op->outputs[i]);
+        drop_data(program->values[op->outputs[i]]);
+        program->values[op->outputs[i]] = NULL;
+    }
+    unlink_operation(program, operation);
+    program->ops[operation] = NULL;
+}
+
+static void undo_to(mil_program *program, snapshot to) {
+    for (uint32_t i = program->n_ops; i-- > to.n_ops;)
+        if (program->ops[i] && program->ops[i]->block) drop_operation(program, i);
+    for (uint32_t i = program->n_values; i-- > to.n_values;) {
+        if (!program->values[i]) continue;
+        mil__unname_value(program, i);
+        drop_data(program->values[i]);
+    }
+    program->n_ops = to.n_ops;
+    program->n_values = to.n_values;
+    mil__arena_rewind(&program->arena, to.mark);
+}
+
+void mil__program_remove(mil_program *program, mil_operation operation) { drop_operation(program, operation); }
+
+/* ---- linking ---- */
+
+void mil__link_operation(mil_program *program, mil_operation operation, mil_block block, mil_operation before) {
+    mil__op *op = program->ops[operation];
+    mil__block *b = program->blocks[block];
+    op->block = block;
+    op->next = before;
+    op->prev = before ? program->ops[before]->prev : b->last;
+    *(op->prev ? &program->ops[op->prev]->next : &b->first) = operation;
+    *(op->next ? &program->ops[op->next]->prev : &b->last) = operation;
+}
+
+bool mil__value_visible(const mil_program *program, mil_value value, mil_block block) {
+    const mil__value *v = mil__value_at(program, value);
+    for (; v && block; block = program->blocks[block]->outer)
+        if (v->block == block) return true;
+    return false;
+}
+
+/* ---- a call from values ---- */
+
+const mil__values *mil__op_arg(const mil__op *op, int slot) {
+    for (uint16_t i = 0; i < op->n_args; i++)
+        if (op->args[i].slot == slot) return &op->args[i];
+    return NULL;
+}
+
+const mil__values *mil__op_arg_named(const mil__op *op, const char *name) {
+    int slot = mil__op_slot(op->decl, MIL_IOS18, name, NULL);
+    for (mil_opset opset = MIL_IOS15; slot < 0 && opset < MIL_IOS18; opset++)
+        slot = mil__op_slot(op->decl, opset, name, NULL);
+    return slot < 0 ? NULL : mil__op_arg(op, slot);
+}
+
+static mil__operand operand_of(const mil__value *value) {
+    return (mil__operand){.type = value->type, .data = value->data, .sym = value->sym, .is_const = value->is_const,
+                          .name = value->name};
+}
+
+static mil_status fill_call(const mil_program *program, const mil__values *args, int n_args, mil__call *call) {
+    for (int a = 0; a < n_args; a++) {
+        mil__operand *operands = mil__arena_alloc(call->arena, args[a].n * sizeof *operands);
+        if (!operands) return mil__nomem(call->err);
+        for (uint32_t i = 0; i < args[a].n; i++) operands[i] = operand_of(program->values[args[a].values[i]]);
+        call->in[args[a].slot] = (mil__input){(int)args[a].n, args[a].tuple, operands};
+    }
+    if (call->op->params_size == 0) return MIL_OK;
+    call->params = mil__arena_zero(call->arena, 1, call->op->params_size);
+    return call->params ? MIL_OK : mil__nomem(call->err);
+}
+
+mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call) {
+    return fill_call(program, op->args, op->n_args, call);
+}
+
+/* ---- values known when the program is made ---- */
+
+static bool all_const(const mil__call *call, bool *have_data) {
+    *have_data = true;
+    for (int slot = 0; slot < MIL__MAX_INPUTS; slot++)
+        for (int i = 0; i < call->in[slot].n; i++) {
+            if (!call->in[slot].items[i].is_const) return false;
+            if (!call->in[slot].items[i].data) *have_data = false;
+        }
+    return true;
+}
+
+static bool is_small(const mil__call *call) {
+    int64_t total = 0;
+    for (int i = 0; i < call->n_out; i++) {
+        const mil_type *type = call->out[i];
+        int64_t n;
+        if (type->kind != MIL_TENSOR || !mil__shape_numel(type->rank, type->shape, &n) || n > FOLD_LIMIT) return false;
+        total += n;
+    }
+    return total <= FOLD_LIMIT;
+}
+
+/* Computes the results of a call whose operands are all known. results: n_out entries, NULL where that is impossible
+ * (an evaluation that fails leaves the value unknown: the run will say why). */
+static mil_status fold(mil__call *call, mil_tensor **results) {
+    mil_status status = MIL_OK;
+    for (int i = 0; i < call->n_out && status == MIL_OK; i++)
+        status = mil_tensor_new(call->out[i]->dtype, call->out[i]->rank, call->out[i]->shape, &results[i], call->err);
+    if (status == MIL_OK) {
+        mil_error *err = call->err;
+        call->result = results;
+        call->err = NULL;
+        status = call->op->eval(call);
+        call->err = err;
+        if (status == MIL_OK) return MIL_OK;
+    }
+    for (int i = 0; i < call->n_out; i++) {
+        mil_tensor_free(results[i]);
+        results[i] = NULL;
+    }
+    return status == MIL_ENOMEM ? mil__nomem(call->err) : MIL_OK;
+}
+
+/* ---- results ---- */
+
+/* The declared type where it says more than the inferred one. */
+static mil_status settle_type(mil__call *call, const mil__new_op *new_op, int i) {
+    const mil_type *declared = new_op->declared[i], *inferred = call->out[i];
+    if (!mil__type_fits(declared, inferred)) {
+        return mil__call_fail(call, MIL_ETYPE, "the result is declared %s, but is %s",
+                              MIL__TYPE_TEXT(call->types, declared), MIL__TYPE_TEXT(call->types, inferred));
+    }
+    if (inferred->kind != MIL_TENSOR) return MIL_OK;
+    mil_dim shape[MIL_MAX_RANK];
+    for (int k = 0; k < inferred->rank; k++)
+        shape[k] = inferred->shape[k] < 0 && declared->shape[k] >= 0 ? declared->shape[k] : inferred->shape[k];
+    call->out[i] = mil__tensor_type(call->types, inferred->dtype, inferred->rank, shape);
+    return call->out[i] ? MIL_OK : mil__nomem(call->err);
+}
+
+static mil_status infer(mil__call *call, const mil__new_op *new_op) {
+    if (new_op->unchecked) {
+        MIL__TRY(mil__call_outputs(call, new_op->n_declared));
+        for (int i = 0; i < new_op->n_declared; i++) call->out[i] = new_op->declared[i];
+        return MIL_OK;
+    }
+    MIL__TRY(mil__call_check(call));
+    MIL__TRY(call->op->infer(call));
+    if (mil__types_status(call->types) != MIL_OK) {
+        mil_status status = mil__types_status(call->types);
+        mil__types_clear_status(call->types);
+        return status == MIL_ENOMEM ? mil__nomem(call->err)
+                                    : mil__call_fail(call, status, "the result's size overflows");
+    }
+    if (!new_op->declared) return MIL_OK;
+    if (call->n_out != new_op->n_declared)
+        return mil__call_fail(call, MIL_ETYPE, "has %d results, but %d are declared", call->n_out, new_op->n_declared);
+    for (int i = 0; i < call->n_out; i++) MIL__TRY(settle_type(call, new_op, i));
+    return MIL_OK;
+}
+
+static mil_status copy_args(mil_program *program, mil__op *op, const mil__new_op *new_op) {
+    op->args = mil__arena_copy(&program->arena, new_op->args, (size_t)new_op->n_args * sizeof *op->args);
+    if (!op->args) return MIL_ENOMEM;
+    for (int a = 0; a < new_op->n_args; a++) { /* ascending by slot: an insertion sort of a few */
+        mil__values arg = new_op->args[a];
+        arg.values = mil__arena_copy(&program->arena, arg.values, arg.n * sizeof *arg.values);
+        if (!arg.values) return MIL_ENOMEM;
+        int at = a;
+        for (; at > 0 && op->args[at - 1].slot > arg.slot; at--) op->args[at] = op->args[at - 1];
+        op->args[at] = arg;
+    }
+    return MIL_OK;
+}
+
+static void count_uses(mil_program *program, const mil__op *op) {
+    for (uint16_t a = 0; a < op->n_args; a++)
+        for (uint32_t i = 0; i < op->args[a].n; i++) program->values[op->args[a].values[i]]->n_uses++;
+}
+
+static mil_status name_result(mil_program *program, const mil__new_op *new_op, mil_value value, uint32_t i, bool one,
+                              const char *base, mil_error *err) {
+    if (new_op->names && new_op->names[i]) return mil__name_value(program, value, new_op->names[i], err);
+    size_t index = mil__op_index(new_op->decl);
+    if (one && !base) return mil__name_value_fresh(program, value, new_op->decl->name, &program->next_name[index], err);
+    /* several results: "<op>_<n>_<i>", after the first's number */
+    char text[200];
+    snprintf(text, sizeof text, "%.180s", base ? base : new_op->decl->name);
+    uint32_t next = i;
+    return mil__name_value_fresh(program, value, text, &next, err);
+}
+
+/* Values for the results of a checked call. base: of the names of several results; NULL: made here. */
+static mil_status add_results(mil_program *program, mil_block block, mil_operation operation, mil__call *call,
+                              const mil__new_op *new_op) {
+    mil__op *op = program->ops[operation];
+    bool have_data, is_const = !(op->decl->flags & (MIL__RANDOM | MIL__EFFECT)) && new_op->n_blocks == 0 &&
+                               !new_op->unchecked && all_const(call, &have_data);
+    mil_tensor **data = NULL;
+    if (is_const && have_data && op->decl->eval && !(op->decl->flags & MIL__NO_FOLD) && is_small(call)) {
+        data = mil__arena_zero(call->arena, (size_t)call->n_out, sizeof *data);
+        if (!data) return mil__nomem(call->err);
+        MIL__TRY(fold(call, data));
+    }
+    char base[200];
+    bool several = call->n_out > 1 && !new_op->names;
+    if (several) snprintf(base, sizeof base, "%s_%u", op->decl->name, program->next_name[mil__op_index(op->decl)]++);
+    mil_status status = MIL_OK;
+    op->outputs = mil__arena_zero(&program->arena, (size_t)call->n_out, sizeof *op->outputs);
+    if (!op->outputs && call->n_out) status = mil__nomem(call->err);
+    for (int i = 0; i < call->n_out; i++) {
+        mil_value value = status == MIL_OK ? mil__new_value(program) : 0;
+        if (!value) {
+            if (data) mil_tensor_free(data[i]);
+            if (status == MIL_OK) status = mil__nomem(call->err);
+            continue;
+        }
+        mil__value *v = program->values[value];
+        *v = (mil__value){.type = call->out[i], .op = operation, .block = block, .index = (uint16_t)i,
+                          .is_const = is_const, .data = data ? data[i] : NULL};
+        op->outputs[op->n_outputs++] = value;
+        int64_t n = 0;
+        if (call->out_sym[i] && mil__shape_numel(v->type->rank, v->type->shape, &n)) {
+            v->sym = mil__arena_copy(&program->arena, call->out_sym[i], (size_t)n * sizeof *v->sym);
+            if (!v->sym) status = mil__nomem(call->err);
+        }
+        if (status == MIL_OK)
+            status = name_result(program, new_op, value, (uint32_t)i, call->n_out == 1, several ? base : NULL, call->err);
+    }
+    return status;
+}
+
+static void locate(mil_error *err, mil_status status, const char *op, mil_where where) {
+    if (!err || status == MIL_OK) return;
+    if (!err->op[0] && op) snprintf(err->op, sizeof err->op, "%s", op);
+    if (err->line || !where.file) return;
+    snprintf(err->file, sizeof err->file, "%s", where.file);
+    err->line = where.line;
+}
+
+static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
+                      mil_error *err) {
+    mil__call call = {.op = new_op->decl, .opset = program->functions[program->blocks[block]->function].opset,
+                      .types = program->types, .arena = &program->scratch, .err = err};
+    MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
+    MIL__TRY(infer(&call, new_op));
+    mil_operation operation = mil__new_operation(program);
+    if (!operation) return mil__nomem(err);
+    mil__op *op = program->ops[operation];
+    *op = (mil__op){.decl = new_op->decl, .attrs = new_op->attrs, .label = new_op->label, .line = new_op->where.line,
+                    .file = mil__program_file(program, new_op->where.file), .n_blocks = (uint16_t)new_op->n_blocks};
+    if (copy_args(program, op, new_op) != MIL_OK) return mil__nomem(err);
+    MIL__TRY(add_results(program, block, operation, &call, new_op));
+    if (new_op->n_blocks) {
+        op->blocks = mil__arena_copy(&program->arena, new_op->blocks, (size_t)new_op->n_blocks * sizeof *op->blocks);
+        if (!op->blocks) return mil__nomem(err);
+        for (int i = 0; i < new_op->n_blocks; i++) {
+            program->blocks[new_op->blocks[i]]->parent = operation;
+            program->blocks[new_op->blocks[i]]->is_open = false;
+        }
+    }
+    op->n_args = (uint16_t)new_op->n_args;
+    count_uses(program, op);
+    mil__link_operation(program, operation, block, new_op->before);
+    *out = operation;
+    return MIL_OK;
+}
+
+mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
+                            mil_error *err) {
+    snapshot before = snapshot_of(program);
+    mil__mark scratch = mil__arena_mark(&program->scratch);
+    mil_status status = add(program, block, new_op, out, err);
+    mil__arena_rewind(&program->scratch, scratch);
+    if (status != MIL_OK) undo_to(program, before);
+    locate(err, status, new_op->decl->name, new_op->where);
+    return status;
+}
+
+/* ---- consts ---- */
+
+mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
+                              mil_where where, mil_operation before, mil_value *out, mil_error *err) {
+    const mil_op *decl = mil_op_find("const");
+    const mil_type *type = mil__tensor_type(program->types, data->dtype, data->rank, data->shape);
+    snapshot snap = snapshot_of(program);
+    mil_operation operation = type ? mil__new_operation(program) : 0;
+    mil_value value = operation ? mil__new_value(program) : 0;
+    mil_value *outputs = value ? mil__arena_copy(&program->arena, &value, sizeof value) : NULL;
+    mil_status status = outputs ? MIL_OK : mil__nomem(err);
+    if (status == MIL_OK) {
+        *program->values[value] = (mil__value){.type = type, .op = operation, .block = block, .is_const = true};
+        *program->ops[operation] = (mil__op){.decl = decl, .n_outputs = 1, .outputs = outputs, .line = where.line,
+                                             .file = mil__program_file(program, where.file), .is_inline = is_inline};
+        if (name) status = mil__name_value(program, value, name, err);
+        else if (!is_inline)
+            status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], err);
+    }
+    if (status != MIL_OK) {
+        undo_to(program, snap);
+        locate(err, status, "const", where);
+        return status;
+    }
+    program->values[value]->data = data->buffer ? mil_tensor_retain(data) : data;
+    if (data->buffer) mil_buffer_freeze(data->buffer);
+    mil__link_operation(program, operation, block, before);
+    *out = value;
+    return MIL_OK;
+}
+
+static mil_status check_block(const mil_program *program, mil_block block, mil_error *err) {
+    const mil__block *b = mil__block_at(program, block);
+    if (b && b->is_open) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "the block is closed, or not of this program");
+}
+
+mil_status mil_program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, mil_where where,
+                             mil_value *out, mil_error *err) {
+    *out = 0;
+    MIL__TRY(check_block(program, block, err));
+    return mil__program_const(program, block, data, name, false, where, 0, out, err);
+}
+
+/* ---- arguments as a caller gives them ---- */
+
+typedef struct adding {
+    mil_program *program;
+    mil_block block;
+    const mil_op *op;
+    mil_opset opset;
+    const mil_arg *args;
+    size_t n_args;
+    const char *name;
+    mil_where where;
+    mil_error *err;
+} adding;
+
+__attribute__((format(printf, 3, 4)))
+static mil_status adding_fail(adding *a, mil_status status, const char *format, ...) {
+    mil__call call = {.op = a->op, .err = a->err};
+    char message[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return mil__call_fail(&call, status, "%s", message);
+}
+
+static mil_status find_param(adding *a, const char *name, int *slot, const mil__param **row) {
+    *slot = mil__op_slot(a->op, a->opset, name, row);
+    if (*slot >= 0) return MIL_OK;
+    for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++) {
+        if (mil__op_slot(a->op, opset, name, NULL) < 0) continue;
+        return adding_fail(a, MIL_ENAME, "parameter %s is not in opset %s, but in %s", name, mil_opset_name(a->opset),
+                           mil_opset_name(opset));
+    }
+    const char *near = mil__op_nearest_param(a->op, a->opset, name);
+    return near ? adding_fail(a, MIL_ENAME, "no parameter \"%.60s\"; did you mean %s?", name, near)
+                : adding_fail(a, MIL_ENAME, "no parameter \"%.60s\"", name);
+}
+
+static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
+    if (arg->kind == MIL_ARG_TENSOR) return arg->tensor->dtype;
+    if (arg->kind == MIL_ARG_VALUE) {
+        const mil__value *value = mil__value_at(a->program, arg->value);
+        return value && value->type->kind == MIL_TENSOR ? value->type->dtype : MIL_NO_DTYPE;
+    }
+    return MIL_NO_DTYPE;
+}
+
+/* The dtype of the first value or tensor given to a parameter of this letter (0: of any parameter). */
+static mil_dtype dtype_of_group(const adding *a, uint32_t letter) {
+    for (size_t i = 0; i < a->n_args; i++) {
+        const mil__param *row;
+        mil_dtype dtype = dtype_of_arg(a, &a->args[i]);
+        if (dtype == MIL_NO_DTYPE || mil__op_slot(a->op, a->opset, a->args[i].name, &row) < 0) continue;
+        if (letter == 0 || row->type == letter) return dtype;
+    }
+    return MIL_NO_DTYPE;
+}
+
+static mil_dtype first_in(uint32_t set, const mil_dtype *wanted) {
+    for (; *wanted; wanted++)
+        if (set == 0 || (set & MIL__SET(*wanted))) return *wanted;
+    return MIL_NO_DTYPE;
+}
+
+/* The dtype that a literal without one takes: that of its group; else x's, where it may; else the first that suits. */
+static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_kind kind, mil_dtype hint) {
+    static const mil_dtype ints[] = {MIL_INT32, MIL_FP32, MIL_FP16, MIL_UINT32, MIL_INT8, MIL_UINT8, MIL_BOOL, 0};
+    static const mil_dtype floats[] = {MIL_FP32, MIL_FP16, MIL_INT32, MIL_UINT32, MIL_INT8, MIL_UINT8, 0};
+    static const mil_dtype bools[] = {MIL_BOOL, 0};
+    if (kind == MIL_ARG_STRING) return MIL_STRING;
+    uint32_t set = row ? mil__op_dtypes(a->op, a->opset, row) : 0;
+    bool is_letter = row && row->type && row->type < MIL__SET(0);
+    mil_dtype dtype = hint;
+    if (!dtype && is_letter) dtype = dtype_of_group(a, row->type);
+    if (dtype) return dtype;
+    if (is_letter && kind != MIL_ARG_BOOLS) {
+        dtype = dtype_of_group(a, 0);
+        bool takes_floats = set & (MIL__SET(MIL_FP16) | MIL__SET(MIL_FP32));
+        if (dtype && (set & MIL__SET(dtype)) && (mil__dtype_is_float(dtype) || !takes_floats)) return dtype;
+    }
+    dtype = first_in(set, kind == MIL_ARG_BOOLS ? bools : kind == MIL_ARG_INTS ? ints : floats);
+    return dtype ? dtype : kind == MIL_ARG_BOOLS ? MIL_BOOL : kind == MIL_ARG_INTS ? MIL_INT32 : MIL_FP32;
+}
+
+/* A literal that the dtype can't hold is an error: nothing is rounded to an integer or wrapped silently. */
+static mil_status check_literal(adding *a, const mil_arg *arg, mil_dtype dtype) {
+    const mil__dtype_info *info = mil__dtype(dtype);
+    if (mil__dtype_is_float(dtype) || arg->kind == MIL_ARG_BOOLS) return MIL_OK;
+    for (size_t i = 0; i < arg->n; i++) {
+        double value = arg->kind == MIL_ARG_INTS ? (double)((const int64_t *)arg->data)[i] : ((const double *)arg->data)[i];
+        bool whole = value >= -9223372036854775808.0 && value < 9223372036854775808.0 && value == (double)(int64_t)value;
+        if (whole && dtype != MIL_BOOL && value >= (double)info->min && value <= (double)info->max) continue;
+        return adding_fail(a, MIL_EVALUE, "%s takes %s, but was given %.9g", arg->name, info->name, value);
+    }
+    return MIL_OK;
+}
+
+enum { SMALL_LITERAL = 256 }; /* bytes up to which a literal lives in the program's arena */
+
+static mil_status literal_tensor(adding *a, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes,
+                                 mil_tensor **out, bool *in_arena) {
+    *in_arena = bytes <= SMALL_LITERAL;
+    if (!*in_arena) return mil_tensor_new(dtype, rank, shape, out, a->err);
+    mil_tensor *tensor = mil__arena_alloc(&a->program->arena, sizeof *tensor + bytes);
+    if (!tensor) return mil__nomem(a->err);
+    memset((void *)tensor, 0, sizeof *tensor + bytes);
+    mil__tensor_init(tensor, dtype, rank, shape, tensor + 1);
+    *out = tensor;
+    return MIL_OK;
+}
+
+static mil_status make_literal(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_tensor **out,
+                               bool *in_arena) {
+    mil_dtype dtype = literal_dtype(a, row, arg->kind, hint);
+    int64_t n = (int64_t)arg->n, numel, vector = n;
+    if (arg->kind == MIL_ARG_STRING) {
+        const char *text = arg->data;
+        *in_arena = false;
+        return mil_tensor_strings(0, 1, &text, &arg->n, out, a->err);
+    }
+    int rank = arg->shape || arg->rank == 0 ? arg->rank : 1;
+    const int64_t *shape = arg->shape ? arg->shape : &vector;
+    if (rank > MIL_MAX_RANK || !mil__shape_numel(rank, shape, &numel) || numel != n)
+        return adding_fail(a, MIL_EVALUE, "%s: %lld numbers do not fill the shape given", arg->name, (long long)n);
+    MIL__TRY(check_literal(a, arg, dtype));
+    size_t bytes;
+    if (!mil__dtype_bytes(dtype, n, &bytes)) return adding_fail(a, MIL_EVALUE, "%s is too large", arg->name);
+    MIL__TRY(literal_tensor(a, dtype, rank, shape, bytes, out, in_arena));
+    mil_dtype from = arg->kind == MIL_ARG_NUMBERS ? MIL_FP64 : arg->kind == MIL_ARG_INTS ? MIL_INT64 : MIL_BOOL;
+    mil__convert(dtype, (*out)->data, 1, from, arg->data, 1, n);
+    return MIL_OK;
+}
+
+/* One argument as a value: the value itself, or a const made for it. */
+static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_value *out) {
+    if (arg->kind == MIL_ARG_VALUE) {
+        if (!mil__value_visible(a->program, arg->value, a->block)) {
+            const char *why = mil__value_at(a->program, arg->value) ? "belongs to a block that is closed, or to another function"
+                                                                    : "is no longer part of this program";
+            return adding_fail(a, MIL_ESTATE, "the value given for %s %s", row->name, why);
+        }
+        *out = arg->value;
+        return MIL_OK;
+    }
+    if (arg->kind == MIL_ARG_TUPLE)
+        return adding_fail(a, MIL_ETYPE, "%s takes one value, but a tuple of %zu was given", row->name, arg->n);
+    mil_tensor *tensor = arg->tensor;
+    bool in_arena = false;
+    if (arg->kind != MIL_ARG_TENSOR) MIL__TRY(make_literal(a, row, arg, hint, &tensor, &in_arena));
+    char base[200];
+    snprintf(base, sizeof base, "%s_%s", a->name ? a->name : a->op->name, row->name);
+    mil_status status = mil__program_const(a->program, a->block, tensor, NULL, true, a->where, 0, out, a->err);
+    if (arg->kind != MIL_ARG_TENSOR && !in_arena) mil_tensor_free(tensor);
+    MIL__TRY(status);
+    mil__op *op = a->program->ops[a->program->values[*out]->op];
+    op->is_inline = false;
+    op->is_literal = true;
+    uint32_t next = a->name ? 0 : a->program->next_name[mil__op_index(a->op)];
+    return mil__name_value_fresh(a->program, *out, base, &next, a->err);
+}
+
+/* The values of one argument into `into` (room for all its items). */
+static mil_status values_of_arg(adding *a, const mil__param *row, const mil_arg *arg, mil__values *into) {
+    if (row->kind != MIL_PARAM_TUPLE) {
+        into->n = 1;
+        return value_of_arg(a, row, arg, MIL_NO_DTYPE, into->values);
+    }
+    bool is_tuple = arg->kind == MIL_ARG_TUPLE;
+    const mil_arg *items = is_tuple ? arg->items : arg;
+    into->tuple = true;
+    into->n = is_tuple ? (uint32_t)arg->n : 1;
+    mil_dtype hint = MIL_NO_DTYPE;
+    for (uint32_t i = 0; i < into->n && !hint; i++) hint = dtype_of_arg(a, &items[i]);
+    for (uint32_t i = 0; i < into->n; i++) {
+        bool number = items[i].kind != MIL_ARG_STRING;
+        MIL__TRY(value_of_arg(a, row, &items[i], number ? hint : MIL_NO_DTYPE, &into->values[i]));
+    }
+    return MIL_OK;
+}
+
+static mil_status add_with_args(adding *a, mil_operation *out) {
+    mil__values given[MIL__MAX_INPUTS];
+    int n = 0;
+    for (size_t i = 0; i < a->n_args; i++) {
+        int slot;
+        const mil__param *row;
+        MIL__TRY(find_param(a, a->args[i].name, &slot, &row));
+        for (int k = 0; k < n; k++)
+            if (given[k].slot == slot) return adding_fail(a, MIL_EVALUE, "%s is given twice", row->name);
+        size_t room = a->args[i].kind == MIL_ARG_TUPLE ? a->args[i].n : 1;
+        mil__values *into = &given[n++];
+        *into = (mil__values){.slot = (uint16_t)slot};
+        into->values = mil__arena_zero(&a->program->scratch, room ? room : 1, sizeof *into->values);
+        if (!into->values) return mil__nomem(a->err);
+        MIL__TRY(values_of_arg(a, row, &a->args[i], into));
+    }
+    const char *names[1] = {a->name};
+    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = n, .where = a->where,
+                          .names = a->name && a->op->n_outputs == 1 ? names : NULL};
+    return add(a->program, a->block, &new_op, out, a->err);
+}
+
+/* "<name>_<i>" for each of several results. */
+static mil_status rename_results(mil_program *program, mil_operation operation, const char *name, mil_error *err) {
+    mil__op *op = program->ops[operation];
+    char text[200];
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        snprintf(text, sizeof text, "%.180s_%u", name, i);
+        MIL__TRY(mil_value_rename(program, op->outputs[i], text, err));
+    }
+    return MIL_OK;
+}
+
+mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
+                           const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
+                           mil_error *err) {
+    MIL__TRY(check_block(program, block, err));
+    adding a = {program, block, op, program->functions[program->blocks[block]->function].opset, args, n_args, name,
+                where, err};
+    snapshot before = snapshot_of(program);
+    mil__mark scratch = mil__arena_mark(&program->scratch);
+    mil_operation operation = 0;
+    mil_status status = n_args > MIL__MAX_INPUTS ? adding_fail(&a, MIL_EVALUE, "%zu arguments are too many", n_args)
+                                                 : add_with_args(&a, &operation);
+    if (status == MIL_OK && name && op->n_outputs != 1) status = rename_results(program, operation, name, err);
+    mil__arena_rewind(&program->scratch, scratch);
+    if (status != MIL_OK) {
+        undo_to(program, before);
+        locate(err, status, op->name, where);
+        return status;
+    }
+    const mil__op *made = program->ops[operation];
+    for (uint32_t i = 0; i < made->n_outputs && i < max_outs; i++) outs[i] = made->outputs[i];
+    if (n_outs) *n_outs = made->n_outputs;
+    return MIL_OK;
+}
+
+/* ---- outputs, undo ---- */
+
+mil_status mil_program_output(mil_program *program, mil_block function, const char *name, mil_value value,
+                              mil_value *out, mil_error *err) {
+    *out = 0;
+    mil__value *v = mil__value_at(program, value);
+    const mil__block *block = mil__block_at(program, function);
+    if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "output %.80s: not a function's body", name);
+    if (!v || !mil__value_visible(program, value, function))
+        return mil__fail(err, MIL_ESTATE, "output %.80s: the value is not of this function", name);
+    if (v->type->kind == MIL_STATE) return mil__fail(err, MIL_ETYPE, "output %.80s: a state can't be an output", name);
+    mil_value result = value;
+    if (!v->op || v->is_output || mil__op_at(program, v->op)->decl == mil_op_find("const")) {
+        mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
+        mil_where where = v->op ? mil_operation_where(program, v->op) : (mil_where){NULL, 0};
+        size_t n;
+        MIL__TRY(mil_program_add(program, function, mil_op_find("identity"), &x, 1, name, where, &result, 1, &n, err));
+    } else {
+        MIL__TRY(mil_value_rename(program, value, name, err));
+    }
+    MIL__TRY(mil__block_output(program, function, result, err));
+    *out = result;
+    return MIL_OK;
+}
+
+mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *err) {
+    const mil__block *b = mil__block_at(program, block);
+    mil_operation last = b ? b->last : 0;
+    if (!last) return mil__fail(err, MIL_ESTATE, "undo: there is no operation to take back");
+    const mil__op *op = program->ops[last];
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        const mil__value *value = program->values[op->outputs[i]];
+        if (value->n_uses)
+            return mil__fail(err, MIL_ESTATE, "undo: %s is %s", value->name ? value->name : "the last result",
+                             value->is_output ? "an output" : "used");
+    }
+    mil_operation before = op->prev;
+    drop_operation(program, last);
+    while (before) { /* the consts that were made for it alone */
+        const mil__op *made = program->ops[before];
+        mil_operation next = made->prev;
+        if (!made->is_literal || program->values[made->outputs[0]]->n_uses) break;
+        drop_operation(program, before);
+        before = next;
+    }
+    return MIL_OK;
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs: their tables, functions, inputs, names; and looking at them. Operations are added in build.c. */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "program/program.h"
+
+/* ---- tables ---- */
+
+/* Makes room for one more pointer in a table that doubles. */
+static bool grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
+    if (n < *cap) return true;
+    uint32_t wanted = *cap ? *cap * 2 : 64;
+    void *grown = wanted > *cap ? mil__realloc(*table, wanted * bytes) : NULL;
+    if (!grown) return false;
+    *table = grown;
+    *cap = wanted;
+    return true;
+}
+
+#define NEW_ENTRY(program, table, count, cap)                                                                         \
+    (grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof *(program)->table) &&           \
+             ((program)->table[(program)->count] =                                                                    \
+                  mil__arena_zero(&(program)->arena, 1, sizeof **(program)->table)) != NULL                           \
+         ? (program)->count++                                                                                         \
+         : 0)
+
+mil_operation mil__new_operation(mil_program *program) { return NEW_ENTRY(program, ops, n_ops, cap_ops); }
+mil_value mil__new_value(mil_program *program) { return NEW_ENTRY(program, values, n_values, cap_values); }
+mil_block mil__new_block(mil_program *program) { return NEW_ENTRY(program, blocks, n_blocks, cap_blocks); }
+
+mil__op *mil__op_at(const mil_program *program, mil_operation operation) {
+    return operation < program->n_ops ? program->ops[operation] : NULL;
+}
+
+mil__value *mil__value_at(const mil_program *program, mil_value value) {
+    return value < program->n_values ? program->values[value] : NULL;
+}
+
+mil__block *mil__block_at(const mil_program *program, mil_block block) {
+    return block < program->n_blocks ? program->blocks[block] : NULL;
+}
+
+/* ---- making and freeing ---- */
+
+mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err) {
+    *out = NULL;
+    if (opset == 0) opset = MIL_IOS18;
+    if (opset < MIL_IOS15 || opset > MIL_IOS18)
+        return mil__fail(err, MIL_EVALUE, "opset %d is not known; ios15, ios16, ios17 and ios18 are", (int)opset);
+    mil_program *program = mil__calloc(1, sizeof *program);
+    if (!program) return mil__nomem(err);
+    program->opset = opset;
+    program->version_minor = opset >= MIL_IOS18 ? 3 : 0;
+    program->types = mil__types_new();
+    program->next_name = mil__calloc(mil_op_count(), sizeof *program->next_name);
+    /* number 0 is nobody */
+    bool made = program->types && program->next_name;
+    made = made && grow_table((void **)&program->ops, 0, &program->cap_ops, sizeof *program->ops);
+    made = made && grow_table((void **)&program->values, 0, &program->cap_values, sizeof *program->values);
+    made = made && grow_table((void **)&program->blocks, 0, &program->cap_blocks, sizeof *program->blocks);
+    if (!made) {
+        mil_program_free(program);
+        return mil__nomem(err);
+    }
+    program->ops[0] = NULL;
+    program->values[0] = NULL;
+    program->blocks[0] = NULL;
+    program->n_ops = program->n_values = program->n_blocks = 1;
+    *out = program;
+    return MIL_OK;
+}
+
+static void free_attrs(mil__attr *attr) {
+    for (; attr; attr = attr->next) {
+        mil_tensor_free(attr->data);
+        for (int i = 0; i < attr->n_items; i++) free_attrs(&attr->items[i]);
+    }
+}
+
+void mil_program_free(mil_program *program) {
+    if (!program) return;
+    for (uint32_t i = 1; i < program->n_values; i++)
+        if (program->values[i] && program->values[i]->data && program->values[i]->data->buffer)
+            mil_tensor_free(program->values[i]->data);
+    for (uint32_t i = 1; i < program->n_ops; i++)
+        if (program->ops[i]) free_attrs(program->ops[i]->attrs);
+    for (uint32_t i = 0; i < program->n_functions; i++) free_attrs(program->functions[i].attrs);
+    free_attrs(program->attrs);
+    mil__free(program->ops);
+    mil__free(program->values);
+    mil__free(program->blocks);
+    mil__free(program->functions);
+    mil__free((void *)program->file_names);
+    mil__free(program->next_name);
+    mil__map_free(&program->names);
+    mil__map_free(&program->files);
+    mil__types_free(program->types);
+    mil__arena_free(&program->scratch);
+    mil__arena_free(&program->arena);
+    mil__free(program);
+}
+
+mil_opset mil_program_opset(const mil_program *program) { return program->opset; }
+
+/* ---- file names of locations ---- */
+
+static bool same_file(const void *ctx, uint32_t number, const void *key) {
+    const mil_program *program = ctx;
+    return strcmp(program->file_names[number], key) == 0;
+}
+
+const char *mil__program_file(mil_program *program, const char *file) {
+    if (!file) return NULL;
+    if (program->n_files && strcmp(program->file_names[program->n_files - 1], file) == 0)
+        return program->file_names[program->n_files - 1]; /* as a rule */
+    uint64_t hash = mil__hash_text(file);
+    uint32_t number = mil__map_find(&program->files, hash, same_file, program, file);
+    if (number != MIL__NOT_FOUND) return program->file_names[number];
+    const char *copy = mil__arena_text(&program->arena, file, strlen(file));
+    bool room = grow_table((void **)&program->file_names, program->n_files, &program->cap_files, sizeof(char *));
+    if (!copy || !room || !mil__map_add(&program->files, hash, program->n_files)) return NULL;
+    return program->file_names[program->n_files++] = copy;
+}
+
+/* ---- names ---- */
+
+/* The words of the language; a value may not have one for a name (facts: mil-text.md section 2). */
+static const char *const reserved[] = {
+    "any",  "bool", "program", "func", "tensor", "list",  "dict",  "tuple", "true",  "false",  "string", "bf16",
+    "fp16", "fp32", "fp64",    "int8", "int16",  "int32", "int64", "uint8", "uint16", "uint32", "uint64", "state"};
+
+static bool is_reserved(const char *name) {
+    for (size_t i = 0; i < MIL__COUNT(reserved); i++)
+        if (reserved[i][0] == name[0] && strcmp(reserved[i], name) == 0) return true;
+    return false;
+}
+
+static bool is_identifier(const char *name) {
+    if (!isalpha((unsigned char)name[0]) && name[0] != '_') return false;
+    for (const char *c = name + 1; *c; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '@') return false;
+    return true;
+}
+
+static bool block_encloses(const mil_program *program, mil_block outer, mil_block inner) {
+    while (inner && inner != outer) {
+        mil__block *block = program->blocks[inner];
+        inner = block->outer;
+    }
+    return inner == outer;
+}
+
+typedef struct name_key {
+    const char *name;
+    uint32_t function;
+    mil_block block; /* 0: any of the function */
+} name_key;
+
+/* Same name and function, in scopes of which one encloses the other. */
+static bool same_name(const void *ctx, uint32_t number, const void *key) {
+    const mil_program *program = ctx;
+    const name_key *wanted = key;
+    const mil__value *value = program->values[number];
+    if (program->blocks[value->block]->function != wanted->function || strcmp(value->name, wanted->name) != 0)
+        return false;
+    return !wanted->block || wanted->block == value->block ||
+           block_encloses(program, wanted->block, value->block) || block_encloses(program, value->block, wanted->block);
+}
+
+static uint64_t name_hash(const char *name, size_t n, uint32_t function) {
+    return mil__hash(name, n) + function * 0x9e3779b97f4a7c15u;
+}
+
+static mil_value find_name(const mil_program *program, const char *name, size_t n, uint32_t function,
+                           mil_block block) {
+    name_key key = {name, function, block};
+    uint32_t found = mil__map_find(&program->names, name_hash(name, n, function), same_name, program, &key);
+    return found == MIL__NOT_FOUND ? 0 : found;
+}
+
+static bool put_name(mil_program *program, mil_value value, const char *name, size_t n, uint32_t function) {
+    const char *copy = mil__arena_text(&program->arena, name, n);
+    if (!copy || !mil__map_add(&program->names, name_hash(name, n, function), value)) return false;
+    program->values[value]->name = copy;
+    return true;
+}
+
+mil_status mil__name_value(mil_program *program, mil_value value, const char *name, mil_error *err) {
+    if (!is_identifier(name))
+        return mil__fail(err, MIL_ENAME, "\"%.80s\" is no name: letters, digits and _, not a digit first", name);
+    if (is_reserved(name)) return mil__fail(err, MIL_ENAME, "\"%s\" is a word of MIL and can't be a name", name);
+    mil_block block = program->values[value]->block;
+    uint32_t function = program->blocks[block]->function;
+    size_t n = strlen(name);
+    if (find_name(program, name, n, function, block)) {
+        return mil__fail(err, MIL_ENAME, "the name \"%.80s\" is taken in function %s", name,
+                         program->functions[function].name);
+    }
+    return put_name(program, value, name, n, function) ? MIL_OK : mil__nomem(err);
+}
+
+/* Decimal digits of n at `to`; returns their end. */
+static char *put_number(char *to, uint32_t n) {
+    char digits[10];
+    int count = 0;
+    do digits[count++] = (char)('0' + n % 10);
+    while (n /= 10);
+    while (count) *to++ = digits[--count];
+    *to = 0;
+    return to;
+}
+
+mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next,
+                                 mil_error *err) {
+    mil_block block = program->values[value]->block;
+    uint32_t function = program->blocks[block]->function;
+    char name[256];
+    size_t n = strlen(base);
+    if (n > sizeof name - 12) n = sizeof name - 12;
+    memcpy(name, base, n);
+    name[n] = '_';
+    for (;;) {
+        size_t length = (size_t)(put_number(name + n + 1, (*next)++) - name);
+        if (find_name(program, name, length, function, block)) continue;
+        return put_name(program, value, name, length, function) ? MIL_OK : mil__nomem(err);
+    }
+}
+
+void mil__unname_value(mil_program *program, mil_value value) {
+    mil__value *v = program->values[value];
+    if (!v->name) return;
+    mil__map_remove(&program->names, name_hash(v->name, strlen(v->name), program->blocks[v->block]->function), value);
+    v->name = NULL;
+}
+
+static mil_status stale(mil_error *err, const char *what, uint32_t number) {
+    return mil__fail(err, MIL_ESTATE, "%s %u is no longer (or never was) part of this program", what, number);
+}
+
+mil_status mil_value_rename(mil_program *program, mil_value value, const char *name, mil_error *err) {
+    mil__value *v = mil__value_at(program, value);
+    if (!v) return stale(err, "value", value);
+    const char *old = v->name;
+    if (old && strcmp(old, name) == 0) return MIL_OK;
+    mil__unname_value(program, value);
+    mil_status status = mil__name_value(program, value, name, err);
+    if (status == MIL_OK) return MIL_OK;
+    v->name = old; /* its entry's place is free again: adding it back cannot fail */
+    if (old) mil__map_add(&program->names, name_hash(old, strlen(old), program->blocks[v->block]->function), value);
+    return status;
+}
+
+mil_value mil_value_find(const mil_program *program, mil_block function, const char *name) {
+    const mil__block *block = mil__block_at(program, function);
+    return block ? find_name(program, name, strlen(name), block->function, 0) : 0;
+}
+
+/* ---- functions, blocks ---- */
+
+mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err) {
+    *out = 0;
+    if (!is_identifier(name) || is_reserved(name))
+        return mil__fail(err, MIL_ENAME, "\"%.80s\" can't be the name of a function", name);
+    if (mil_program_function_find(program, name))
+        return mil__fail(err, MIL_ENAME, "there is a function \"%.80s\" already", name);
+    char *copy = mil__arena_text(&program->arena, name, strlen(name));
+    bool room = grow_table((void **)&program->functions, program->n_functions, &program->cap_functions,
+                           sizeof *program->functions);
+    mil_block block = copy && room ? mil__new_block(program) : 0;
+    if (!block) return mil__nomem(err);
+    program->blocks[block]->function = program->n_functions;
+    program->blocks[block]->is_open = true;
+    program->functions[program->n_functions++] =
+        (mil__function){.name = copy, .block = block, .opset = program->opset};
+    *out = block;
+    return MIL_OK;
+}
+
+size_t mil_program_n_functions(const mil_program *program) { return program->n_functions; }
+
+mil_block mil_program_function_at(const mil_program *program, size_t i) {
+    return i < program->n_functions ? program->functions[i].block : 0;
+}
+
+mil_block mil_program_function_find(const mil_program *program, const char *name) {
+    for (uint32_t i = 0; i < program->n_functions; i++)
+        if (strcmp(program->functions[i].name, name) == 0) return program->functions[i].block;
+    return 0;
+}
+
+const char *mil_function_name(const mil_program *program, mil_block function) {
+    const mil__block *block = mil__block_at(program, function);
+    return block ? program->functions[block->function].name : NULL;
+}
+
+/* Appends a value to a block's inputs or outputs. */
+static bool append_value(mil_program *program, mil_value **list, uint32_t *n, uint32_t *cap, mil_value value) {
+    if (*n == *cap) {
+        uint32_t wanted = *cap ? *cap * 2 : 4;
+        mil_value *grown = mil__arena_alloc(&program->arena, wanted * sizeof *grown);
+        if (!grown) return false;
+        if (*n) memcpy(grown, *list, *n * sizeof *grown);
+        *list = grown;
+        *cap = wanted;
+    }
+    (*list)[(*n)++] = value;
+    return true;
+}
+
+mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err) {
+    mil_block block = mil__new_block(program);
+    if (!block) return mil__nomem(err);
+    program->blocks[block]->function = program->blocks[outer]->function;
+    program->blocks[block]->outer = outer;
+    program->blocks[block]->is_open = true;
+    *out = block;
+    return MIL_OK;
+}
+
+mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
+                            mil_value *out, mil_error *err) {
+    mil__block *b = program->blocks[block];
+    mil_value value = mil__new_value(program);
+    if (!value) return mil__nomem(err);
+    *program->values[value] = (mil__value){.type = type, .block = block, .index = (uint16_t)b->n_inputs};
+    mil_status status = mil__name_value(program, value, name, err);
+    if (status == MIL_OK && !append_value(program, &b->inputs, &b->n_inputs, &b->cap_inputs, value)) {
+        mil__unname_value(program, value);
+        status = mil__nomem(err);
+    }
+    if (status != MIL_OK) {
+        program->values[--program->n_values] = NULL; /* never given to anyone */
+        return status;
+    }
+    *out = value;
+    return MIL_OK;
+}
+
+mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err) {
+    mil__block *b = program->blocks[block];
+    if (!append_value(program, &b->outputs, &b->n_outputs, &b->cap_outputs, value)) return mil__nomem(err);
+    program->values[value]->n_uses++;
+    program->values[value]->is_output = true;
+    return MIL_OK;
+}
+
+mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mil_dim *out, mil_error *err) {
+    mil_dim dim = symbol->name ? mil__dim_symbol(program->types, symbol->name) : mil__dim_fresh(program->types);
+    if (mil__types_status(program->types) != MIL_OK) {
+        mil__types_clear_status(program->types);
+        return mil__nomem(err);
+    }
+    MIL__TRY(mil__dim_describe(program->types, dim, symbol, err));
+    *out = dim;
+    return MIL_OK;
+}
+
+static mil_status check_input(const mil_program *program, mil_block function, const char *name, mil_dtype dtype,
+                              int rank, const mil_dim *shape, bool state, mil_error *err) {
+    const mil__block *block = mil__block_at(program, function);
+    if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "input %.80s: not a function's body", name);
+    if (dtype <= MIL_NO_DTYPE || dtype >= MIL_N_DTYPES)
+        return mil__fail(err, MIL_ETYPE, "input %.80s: not a dtype", name);
+    if (rank < 0 || rank > MIL_MAX_RANK)
+        return mil__fail(err, MIL_ETYPE, "input %.80s: rank %d; at most %d is possible", name, rank, MIL_MAX_RANK);
+    if (state && program->opset < MIL_IOS18)
+        return mil__fail(err, MIL_ETYPE, "input %.80s: states exist from opset ios18 on", name);
+    for (int i = 0; i < rank; i++) {
+        bool fits = shape[i] >= 0 || (!state && mil__dim_is_symbol(program->types, shape[i]));
+        if (!fits) return mil__fail(err, MIL_ETYPE, "input %.80s: dim %d is neither a size nor a symbol", name, i);
+    }
+    return MIL_OK;
+}
+
+mil_status mil_program_input(mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
+                             const mil_dim *shape, bool state, mil_value *out, mil_error *err) {
+    *out = 0;
+    MIL__TRY(check_input(program, function, name, dtype, rank, shape, state, err));
+    const mil_type *type = mil__tensor_type(program->types, dtype, rank, shape);
+    if (type && state) type = mil__state_type(program->types, type);
+    if (!type) return mil__nomem(err);
+    return mil__block_input(program, function, name, type, out, err);
+}
+
+/* ---- looking ---- */
+
+const mil_type *mil_value_type(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v ? v->type : NULL;
+}
+
+const char *mil_value_name(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v ? v->name : NULL;
+}
+
+mil_operation mil_value_operation(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v ? v->op : 0;
+}
+
+mil_block mil_value_block(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v ? v->block : 0;
+}
+
+mil_tensor *mil_value_data(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v ? v->data : NULL;
+}
+
+const mil_op *mil_operation_op(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->decl : NULL;
+}
+
+mil_where mil_operation_where(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? (mil_where){op->file, op->line} : (mil_where){NULL, 0};
+}
+
+size_t mil_operation_n_outputs(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->n_outputs : 0;
+}
+
+mil_value mil_operation_output(const mil_program *program, mil_operation operation, size_t i) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op && i < op->n_outputs ? op->outputs[i] : 0;
+}
+
+size_t mil_operation_n_args(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->n_args : 0;
+}
+
+const char *mil_operation_arg(const mil_program *program, mil_operation operation, size_t i, const mil_value **values,
+                              size_t *n) {
+    const mil__op *op = mil__op_at(program, operation);
+    if (!op || i >= op->n_args) return NULL;
+    *values = op->args[i].values;
+    *n = op->args[i].n;
+    return mil__op_slot_name(op->decl, op->args[i].slot);
+}
+
+mil_operation mil_block_first(const mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    return b ? b->first : 0;
+}
+
+mil_operation mil_operation_next(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->next : 0;
+}
+
+mil_block mil_operation_block(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->block : 0;
+}
+
+size_t mil_block_n_inputs(const mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    return b ? b->n_inputs : 0;
+}
+
+mil_value mil_block_input(const mil_program *program, mil_block block, size_t i) {
+    const mil__block *b = mil__block_at(program, block);
+    return b && i < b->n_inputs ? b->inputs[i] : 0;
+}
+
+size_t mil_block_n_outputs(const mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    return b ? b->n_outputs : 0;
+}
+
+mil_value mil_block_output(const mil_program *program, mil_block block, size_t i) {
+    const mil__block *b = mil__block_at(program, block);
+    return b && i < b->n_outputs ? b->outputs[i] : 0;
+}
+
+int mil_program_dim_text(const mil_program *program, mil_dim dim, char *buf, size_t n) {
+    char text[512];
+    mil__dim_text(program->types, dim, text, sizeof text);
+    return snprintf(buf, n, "%s", text);
+}
+
+int mil_program_type_text(const mil_program *program, const mil_type *type, char *buf, size_t n) {
+    char text[512];
+    mil__type_text(program->types, type, text, sizeof text);
+    return snprintf(buf, n, "%s", text);
+}

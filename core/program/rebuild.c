@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* A program made anew from one function of another: only what its outputs need, inferred again from the input types
+ * given. This is how an engine gets a program of its own, and how symbolic dims are bound: with static input types every
+ * type becomes static, and what was computed from shapes becomes known. */
+#include "program/program.h"
+
+typedef struct rebuilding {
+    const mil_program *from;
+    mil_program *to;
+    mil_value *values;        /* old handle -> new; 0: not made */
+    bool *live;               /* by old operation */
+    mil__arena arena;         /* of argument lists */
+    mil_error *err;
+} rebuilding;
+
+/* ---- what is needed ---- */
+
+static void mark_value(rebuilding *r, mil_value value) {
+    mil_operation op = r->from->values[value]->op;
+    if (op) r->live[op] = true;
+}
+
+static void mark_block(rebuilding *r, const mil__block *block);
+
+static void mark_operation(rebuilding *r, const mil__op *op) {
+    for (uint16_t a = 0; a < op->n_args; a++)
+        for (uint32_t i = 0; i < op->args[a].n; i++) mark_value(r, op->args[a].values[i]);
+    for (uint16_t b = 0; b < op->n_blocks; b++) mark_block(r, r->from->blocks[op->blocks[b]]);
+}
+
+/* Backwards: whatever uses an operation's results stands after it. */
+static void mark_block(rebuilding *r, const mil__block *block) {
+    for (uint32_t i = 0; i < block->n_outputs; i++) mark_value(r, block->outputs[i]);
+    for (mil_operation at = block->last; at; at = r->from->ops[at]->prev) {
+        const mil__op *op = r->from->ops[at];
+        if (op->decl->flags & MIL__EFFECT) r->live[at] = true;
+        if (r->live[at]) mark_operation(r, op);
+    }
+}
+
+/* ---- making it ---- */
+
+static const mil_type *copy_type(rebuilding *r, const mil_type *type);
+
+static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
+    mil__types *types = r->to->types;
+    if (type->kind == MIL_STATE) {
+        const mil_type *tensor = copy_type(r, type->items[0]);
+        return tensor ? mil__state_type(types, tensor) : NULL;
+    }
+    if (type->kind != MIL_TENSOR) return NULL; /* inputs of functions are tensors or states */
+    mil_dim shape[MIL_MAX_RANK];
+    for (int i = 0; i < type->rank; i++) {
+        shape[i] = type->shape[i];
+        const mil_symbol *symbol = shape[i] < 0 ? mil__dim_symbol_info(r->from->types, shape[i]) : NULL;
+        if (shape[i] < 0) shape[i] = symbol && symbol->name ? mil__dim_symbol(types, symbol->name) : mil__dim_fresh(types);
+        if (symbol && mil__dim_describe(types, shape[i], symbol, r->err) != MIL_OK) return NULL;
+    }
+    return mil__tensor_type(types, type->dtype, type->rank, shape);
+}
+
+static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
+    for (uint32_t i = 0; i < from->n_inputs; i++) {
+        const mil__value *old = r->from->values[from->inputs[i]];
+        const mil_type *given = inputs && inputs[i] ? inputs[i] : old->type;
+        const mil_type *type = copy_type(r, given);
+        if (!type) return mil__nomem(r->err);
+        MIL__TRY(mil__block_input(r->to, to, old->name, type, &r->values[from->inputs[i]], r->err));
+    }
+    return MIL_OK;
+}
+
+static mil_status make_const(rebuilding *r, mil_block to, const mil__op *op) {
+    const mil__value *old = r->from->values[op->outputs[0]];
+    mil_tensor *data = old->data, *copy = NULL;
+    if (!data) return mil__fail(r->err, MIL_EUNSUPPORTED, "const %s has no data here", old->name ? old->name : "");
+    if (!data->buffer) { /* it lives in the other program's arena */
+        MIL__TRY(mil_tensor_convert(data, data->dtype, &copy, r->err));
+        data = copy;
+    }
+    mil_status status = mil__program_const(r->to, to, data, old->name, !old->name, (mil_where){op->file, op->line}, 0,
+                                           &r->values[op->outputs[0]], r->err);
+    mil_tensor_free(copy);
+    return status;
+}
+
+static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to);
+
+static mil_status copy_args(rebuilding *r, const mil__op *op, mil__values **out) {
+    mil__values *args = mil__arena_copy(&r->arena, op->args, op->n_args * sizeof *args);
+    if (!args) return mil__nomem(r->err);
+    for (uint16_t a = 0; a < op->n_args; a++) {
+        args[a].values = mil__arena_alloc(&r->arena, args[a].n * sizeof *args[a].values);
+        if (!args[a].values) return mil__nomem(r->err);
+        for (uint32_t i = 0; i < args[a].n; i++) args[a].values[i] = r->values[op->args[a].values[i]];
+    }
+    *out = args;
+    return MIL_OK;
+}
+
+static mil_status make_nested(rebuilding *r, mil_block to, const mil__op *op, mil_block **out) {
+    mil_block *blocks = mil__arena_zero(&r->arena, op->n_blocks, sizeof *blocks);
+    if (!blocks) return mil__nomem(r->err);
+    for (uint16_t b = 0; b < op->n_blocks; b++) {
+        const mil__block *from = r->from->blocks[op->blocks[b]];
+        MIL__TRY(mil__block_new(r->to, to, &blocks[b], r->err));
+        MIL__TRY(make_inputs(r, from, blocks[b], NULL));
+        MIL__TRY(make_block(r, from, blocks[b]));
+    }
+    *out = blocks;
+    return MIL_OK;
+}
+
+static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op) {
+    if (op->decl == mil_op_find("const")) return make_const(r, to, op);
+    mil__mark mark = mil__arena_mark(&r->arena);
+    mil__values *args;
+    mil_block *blocks = NULL;
+    MIL__TRY(copy_args(r, op, &args));
+    if (op->n_blocks) MIL__TRY(make_nested(r, to, op, &blocks));
+    const char **names = mil__arena_zero(&r->arena, op->n_outputs, sizeof *names);
+    if (!names) return mil__nomem(r->err);
+    for (uint32_t i = 0; i < op->n_outputs; i++) names[i] = r->from->values[op->outputs[i]]->name;
+    mil__new_op new_op = {.decl = op->decl, .args = args, .n_args = op->n_args, .blocks = blocks,
+                          .n_blocks = op->n_blocks, .names = names, .where = {op->file, op->line}};
+    mil_operation made;
+    MIL__TRY(mil__program_add(r->to, to, &new_op, &made, r->err));
+    for (uint32_t i = 0; i < op->n_outputs; i++) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];
+    mil__arena_rewind(&r->arena, mark);
+    return MIL_OK;
+}
+
+static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to) {
+    for (mil_operation at = from->first; at; at = r->from->ops[at]->next)
+        if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
+    for (uint32_t i = 0; i < from->n_outputs; i++)
+        MIL__TRY(mil__block_output(r->to, to, r->values[from->outputs[i]], r->err));
+    return MIL_OK;
+}
+
+static mil_status rebuild(rebuilding *r, mil_block function, const mil_type *const *inputs) {
+    const mil__block *body = r->from->blocks[function];
+    mil_block to;
+    mark_block(r, body);
+    MIL__TRY(mil_program_function(r->to, "main", &to, r->err));
+    r->to->functions[0].opset = r->from->functions[body->function].opset;
+    MIL__TRY(make_inputs(r, body, to, inputs));
+    return make_block(r, body, to);
+}
+
+mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
+                                mil_program **out, mil_value **values, mil_error *err) {
+    rebuilding r = {.from = program, .err = err};
+    r.values = mil__calloc(program->n_values, sizeof *r.values);
+    r.live = mil__calloc(program->n_ops, sizeof *r.live);
+    mil_status status = r.values && r.live ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
+    if (status == MIL_OK) status = rebuild(&r, function, inputs);
+    if (status == MIL_OK) {
+        *out = r.to;
+        if (values) {
+            *values = r.values;
+            r.values = NULL;
+        }
+    } else {
+        mil_program_free(r.to);
+    }
+    mil__arena_free(&r.arena);
+    mil__free(r.values);
+    mil__free(r.live);
+    return status;
+}
