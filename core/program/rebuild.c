@@ -40,8 +40,6 @@ static void mark_block(rebuilding *r, const mil__block *block) {
 
 /* ---- making it ---- */
 
-static const mil_type *copy_type(rebuilding *r, const mil_type *type);
-
 static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
     mil__types *types = r->to->types;
     if (type->kind == MIL_STATE) {
@@ -114,7 +112,7 @@ static mil_status make_nested(rebuilding *r, mil_block to, const mil__op *op, mi
 static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op) {
     if (op->decl == mil_op_find("const")) return make_const(r, to, op);
     mil__mark mark = mil__arena_mark(&r->arena);
-    mil__values *args;
+    mil__values *args = NULL;
     mil_block *blocks = NULL;
     MIL__TRY(copy_args(r, op, &args));
     if (op->n_blocks) MIL__TRY(make_nested(r, to, op, &blocks));

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* What an engine is: a table of functions. model.c is the only caller. */
+#ifndef MIL__ENGINE_H
+#define MIL__ENGINE_H
+
+#include "program/program.h"
+
+#include <stdatomic.h>
+
+/* Has the run been cancelled? Compared at every step, and in every tile of long ones. */
+typedef struct mil__cancel {
+    const atomic_uint *count; /* goes up with every mil_cancel */
+    unsigned start;           /* what it was when the run began */
+} mil__cancel;
+
+static inline bool mil__is_cancelled(const mil__cancel *cancel) {
+    return atomic_load_explicit(cancel->count, memory_order_relaxed) != cancel->start;
+}
+
+typedef struct mil__engine {
+    const char *name;
+    /* False and a static reason where it can't be used. */
+    bool (*available)(const char **reason);
+    int (*describe)(char *buf, size_t n);
+    /* program: one function, verified, of the engine's own (it frees it, on failure too). */
+    mil_status (*compile)(mil_program *program, const mil_compile_options *options, void **out, mil_error *err);
+    /* Contexts: the memory of one run at a time. */
+    mil_status (*context_new)(void *compiled, void **out, mil_error *err);
+    void (*context_free)(void *context);
+    /* inputs are of the ports' dtypes and ranks. outputs: NULL entries are made (owned by the caller), others written. */
+    mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
+                      mil_error *err);
+    void (*unload)(void *compiled); /* weights and plans; only `free` follows */
+    void (*free)(void *compiled);
+    mil_status (*print)(const void *compiled, mil__str *out, mil_error *err);
+    void (*memory)(const void *compiled, mil_model_memory *out);
+} mil__engine;
+
+#define ENGINE(name) extern const mil__engine mil__engine_##name;
+#include "engine/engines.def"
+#undef ENGINE
+
+const mil__engine *mil__engine_find(const char *name);             /* NULL: unknown */
+const mil__engine *mil__engine_best(void);                         /* the first that is available */
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* Models: a program compiled by an engine, its ports, and its contexts. Nothing here knows how an engine works.
+ *
+ * A model that is run from several threads takes no lock: one spare context waits in an atomic slot, whoever comes and
+ * finds it empty makes another. Unloading is counted the same way: `users` has one for the model itself, which unloading
+ * gives back, and one for each run under way; who takes the last one away frees the engine's part. */
+#include <stdio.h>
+
+#include "engine/engine.h"
+
+struct mil_model {
+    atomic_int count;
+    const mil__engine *engine;
+    void *impl;
+    mil__arena arena;         /* of the ports */
+    mil_port *inputs, *outputs;
+    size_t n_inputs, n_outputs;
+    atomic_int users;
+    atomic_bool is_unloaded;
+    atomic_uint cancelled;    /* how often */
+    _Atomic(mil_context *) spare;
+};
+
+struct mil_context {
+    mil_model *model;         /* retained, but by the model's own spare */
+    void *impl;
+    mil_tensor **inputs;      /* set ones; retained */
+    mil_tensor **outputs;
+    mil_tensor **results;     /* of the last run; held */
+};
+
+/* ---- ports ---- */
+
+static mil_status make_port(mil_model *model, const mil_program *program, mil_value value, mil_port *out,
+                            mil_error *err) {
+    const mil__value *v = program->values[value];
+    if (v->type->kind != MIL_TENSOR) {
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: %s is %s; only tensors can be inputs and outputs here", v->name,
+                         MIL__TYPE_TEXT(program->types, v->type));
+    }
+    int64_t *shape = mil__arena_zero(&model->arena, (size_t)v->type->rank, sizeof *shape);
+    const char *name = mil__arena_text(&model->arena, v->name, strlen(v->name));
+    if (!shape || !name) return mil__nomem(err);
+    for (int i = 0; i < v->type->rank; i++) shape[i] = v->type->shape[i] < 0 ? -1 : v->type->shape[i];
+    *out = (mil_port){name, v->type->dtype, v->type->rank, shape};
+    return MIL_OK;
+}
+
+static mil_status make_ports(mil_model *model, const mil_program *program, mil_block function, mil_error *err) {
+    const mil__block *body = program->blocks[function];
+    model->n_inputs = body->n_inputs;
+    model->n_outputs = body->n_outputs;
+    model->inputs = mil__arena_zero(&model->arena, model->n_inputs, sizeof *model->inputs);
+    model->outputs = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->outputs);
+    if (!model->inputs || !model->outputs) return mil__nomem(err);
+    for (size_t i = 0; i < model->n_inputs; i++)
+        MIL__TRY(make_port(model, program, body->inputs[i], &model->inputs[i], err));
+    for (size_t i = 0; i < model->n_outputs; i++)
+        MIL__TRY(make_port(model, program, body->outputs[i], &model->outputs[i], err));
+    return MIL_OK;
+}
+
+size_t mil_model_n_inputs(const mil_model *model) { return model->n_inputs; }
+size_t mil_model_n_outputs(const mil_model *model) { return model->n_outputs; }
+const mil_port *mil_model_input(const mil_model *model, size_t i) { return i < model->n_inputs ? &model->inputs[i] : NULL; }
+const mil_port *mil_model_output(const mil_model *model, size_t i) { return i < model->n_outputs ? &model->outputs[i] : NULL; }
+
+/* ---- compiling ---- */
+
+static mil_status entry_of(const mil_program *program, const char *entry, mil_block *out, mil_error *err) {
+    *out = mil_program_function_find(program, entry ? entry : "main");
+    if (!*out && !entry && program->n_functions == 1) *out = program->functions[0].block;
+    if (*out) return MIL_OK;
+    if (program->n_functions == 0) return mil__fail(err, MIL_ESTATE, "compile: the program has no function");
+    return entry ? mil__fail(err, MIL_ENAME, "compile: there is no function \"%.80s\"", entry)
+                 : mil__fail(err, MIL_ENAME, "compile: of %u functions none is called main; name one with entry",
+                             program->n_functions);
+}
+
+static mil_status engine_of(const char *name, const mil__engine **out, mil_error *err) {
+    *out = name ? mil__engine_find(name) : mil__engine_best();
+    if (!*out) return mil__fail(err, MIL_ENAME, "compile: there is no engine \"%.60s\"", name ? name : "");
+    const char *reason = "";
+    if ((*out)->available(&reason)) return MIL_OK;
+    return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);
+}
+
+static mil_status compile(mil_model *model, const mil_program *program, const mil_compile_options *options,
+                          mil_error *err) {
+    mil_block function;
+    mil_program *own = NULL;
+    MIL__TRY(entry_of(program, options->entry, &function, err));
+    MIL__TRY(engine_of(options->engine, &model->engine, err));
+    if (program->blocks[function]->n_outputs == 0)
+        return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
+    MIL__TRY(make_ports(model, program, function, err));
+    MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
+    return model->engine->compile(own, options, &model->impl, err);
+}
+
+mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
+                               mil_error *err) {
+    static const mil_compile_options defaults = MIL_COMPILE_DEFAULTS;
+    *out = NULL;
+    mil_model *model = mil__calloc(1, sizeof *model);
+    if (!model) return mil__nomem(err);
+    atomic_init(&model->count, 1);
+    atomic_init(&model->users, 1);
+    mil_status status = compile(model, program, options ? options : &defaults, err);
+    if (status != MIL_OK) {
+        mil_model_free(model);
+        return status;
+    }
+    *out = model;
+    return MIL_OK;
+}
+
+mil_model *mil_model_retain(mil_model *model) {
+    atomic_fetch_add_explicit(&model->count, 1, memory_order_relaxed);
+    return model;
+}
+
+/* ---- contexts ---- */
+
+static void free_tensors(mil_tensor **tensors, size_t n) {
+    for (size_t i = 0; tensors && i < n; i++) mil_tensor_free(tensors[i]);
+    mil__free(tensors);
+}
+
+static void free_context(mil_context *context) {
+    if (!context) return;
+    if (context->impl) context->model->engine->context_free(context->impl);
+    free_tensors(context->inputs, context->model->n_inputs);
+    free_tensors(context->outputs, context->model->n_outputs);
+    free_tensors(context->results, context->model->n_outputs);
+    mil__free(context);
+}
+
+static void drop_spare(mil_model *model) { free_context(atomic_exchange(&model->spare, NULL)); }
+
+/* The last user gives the engine's part back. */
+static void leave(mil_model *model) {
+    if (atomic_fetch_sub(&model->users, 1) != 1) return;
+    drop_spare(model);
+    if (model->impl) model->engine->unload(model->impl);
+}
+
+static mil_status enter(mil_model *model, mil_error *err) {
+    int users = atomic_load(&model->users);
+    while (users > 0 && !atomic_load(&model->is_unloaded))
+        if (atomic_compare_exchange_weak(&model->users, &users, users + 1)) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "the model has been unloaded");
+}
+
+void mil_model_unload(mil_model *model) {
+    if (!atomic_exchange(&model->is_unloaded, true)) leave(model);
+}
+
+void mil_model_free(mil_model *model) {
+    if (!model || atomic_fetch_sub_explicit(&model->count, 1, memory_order_acq_rel) != 1) return;
+    mil_model_unload(model);
+    if (model->impl) model->engine->free(model->impl);
+    mil__arena_free(&model->arena);
+    mil__free(model);
+}
+
+static mil_status new_context(mil_model *model, mil_context **out, mil_error *err) {
+    mil_context *context = mil__calloc(1, sizeof *context);
+    if (!context) return mil__nomem(err);
+    context->model = model;
+    context->inputs = mil__calloc(model->n_inputs, sizeof(mil_tensor *));
+    context->outputs = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
+    context->results = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
+    bool made = context->inputs && context->outputs && context->results;
+    mil_status status = made ? model->engine->context_new(model->impl, &context->impl, err) : mil__nomem(err);
+    if (status != MIL_OK) {
+        free_context(context);
+        return status;
+    }
+    *out = context;
+    return MIL_OK;
+}
+
+mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err) {
+    *out = NULL;
+    MIL__TRY(enter(model, err));
+    mil_status status = new_context(model, out, err);
+    leave(model);
+    if (status == MIL_OK) mil_model_retain(model);
+    return status;
+}
+
+void mil_context_free(mil_context *context) {
+    if (!context) return;
+    mil_model *model = context->model;
+    free_context(context);
+    mil_model_free(model);
+}
+
+/* "fp16[1, ?, 64]" */
+static const char *port_text(const mil_port *port, char *buf, size_t n) {
+    int used = snprintf(buf, n, "%s[", mil_dtype_name(port->dtype));
+    for (int i = 0; i < port->rank && used > 0 && (size_t)used < n; i++) {
+        const char *comma = i ? ", " : "";
+        used += port->shape[i] < 0 ? snprintf(buf + used, n - (size_t)used, "%s?", comma)
+                                   : snprintf(buf + used, n - (size_t)used, "%s%lld", comma, (long long)port->shape[i]);
+    }
+    if (used > 0 && (size_t)used < n) snprintf(buf + used, n - (size_t)used, "]");
+    return buf;
+}
+
+static mil_status check_port(const char *what, const mil_port *port, const mil_tensor *tensor, mil_error *err) {
+    char text[200];
+    if (!tensor)
+        return mil__fail(err, MIL_EINVAL, "run: %s %s %s is missing", what, port->name, port_text(port, text, sizeof text));
+    bool fits = tensor->dtype == port->dtype && tensor->rank == port->rank;
+    for (int i = 0; fits && i < port->rank; i++) fits = port->shape[i] < 0 || port->shape[i] == tensor->shape[i];
+    if (fits) return MIL_OK;
+    mil__fail(err, MIL_ETYPE, "run: %s %s is %s, but was given %s%s", what, port->name, port_text(port, text, sizeof text),
+              mil_dtype_name(tensor->dtype), MIL__SHAPE_TEXT(tensor->rank, tensor->shape));
+    if (err) snprintf(err->value, sizeof err->value, "%s", port->name);
+    return MIL_ETYPE;
+}
+
+static void replace(mil_tensor **at, mil_tensor *with) {
+    if (*at == with) return;
+    mil_tensor_free(*at);
+    *at = with ? mil_tensor_retain(with) : NULL;
+}
+
+mil_status mil_context_set_input(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err) {
+    if (i >= context->model->n_inputs) return mil__fail(err, MIL_EINVAL, "run: there is no input %zu", i);
+    if (tensor) MIL__TRY(check_port("input", &context->model->inputs[i], tensor, err));
+    replace(&context->inputs[i], tensor);
+    return MIL_OK;
+}
+
+mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err) {
+    if (i >= context->model->n_outputs) return mil__fail(err, MIL_EINVAL, "run: there is no output %zu", i);
+    const mil_port *port = &context->model->outputs[i];
+    if (tensor) MIL__TRY(check_port("output", port, tensor, err));
+    if (tensor && tensor->buffer && !mil_buffer_writable(tensor->buffer))
+        return mil__fail(err, MIL_ESTATE, "run: output %s can't be written: its memory is read-only", port->name);
+    replace(&context->outputs[i], tensor);
+    return MIL_OK;
+}
+
+/* An output that nobody set is written into the last run's tensor if nobody else has that, else made anew. */
+static void prepare_outputs(mil_context *context) {
+    for (size_t i = 0; i < context->model->n_outputs; i++) {
+        mil_tensor *set = context->outputs[i], **result = &context->results[i];
+        if (set) {
+            replace(result, set);
+        } else if (*result && atomic_load_explicit(&(*result)->count, memory_order_acquire) > 1) {
+            replace(result, NULL);
+        }
+    }
+}
+
+mil_status mil_context_run(mil_context *context, mil_error *err) {
+    mil_model *model = context->model;
+    for (size_t i = 0; i < model->n_inputs; i++)
+        if (!context->inputs[i]) return check_port("input", &model->inputs[i], NULL, err);
+    MIL__TRY(enter(model, err));
+    prepare_outputs(context);
+    mil__cancel cancel = {&model->cancelled, atomic_load(&model->cancelled)};
+    mil_status status = model->engine->run(context->impl, context->inputs, context->results, &cancel, err);
+    leave(model);
+    return status;
+}
+
+mil_tensor *mil_context_output(const mil_context *context, size_t i) {
+    return i < context->model->n_outputs ? context->results[i] : NULL;
+}
+
+void mil_cancel(mil_model *model) { atomic_fetch_add(&model->cancelled, 1); }
+
+/* ---- one run ---- */
+
+static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+    const mil_model *model = context->model;
+    for (size_t i = 0; i < model->n_inputs; i++) {
+        MIL__TRY(check_port("input", &model->inputs[i], inputs[i], err));
+        MIL__TRY(mil_context_set_input(context, i, inputs[i], err));
+    }
+    for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(mil_context_set_output(context, i, outputs[i], err));
+    MIL__TRY(mil_context_run(context, err));
+    for (size_t i = 0; i < model->n_outputs; i++)
+        if (!outputs[i]) outputs[i] = mil_tensor_retain(context->results[i]);
+    return MIL_OK;
+}
+
+mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+    MIL__TRY(enter(model, err));
+    mil_context *context = atomic_exchange(&model->spare, NULL);
+    mil_status status = context ? MIL_OK : new_context(model, &context, err);
+    if (status == MIL_OK) {
+        status = run_with(context, inputs, outputs, err);
+        for (size_t i = 0; i < model->n_inputs; i++) replace(&context->inputs[i], NULL);
+        for (size_t i = 0; i < model->n_outputs; i++) {
+            replace(&context->outputs[i], NULL);
+            replace(&context->results[i], NULL);
+        }
+        mil_context *none = NULL;
+        if (!atomic_compare_exchange_strong(&model->spare, &none, context)) free_context(context);
+    }
+    leave(model);
+    return status;
+}
+
+mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err) {
+    mil__str str = {0};
+    *out = NULL;
+    MIL__TRY(enter((mil_model *)model, err));
+    mil_status status = model->engine->print(model->impl, &str, err);
+    leave((mil_model *)model);
+    if (status == MIL_OK) return mil__str_take(&str, out, NULL, err);
+    mil__str_free(&str);
+    return status;
+}
+
+void mil_model_memory_use(const mil_model *model, mil_model_memory *out) {
+    *out = (mil_model_memory){0};
+    if (enter((mil_model *)model, NULL) != MIL_OK) return;
+    model->engine->memory(model->impl, out);
+    leave((mil_model *)model);
+}
