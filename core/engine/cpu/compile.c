@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* From a program to a plan: slots for values, groups of operations, a step a group, and memory. */
+#include <stdio.h>
+
+#include "engine/cpu/plan.h"
+#include "engine/cpu/steps.h"
+#include "passes/pass.h"
+
+enum { NO_SLOT = UINT32_MAX };
+
+/* ---- memory of the plan ---- */
+
+void *mil__lower_alloc(mil__lower *lower, size_t bytes) { return mil__arena_zero(&lower->plan->arena, 1, bytes); }
+
+mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out) {
+    mil__cpu_plan *plan = lower->plan;
+    if (plan->n_owned == plan->cap_owned) {
+        uint32_t cap = plan->cap_owned ? plan->cap_owned * 2 : 16;
+        void **grown = mil__realloc(plan->owned, cap * sizeof *grown);
+        if (!grown) return mil__nomem(lower->err);
+        plan->owned = grown;
+        plan->cap_owned = cap;
+    }
+    char *memory = mil__alloc(bytes + 63);
+    if (!memory) return mil__nomem(lower->err);
+    plan->owned[plan->n_owned++] = memory;
+    plan->weight_bytes += bytes;
+    *out = (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+    return MIL_OK;
+}
+
+void mil__cpu_plan_free(mil__cpu_plan *plan) {
+    if (!plan) return;
+    for (uint32_t i = 0; i < plan->n_owned; i++) mil__free(plan->owned[i]);
+    mil__free(plan->owned);
+    mil__free(plan->slots);
+    mil__free(plan->steps);
+    mil__free(plan->key);
+    mil_program_free(plan->program);
+    mil__arena_free(&plan->arena);
+    mil__free(plan);
+}
+
+mil__storage mil__storage_of(mil_dtype dtype) {
+    return dtype == MIL_FP16 ? MIL__F16 : dtype == MIL_INT32 ? MIL__I32 : dtype == MIL_BOOL ? MIL__U8 : MIL__F32;
+}
+
+mil_status mil__lower_floats(mil__lower *lower, const mil_tensor *data, const float **out) {
+    if (data->dtype == MIL_FP32 && mil__is_contiguous(data)) {
+        *out = data->data; /* the program keeps it */
+        return MIL_OK;
+    }
+    void *floats;
+    MIL__TRY(mil__lower_own(lower, (size_t)mil__numel(data) * sizeof(float), &floats));
+    mil_tensor tensor;
+    mil__tensor_init(&tensor, MIL_FP32, data->rank, data->shape, floats);
+    MIL__TRY(mil_tensor_copy(&tensor, data, lower->err));
+    *out = floats;
+    return MIL_OK;
+}
+
+mil_status mil__lower_params(mil__lower *lower, const mil__op *op, const void **out) {
+    mil__call call = {.op = op->decl, .opset = lower->program->functions[0].opset, .types = lower->program->types,
+                      .arena = &lower->plan->arena, .err = lower->err};
+    MIL__TRY(mil__call_of(lower->program, op, &call));
+    MIL__TRY(op->decl->infer(&call));
+    *out = call.params;
+    return MIL_OK;
+}
+
+/* ---- slots ---- */
+
+static bool is_static(const mil_type *type) {
+    for (int i = 0; i < type->rank; i++)
+        if (type->shape[i] < 0) return false;
+    return true;
+}
+
+static mil_status new_slot(mil__lower *lower, uint32_t *out) {
+    mil__cpu_plan *plan = lower->plan;
+    if (plan->n_slots == lower->cap_slots) {
+        uint32_t cap = lower->cap_slots ? lower->cap_slots * 2 : 64;
+        mil__slot *grown = mil__realloc(plan->slots, cap * sizeof *grown);
+        if (!grown) return mil__nomem(lower->err);
+        plan->slots = grown;
+        lower->cap_slots = cap;
+    }
+    plan->slots[plan->n_slots] = (mil__slot){.root = plan->n_slots, .first = NO_SLOT, .until = lower->group};
+    *out = plan->n_slots++;
+    return MIL_OK;
+}
+
+mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int64_t *shape, uint32_t *out) {
+    int64_t n = 0;
+    uint32_t slot;
+    MIL__TRY(new_slot(lower, &slot));
+    mil__slot *s = &lower->plan->slots[slot];
+    s->dtype = dtype;
+    s->rank = rank;
+    memcpy(s->shape, shape, (size_t)rank * sizeof *shape);
+    s->kind = MIL__SLOT_ARENA;
+    for (int i = 0; i < rank; i++)
+        if (shape[i] < 0) s->kind = MIL__SLOT_DYNAMIC;
+    bool fits = s->kind == MIL__SLOT_DYNAMIC ||
+                (mil__shape_numel(rank, shape, &n) && mil__dtype_bytes(dtype, n, &s->bytes));
+    if (!fits) return mil__fail(lower->err, MIL_ELIMIT, "compile: a value is too large for memory");
+    *out = slot;
+    return MIL_OK;
+}
+
+/* A const that is not dense is copied once. */
+static mil_status const_slot(mil__lower *lower, mil__slot *slot, const mil_tensor *data) {
+    slot->kind = MIL__SLOT_CONST;
+    slot->data = data;
+    if (mil__is_contiguous(data)) return MIL_OK;
+    void *memory;
+    MIL__TRY(mil__lower_own(lower, slot->bytes, &memory));
+    mil_tensor *dense = mil__lower_alloc(lower, sizeof *dense);
+    if (!dense) return mil__nomem(lower->err);
+    mil__tensor_init(dense, data->dtype, data->rank, data->shape, memory);
+    slot->data = dense;
+    return mil_tensor_copy(dense, data, lower->err);
+}
+
+static mil_status slot_for_value(mil__lower *lower, mil_value value) {
+    const mil__value *v = lower->program->values[value];
+    if (v->type->kind != MIL_TENSOR) {
+        return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s yet: %s",
+                         MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
+    }
+    uint32_t slot;
+    bool is_string = v->type->dtype == MIL_STRING;
+    int64_t none = 0; /* strings are consts, and take no memory of the run */
+    MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : v->type->dtype, is_string ? 1 : v->type->rank,
+                           is_string ? &none : v->type->shape, &slot));
+    lower->slot_of[value] = slot;
+    mil__slot *s = &lower->plan->slots[slot];
+    s->value = value;
+    bool is_const = v->op && lower->program->ops[v->op]->decl == mil_op_find("const");
+    return is_const ? const_slot(lower, s, v->data) : MIL_OK;
+}
+
+static mil_status slots_for_values(mil__lower *lower, const mil__block *body) {
+    for (uint32_t i = 0; i < body->n_inputs; i++) {
+        MIL__TRY(slot_for_value(lower, body->inputs[i]));
+        lower->plan->slots[lower->slot_of[body->inputs[i]]].kind = MIL__SLOT_INPUT;
+    }
+    for (mil_operation at = body->first; at; at = lower->program->ops[at]->next) {
+        const mil__op *op = lower->program->ops[at];
+        for (uint32_t i = 0; i < op->n_outputs; i++) MIL__TRY(slot_for_value(lower, op->outputs[i]));
+    }
+    return MIL_OK;
+}
+
+uint32_t mil__slot_of(mil__lower *lower, mil_value value) { return lower->slot_of[value]; }
+
+void mil__slot_alias(mil__lower *lower, uint32_t to, uint32_t from, size_t shift) {
+    mil__slot *slots = lower->plan->slots, *root = &slots[slots[from].root];
+    slots[to].kind = MIL__SLOT_ALIAS;
+    slots[to].root = slots[from].root;
+    slots[to].shift = slots[from].shift + shift;
+    if (slots[to].until > root->until) root->until = slots[to].until;
+}
+
+/* ---- steps ---- */
+
+static void touch(mil__slot *slots, uint32_t slot, uint32_t step) {
+    mil__slot *root = &slots[slots[slot].root];
+    if (root->first == NO_SLOT) root->first = step;
+    root->last = step;
+}
+
+mil_status mil__lower_step(mil__lower *lower, const mil__group *group, const mil__step *step) {
+    mil__cpu_plan *plan = lower->plan;
+    if (plan->n_steps == lower->cap_steps) {
+        uint32_t cap = lower->cap_steps ? lower->cap_steps * 2 : 64;
+        mil__step *grown = mil__realloc(plan->steps, cap * sizeof *grown);
+        if (!grown) return mil__nomem(lower->err);
+        plan->steps = grown;
+        lower->cap_steps = cap;
+    }
+    mil__step *to = &plan->steps[plan->n_steps];
+    *to = *step;
+    if (group) {
+        to->covers = mil__arena_copy(&plan->arena, group->ops, group->n_ops * sizeof *group->ops);
+        if (!to->covers) return mil__nomem(lower->err);
+        to->n_covers = group->n_ops;
+    }
+    for (uint32_t i = 0; i < step->n_in; i++) touch(plan->slots, step->in[i], plan->n_steps);
+    for (uint32_t i = 0; i < step->n_out; i++) touch(plan->slots, step->out[i], plan->n_steps);
+    if (step->scratch > plan->scratch_bytes) plan->scratch_bytes = step->scratch;
+    plan->n_steps++;
+    return MIL_OK;
+}
+
+/* The last group that reads each value; the function's outputs are read by the caller, after all. */
+static void set_until(mil__lower *lower, const mil__block *body, const mil__group *groups, uint32_t n) {
+    for (uint32_t g = 0; g < n; g++)
+        for (uint32_t k = 0; k < groups[g].n_ops; k++) {
+            const mil__op *op = lower->program->ops[groups[g].ops[k]];
+            for (uint16_t a = 0; a < op->n_args; a++)
+                for (uint32_t i = 0; i < op->args[a].n; i++)
+                    lower->plan->slots[lower->slot_of[op->args[a].values[i]]].until = g;
+        }
+    for (uint32_t i = 0; i < body->n_outputs; i++) lower->plan->slots[lower->slot_of[body->outputs[i]]].until = NO_SLOT;
+}
+
+bool mil__slot_take_over(mil__lower *lower, uint32_t out, uint32_t in) {
+    mil__slot *slots = lower->plan->slots;
+    mil__slot *from = &slots[slots[in].root], *to = &slots[out];
+    bool can = from->kind == MIL__SLOT_ARENA && to->kind == MIL__SLOT_ARENA && to->root == out &&
+               from->bytes == to->bytes && slots[in].bytes == from->bytes && from->until <= lower->group &&
+               from->first != NO_SLOT;
+    if (can) mil__slot_alias(lower, out, in, 0);
+    return can;
+}
+
+/* ---- ports ---- */
+
+typedef struct copy_bytes {
+    size_t bytes;
+} copy_bytes;
+
+static mil_status run_copy_bytes(mil__run *run, const mil__step *step) {
+    const copy_bytes *params = step->params;
+    if (params->bytes) memcpy(run->t[step->out[0]].data, run->t[step->in[0]].data, params->bytes);
+    return MIL_OK;
+}
+
+/* An output that is an input, a const, part of something else, or an output already, is copied to memory of its own. */
+static mil_status output_slot(mil__lower *lower, mil_value value, uint32_t *out) {
+    uint32_t slot = lower->slot_of[value];
+    mil__slot *s = &lower->plan->slots[slot], *root = &lower->plan->slots[s->root];
+    if (root->kind == MIL__SLOT_DYNAMIC) {
+        *out = slot;
+        return MIL_OK;
+    }
+    if (root->kind == MIL__SLOT_ARENA && s->bytes == root->bytes && s->shift == 0) {
+        root->kind = MIL__SLOT_OUTPUT;
+        *out = slot;
+        return MIL_OK;
+    }
+    uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
+    copy_bytes *params = mil__lower_alloc(lower, sizeof *params);
+    if (!ends || !params) return mil__nomem(lower->err);
+    ends[0] = slot;
+    params->bytes = s->bytes;
+    int64_t shape[MIL_MAX_RANK];
+    memcpy(shape, s->shape, sizeof shape);
+    MIL__TRY(mil__slot_new(lower, s->dtype, s->rank, shape, &ends[1]));
+    lower->plan->slots[ends[1]].kind = MIL__SLOT_OUTPUT;
+    *out = ends[1];
+    mil__step step = {.run = run_copy_bytes, .params = params, .in = &ends[0], .n_in = 1, .out = &ends[1], .n_out = 1,
+                      .kernel = "copy"};
+    return mil__lower_step(lower, NULL, &step);
+}
+
+static mil_status make_ports(mil__lower *lower, const mil__block *body) {
+    mil__cpu_plan *plan = lower->plan;
+    plan->n_inputs = body->n_inputs;
+    plan->n_outputs = body->n_outputs;
+    plan->inputs = mil__lower_alloc(lower, plan->n_inputs * sizeof *plan->inputs);
+    plan->outputs = mil__lower_alloc(lower, plan->n_outputs * sizeof *plan->outputs);
+    if (!plan->inputs || !plan->outputs) return mil__nomem(lower->err);
+    for (uint32_t i = 0; i < plan->n_inputs; i++) plan->inputs[i] = lower->slot_of[body->inputs[i]];
+    for (uint32_t i = 0; i < plan->n_outputs; i++) MIL__TRY(output_slot(lower, body->outputs[i], &plan->outputs[i]));
+    return MIL_OK;
+}
+
+/* ---- memory ---- */
+
+static mil_status place(mil__lower *lower) {
+    mil__cpu_plan *plan = lower->plan;
+    mil__lifetime *lives = mil__alloc((plan->n_slots + 1) * sizeof *lives);
+    uint32_t *slot_of = mil__alloc((plan->n_slots + 1) * sizeof *slot_of), n = 0;
+    mil_status status = lives && slot_of ? MIL_OK : mil__nomem(lower->err);
+    if (status == MIL_OK) {
+        for (uint32_t i = 0; i < plan->n_slots; i++) {
+            const mil__slot *slot = &plan->slots[i];
+            if (slot->kind != MIL__SLOT_ARENA || slot->first == NO_SLOT) continue;
+            slot_of[n] = i;
+            lives[n++] = (mil__lifetime){.bytes = slot->bytes, .first = slot->first, .last = slot->last};
+        }
+        status = mil__plan(lives, n, plan->n_steps, &plan->arena_bytes, lower->err);
+    }
+    for (uint32_t i = 0; i < n && status == MIL_OK; i++) plan->slots[slot_of[i]].offset = lives[i].offset;
+    mil__free(lives);
+    mil__free(slot_of);
+    return status;
+}
+
+/* Aliases of what has another address in every run. */
+static mil_status list_fixups(mil__lower *lower) {
+    mil__cpu_plan *plan = lower->plan;
+    for (int pass = 0; pass < 2; pass++) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < plan->n_slots; i++) {
+            const mil__slot *slot = &plan->slots[i];
+            if (slot->kind != MIL__SLOT_ALIAS) continue;
+            mil__slot_kind root = plan->slots[slot->root].kind;
+            if (root != MIL__SLOT_INPUT && root != MIL__SLOT_OUTPUT) continue;
+            if (pass) plan->fixups[n] = (mil__fixup){i, slot->root, slot->shift};
+            n++;
+        }
+        plan->n_fixups = n;
+        if (pass == 0) plan->fixups = mil__lower_alloc(lower, n * sizeof *plan->fixups);
+        if (!plan->fixups) return mil__nomem(lower->err);
+    }
+    return MIL_OK;
+}
+
+/* ---- all of it ---- */
+
+/* Groups in an order that respects uses (a group stands where its last operation did), each lowered in turn. */
+static mil_status lower_groups(mil__lower *lower, const mil__block *body) {
+    mil__arena arena = {0};
+    mil__group *groups = NULL;
+    uint32_t n = 0;
+    mil_status status = mil__fuse(lower, lower->program->functions[0].block, &groups, &n, &arena);
+    if (status == MIL_OK) set_until(lower, body, groups, n);
+    for (lower->group = 0; lower->group < n && status == MIL_OK; lower->group++)
+        status = mil__select(lower, &groups[lower->group]);
+    mil__arena_free(&arena);
+    return status;
+}
+
+static mil_status lower_program(mil__lower *lower) {
+    const mil__block *body = lower->program->blocks[lower->program->functions[0].block];
+    lower->slot_of = mil__alloc(lower->program->n_values * sizeof *lower->slot_of);
+    if (!lower->slot_of) return mil__nomem(lower->err);
+    memset(lower->slot_of, 0xff, lower->program->n_values * sizeof *lower->slot_of);
+    MIL__TRY(slots_for_values(lower, body));
+    MIL__TRY(lower_groups(lower, body));
+    MIL__TRY(make_ports(lower, body));
+    MIL__TRY(place(lower));
+    return list_fixups(lower);
+}
+
+/* Remembers the shapes that the plan is for. */
+static mil_status make_key(mil__cpu_plan *plan, const mil_type *const *inputs, uint32_t n, mil_error *err) {
+    for (uint32_t i = 0; i < n; i++) plan->n_key += (uint32_t)inputs[i]->rank;
+    plan->key = mil__alloc(plan->n_key * sizeof *plan->key);
+    if (!plan->key) return mil__nomem(err);
+    int64_t *to = plan->key;
+    for (uint32_t i = 0; i < n; i++)
+        for (int k = 0; k < inputs[i]->rank; k++) *to++ = inputs[i]->shape[k];
+    return MIL_OK;
+}
+
+static mil_status make_plan(mil__cpu_model *model, const mil_type *const *inputs, mil__cpu_plan *plan, mil_error *err) {
+    const mil_program *from = model->program;
+    mil_block function = from->functions[0].block;
+    MIL__TRY(make_key(plan, inputs, from->blocks[function]->n_inputs, err));
+    MIL__TRY(mil__program_rebuild(from, function, inputs, &plan->program, NULL, err));
+    if (model->options.optimize) MIL__TRY(mil__passes_run(plan->program, model->disable, err));
+    mil__lower lower = {.model = model, .plan = plan, .program = plan->program, .k = model->kernels,
+                        .n_lanes = model->n_lanes, .strict = model->options.precision == MIL_PRECISION_STRICT,
+                        .err = err};
+    mil_status status = lower_program(&lower);
+    mil__free(lower.slot_of);
+    return status;
+}
+
+mil_status mil__cpu_plan_make(mil__cpu_model *model, const mil_type *const *inputs, mil__cpu_plan **out,
+                              mil_error *err) {
+    mil__cpu_plan *plan = mil__calloc(1, sizeof *plan);
+    if (!plan) return mil__nomem(err);
+    mil_status status = make_plan(model, inputs, plan, err);
+    if (status != MIL_OK) {
+        mil__cpu_plan_free(plan);
+        return status;
+    }
+    *out = plan;
+    return MIL_OK;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Steps whose sizes depend on data: inferred again with the values at hand, then evaluated plainly into memory that grows
+ * and is kept. */
+#include "engine/cpu/steps.h"
+
+/* The tensor's own type, in the context's types. */
+static const mil_type *type_now(mil__cpu_context *c, const mil_tensor *t) {
+    return mil__tensor_type(c->types, t->dtype, t->rank, t->shape);
+}
+
+static mil_status fill_call(mil__run *run, const mil__step *step, const mil__op *op, mil__call *call) {
+    mil__cpu_context *c = run->context;
+    uint32_t n = 0;
+    MIL__TRY(mil__call_of(c->plan->program, op, call));
+    for (uint16_t a = 0; a < op->n_args; a++) {
+        mil__operand *items = (mil__operand *)call->in[op->args[a].slot].items;
+        for (uint32_t i = 0; i < op->args[a].n; i++) {
+            mil_tensor *t = &c->t[step->in[n++]];
+            items[i].data = t;
+            items[i].sym = NULL;
+            items[i].type = type_now(c, t);
+            if (!items[i].type) return mil__nomem(run->err);
+        }
+    }
+    return MIL_OK;
+}
+
+/* Memory for a result of the type that was inferred. */
+static mil_status make_room(mil__run *run, uint32_t slot, const mil_type *type) {
+    mil__cpu_context *c = run->context;
+    mil_tensor *t = &c->t[slot];
+    int64_t n;
+    size_t bytes;
+    if (!mil__shape_numel(type->rank, type->shape, &n) || !mil__dtype_bytes(type->dtype, n, &bytes))
+        return mil__fail(run->err, MIL_ELIMIT, "run: a result is too large for memory");
+    if (c->plan->slots[slot].kind != MIL__SLOT_DYNAMIC) return MIL_OK;
+    size_t limit = c->model->options.memory_limit;
+    if (limit && bytes > limit)
+        return mil__fail(run->err, MIL_ELIMIT, "run: a result of %zu bytes is beyond the limit of %zu", bytes, limit);
+    if (!c->dynamic[slot] || mil_buffer_bytes(c->dynamic[slot]) < bytes) {
+        mil_buffer *buffer;
+        MIL__TRY(mil_buffer_new(bytes, &buffer, run->err));
+        mil_buffer_free(c->dynamic[slot]);
+        c->dynamic[slot] = buffer;
+    }
+    mil__tensor_init(t, type->dtype, type->rank, type->shape, mil_buffer_data(c->dynamic[slot]));
+    return MIL_OK;
+}
+
+static mil_status run_call(mil__run *run, const mil__step *step, mil__call *call) {
+    MIL__TRY(fill_call(run, step, run->context->plan->program->ops[step->covers[0]], call));
+    MIL__TRY(call->op->infer(call));
+    call->result = mil__arena_zero(call->arena, step->n_out, sizeof *call->result);
+    if (!call->result) return mil__nomem(run->err);
+    for (uint32_t i = 0; i < step->n_out; i++) {
+        MIL__TRY(make_room(run, step->out[i], call->out[i]));
+        call->result[i] = &run->t[step->out[i]];
+    }
+    return call->op->eval(call);
+}
+
+mil_status mil__run_dynamic(mil__run *run, const mil__step *step) {
+    mil__cpu_context *c = run->context;
+    const mil__op *op = c->plan->program->ops[step->covers[0]];
+    mil__call call = {.op = op->decl, .opset = c->plan->program->functions[0].opset, .types = c->types,
+                      .arena = &c->eval_arena, .err = run->err};
+    mil__mark mark = mil__arena_mark(call.arena);
+    mil_status status = run_call(run, step, &call);
+    mil__arena_rewind(call.arena, mark);
+    return status;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts, and a run: bind inputs and outputs, walk the steps. Once a context has met its shapes, nothing is allocated,
+ * looked up by name or, on one thread, locked. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "engine/cpu/steps.h"
+
+/* ---- contexts ---- */
+
+/* What depends on the plan, given back when another takes its place. The plan itself may be gone (unloaded). */
+static void drop_plan(mil__cpu_context *c) {
+    for (uint32_t i = 0; c->dynamic && i < c->n_slots; i++) mil_buffer_free(c->dynamic[i]);
+    for (uint32_t i = 0; c->staged_in && i < c->n_inputs; i++) mil_tensor_free(c->staged_in[i]);
+    for (uint32_t i = 0; c->staged_out && i < c->n_outputs; i++) mil_tensor_free(c->staged_out[i]);
+    mil__free(c->t);
+    mil__free(c->calls);
+    mil__free(c->memory);
+    mil__free(c->staged_in);
+    mil__free(c->staged_out);
+    mil__free(c->dynamic);
+    mil__arena_free(&c->call_arena);
+    mil__arena_free(&c->eval_arena);
+    mil__types_free(c->types);
+    *c = (mil__cpu_context){.model = c->model};
+}
+
+void mil__cpu_context_free(void *context) {
+    mil__cpu_context *c = context;
+    if (!c) return;
+    drop_plan(c);
+    mil__free(c);
+}
+
+static char *aligned(void *memory) { return (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63); }
+
+/* Points every slot at its memory; INPUT, OUTPUT and DYNAMIC ones are pointed by each run. */
+static void point_slots(mil__cpu_context *c) {
+    const mil__cpu_plan *plan = c->plan;
+    char *arena = aligned(c->memory);
+    for (uint32_t i = 0; i < plan->n_slots; i++) {
+        const mil__slot *slot = &plan->slots[i], *root = &plan->slots[slot->root];
+        void *data = NULL;
+        if (root->kind == MIL__SLOT_ARENA) data = arena + root->offset + slot->shift;
+        if (root->kind == MIL__SLOT_CONST) data = (char *)root->data->data + slot->shift;
+        mil__tensor_init(&c->t[i], slot->dtype, slot->rank, slot->shape, data);
+        if (slot->kind == MIL__SLOT_CONST && root->data->dtype == MIL_STRING) c->t[i] = *root->data;
+    }
+}
+
+/* A plain step's call: operands are the context's tensors, their types those of the plan. */
+static mil_status make_call(mil__cpu_context *c, const mil__step *step, mil_error *err) {
+    const mil_program *program = c->plan->program;
+    const mil__op *op = program->ops[step->covers[0]];
+    mil__call *call = &c->calls[step->call];
+    *call = (mil__call){.op = op->decl, .opset = program->functions[0].opset, .types = program->types,
+                        .arena = &c->call_arena, .err = err};
+    void *params = (void *)step->params;
+    MIL__TRY(mil__call_of(program, op, call));
+    call->params = params;
+    uint32_t n = 0;
+    for (uint16_t a = 0; a < op->n_args; a++) {
+        mil__operand *items = (mil__operand *)call->in[op->args[a].slot].items;
+        for (uint32_t i = 0; i < op->args[a].n; i++) items[i].data = &c->t[step->in[n++]];
+    }
+    call->result = mil__arena_zero(&c->call_arena, step->n_out, sizeof *call->result);
+    if (!call->result) return mil__nomem(err);
+    for (uint32_t i = 0; i < step->n_out; i++) call->result[i] = &c->t[step->out[i]];
+    call->arena = &c->eval_arena;
+    return MIL_OK;
+}
+
+static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_error *err) {
+    drop_plan(c);
+    size_t scratch = plan->scratch_bytes * (size_t)c->model->n_lanes;
+    size_t limit = c->model->options.memory_limit;
+    c->memory_bytes = plan->arena_bytes + scratch;
+    if (limit && c->memory_bytes > limit) {
+        return mil__fail(err, MIL_ELIMIT, "run: %zu bytes are needed beside the weights; the limit is %zu",
+                         c->memory_bytes, limit);
+    }
+    c->plan = plan;
+    c->n_slots = plan->n_slots;
+    c->n_inputs = plan->n_inputs;
+    c->n_outputs = plan->n_outputs;
+    c->t = mil__calloc(plan->n_slots, sizeof *c->t);
+    c->calls = mil__calloc(plan->n_calls, sizeof *c->calls);
+    c->memory = mil__alloc(c->memory_bytes + 63);
+    c->staged_in = mil__calloc(plan->n_inputs, sizeof *c->staged_in);
+    c->staged_out = mil__calloc(plan->n_outputs, sizeof *c->staged_out);
+    bool made = c->t && c->calls && c->memory && c->staged_in && c->staged_out;
+    if (made && plan->is_dynamic) {
+        c->dynamic = mil__calloc(plan->n_slots, sizeof *c->dynamic);
+        c->types = mil__types_new();
+        made = c->dynamic && c->types;
+    }
+    mil_status status = made ? MIL_OK : mil__nomem(err);
+    if (status == MIL_OK) point_slots(c);
+    for (uint32_t i = 0; i < plan->n_steps && status == MIL_OK; i++)
+        if (plan->steps[i].run == mil__run_plain) status = make_call(c, &plan->steps[i], err);
+    if (status != MIL_OK) drop_plan(c);
+    return status;
+}
+
+mil_status mil__cpu_context_new(void *compiled, void **out, mil_error *err) {
+    mil__cpu_model *model = compiled;
+    mil__cpu_context *c = mil__calloc(1, sizeof *c);
+    if (!c) return mil__nomem(err);
+    c->model = model;
+    mil_status status = model->is_static ? take_plan(c, atomic_load(&model->plans), err) : MIL_OK;
+    if (status != MIL_OK) {
+        mil__cpu_context_free(c);
+        return status;
+    }
+    *out = c;
+    return MIL_OK;
+}
+
+/* ---- shapes ---- */
+
+static bool fits_plan(const mil__cpu_plan *plan, mil_tensor *const *inputs, uint32_t n) {
+    const int64_t *key = plan->key;
+    for (uint32_t i = 0; i < n; i++)
+        for (int k = 0; k < inputs[i]->rank; k++)
+            if (*key++ != inputs[i]->shape[k]) return false;
+    return true;
+}
+
+/* Equal symbols have equal sizes, within their range. */
+static mil_status check_symbols(const mil_program *program, const mil__block *body, mil_tensor *const *inputs,
+                                mil_error *err) {
+    for (uint32_t i = 0; i < body->n_inputs; i++) {
+        const mil__value *value = program->values[body->inputs[i]];
+        for (int k = 0; k < value->type->rank; k++) {
+            mil_dim dim = value->type->shape[k];
+            const mil_symbol *symbol = dim < 0 ? mil__dim_symbol_info(program->types, dim) : NULL;
+            if (!symbol) continue;
+            int64_t size = inputs[i]->shape[k];
+            if (size < symbol->min || (symbol->max >= 0 && size > symbol->max))
+                return mil__fail(err, MIL_EVALUE, "run: input %s has %lld at axis %d, but %s is %lld to %lld", value->name,
+                                 (long long)size, k, symbol->name ? symbol->name : "it", (long long)symbol->min,
+                                 (long long)symbol->max);
+            for (uint32_t j = 0; j <= i; j++) {
+                const mil__value *other = program->values[body->inputs[j]];
+                for (int m = 0; m < (j < i ? other->type->rank : k); m++)
+                    if (other->type->shape[m] == dim && inputs[j]->shape[m] != size)
+                        return mil__fail(err, MIL_ETYPE, "run: %s is %lld in input %s, but %lld in input %s",
+                                         symbol->name ? symbol->name : "one symbol", (long long)inputs[j]->shape[m],
+                                         other->name, (long long)size, value->name);
+            }
+        }
+    }
+    return MIL_OK;
+}
+
+static mil_status make_plan(mil__cpu_model *model, const mil__block *body, mil_tensor *const *inputs,
+                            mil__cpu_plan **out, mil_error *err) {
+    mil__arena arena = {0};
+    mil_type *types = mil__arena_zero(&arena, body->n_inputs, sizeof *types);
+    const mil_type **given = mil__arena_zero(&arena, body->n_inputs, sizeof *given);
+    mil_status status = types && given ? MIL_OK : mil__nomem(err);
+    for (uint32_t i = 0; i < body->n_inputs && status == MIL_OK; i++) {
+        types[i] = (mil_type){.kind = MIL_TENSOR, .dtype = inputs[i]->dtype, .rank = inputs[i]->rank,
+                              .shape = inputs[i]->shape};
+        given[i] = &types[i];
+    }
+    if (status == MIL_OK) status = mil__cpu_plan_make(model, given, out, err);
+    mil__arena_free(&arena);
+    return status;
+}
+
+/* The plan for these shapes: the context's, one made before, or a new one. */
+static mil_status find_plan(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
+    mil__cpu_model *model = c->model;
+    const mil_program *program = model->program;
+    const mil__block *body = program->blocks[program->functions[0].block];
+    if (c->plan && fits_plan(c->plan, inputs, body->n_inputs)) return MIL_OK;
+    MIL__TRY(check_symbols(program, body, inputs, err));
+    mil_status status = MIL_OK;
+    pthread_mutex_lock(model->lock);
+    mil__cpu_plan *plan = atomic_load(&model->plans);
+    while (plan && !fits_plan(plan, inputs, body->n_inputs)) plan = plan->next;
+    if (!plan) {
+        status = make_plan(model, body, inputs, &plan, err);
+        if (status == MIL_OK) {
+            plan->next = atomic_load(&model->plans);
+            atomic_store(&model->plans, plan);
+        }
+    }
+    pthread_mutex_unlock(model->lock);
+    return status == MIL_OK ? take_plan(c, plan, err) : status;
+}
+
+/* ---- binding ---- */
+
+static bool is_usable(const mil_tensor *tensor) {
+    size_t size = (size_t)mil__dtype(tensor->dtype)->bits / 8;
+    return mil__is_contiguous(tensor) && size && (uintptr_t)tensor->data % size == 0;
+}
+
+static mil_status stage(mil_tensor **staged, const mil_tensor *like, mil_error *err) {
+    if (*staged) return MIL_OK;
+    return mil_tensor_new(like->dtype, like->rank, like->shape, staged, err);
+}
+
+static mil_status bind_inputs(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
+    for (uint32_t i = 0; i < c->n_inputs; i++) {
+        mil_tensor *t = &c->t[c->plan->inputs[i]];
+        t->data = inputs[i]->data;
+        if (is_usable(inputs[i])) continue;
+        MIL__TRY(stage(&c->staged_in[i], t, err));
+        MIL__TRY(mil_tensor_copy(c->staged_in[i], inputs[i], err));
+        t->data = c->staged_in[i]->data;
+    }
+    return MIL_OK;
+}
+
+static bool meets(const mil_tensor *a, const mil_tensor *b) {
+    if (a->buffer && a->buffer == b->buffer) return true;
+    const char *one = a->data, *two = b->data;
+    return one < two + mil_tensor_bytes(b) && two < one + mil_tensor_bytes(a);
+}
+
+/* May steps write to this tensor while they still read the inputs? */
+static bool is_writable_now(mil__cpu_context *c, const mil_tensor *output, mil_tensor *const *inputs) {
+    bool usable = is_usable(output);
+    for (uint32_t i = 0; i < c->n_inputs && usable; i++) usable = !meets(output, inputs[i]);
+    return usable;
+}
+
+static bool same_shape(const mil_tensor *a, const mil_tensor *b) {
+    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
+static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+    for (uint32_t i = 0; i < c->n_outputs; i++) {
+        mil_tensor *t = &c->t[c->plan->outputs[i]];
+        const mil__slot *slot = &c->plan->slots[c->plan->outputs[i]];
+        if (c->plan->slots[slot->root].kind == MIL__SLOT_DYNAMIC) continue;
+        if (!outputs[i]) MIL__TRY(mil_tensor_new(t->dtype, t->rank, t->shape, &outputs[i], err));
+        if (!same_shape(outputs[i], t)) {
+            return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
+                             MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(outputs[i]->rank, outputs[i]->shape));
+        }
+        t->data = outputs[i]->data;
+        if (is_writable_now(c, outputs[i], inputs)) continue;
+        MIL__TRY(stage(&c->staged_out[i], t, err));
+        t->data = c->staged_out[i]->data;
+    }
+    return MIL_OK;
+}
+
+/* What could not be written in place, and what had no size before the run. */
+static mil_status deliver(mil__cpu_context *c, mil_tensor **outputs, mil_error *err) {
+    for (uint32_t i = 0; i < c->n_outputs; i++) {
+        mil_tensor *t = &c->t[c->plan->outputs[i]];
+        if (outputs[i] && outputs[i]->data == t->data) continue;
+        if (outputs[i] && !same_shape(outputs[i], t)) {
+            return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
+                             MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(outputs[i]->rank, outputs[i]->shape));
+        }
+        if (!outputs[i]) MIL__TRY(mil_tensor_new(t->dtype, t->rank, t->shape, &outputs[i], err));
+        MIL__TRY(mil_tensor_copy(outputs[i], t, err));
+    }
+    return MIL_OK;
+}
+
+/* ---- steps ---- */
+
+typedef struct tiles {
+    mil__run *run;
+    mil__tiles_fn *fn;
+    const void *ctx;
+} tiles;
+
+static void run_lane(void *ctx, size_t begin, size_t end, int lane) {
+    const tiles *work = ctx;
+    if (mil__is_cancelled(work->run->cancel)) return;
+    work->fn(work->ctx, begin, end, work->run->scratch + (size_t)lane * work->run->scratch_bytes);
+}
+
+enum { TILES_BETWEEN_LOOKS = 64 }; /* at a cancellation, on one thread */
+
+void mil__run_tiles(mil__run *run, size_t n_tiles, mil__tiles_fn *fn, const void *ctx) {
+    if (run->n_lanes > 1) {
+        tiles work = {run, fn, ctx};
+        mil__pool_run(run->n_lanes, n_tiles, run_lane, &work);
+        return;
+    }
+    for (size_t at = 0; at < n_tiles && !mil__is_cancelled(run->cancel); at += TILES_BETWEEN_LOOKS) {
+        size_t end = at + TILES_BETWEEN_LOOKS < n_tiles ? at + TILES_BETWEEN_LOOKS : n_tiles;
+        fn(ctx, at, end, run->scratch);
+    }
+}
+
+mil_status mil__run_plain(mil__run *run, const mil__step *step) {
+    mil__call *call = &run->context->calls[step->call];
+    mil__mark mark = mil__arena_mark(call->arena);
+    call->err = run->err;
+    mil_status status = call->op->eval(call);
+    mil__arena_rewind(call->arena, mark);
+    return status;
+}
+
+/* The script's line, for an error that has none. */
+static void locate(mil_error *err, const mil__cpu_plan *plan, const mil__step *step) {
+    const mil__op *op = step->n_covers ? plan->program->ops[step->covers[0]] : NULL;
+    if (!err || !op || err->line || !op->file) return;
+    snprintf(err->file, sizeof err->file, "%s", op->file);
+    err->line = op->line;
+}
+
+static mil_status walk(mil__run *run, const mil__cpu_plan *plan) {
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        if (mil__is_cancelled(run->cancel)) break;
+        mil_status status = plan->steps[i].run(run, &plan->steps[i]);
+        if (status == MIL_OK) continue;
+        locate(run->err, plan, &plan->steps[i]);
+        return status;
+    }
+    return mil__is_cancelled(run->cancel) ? mil__fail(run->err, MIL_ECANCELLED, "run: cancelled") : MIL_OK;
+}
+
+mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
+                        mil_error *err) {
+    mil__cpu_context *c = context;
+    if (!c->model->is_static) MIL__TRY(find_plan(c, inputs, err));
+    const mil__cpu_plan *plan = c->plan;
+    MIL__TRY(bind_inputs(c, inputs, err));
+    MIL__TRY(bind_outputs(c, inputs, outputs, err));
+    for (uint32_t i = 0; i < plan->n_fixups; i++)
+        c->t[plan->fixups[i].alias].data = (char *)c->t[plan->fixups[i].root].data + plan->fixups[i].shift;
+    mil__run run = {.t = c->t, .scratch = aligned(c->memory) + plan->arena_bytes, .scratch_bytes = plan->scratch_bytes,
+                    .n_lanes = c->model->n_lanes, .cancel = cancel, .err = err, .context = c};
+    MIL__TRY(walk(&run, plan));
+    return deliver(c, outputs, err);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* Which kernel an operation runs on: one table, a row an op. What has no row, or whose selector declines, is evaluated
+ * plainly. Views (operations that move no data) become aliases here. */
+#include "engine/cpu/steps.h"
+
+/* ---- operations that move no data ---- */
+
+static bool is_dynamic(const mil__slot *slot) { return slot->kind == MIL__SLOT_DYNAMIC; }
+
+/* The first result is the first operand's memory under another shape. */
+static mil_status select_view(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    uint32_t in = mil__slot_of(lower, mil__op_arg(op, 0)->values[0]), out = mil__slot_of(lower, op->outputs[0]);
+    if (is_dynamic(mil__slot_at(lower, in)) || is_dynamic(mil__slot_at(lower, out))) return MIL_OK;
+    mil__slot_alias(lower, out, in, 0);
+    *done = true;
+    return MIL_OK;
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *op;
+    mil__select_fn *select;
+} rows[] = {
+    {"identity", select_view},
+    {"reshape", select_view},
+    {"expand_dims", select_view},
+    {"squeeze", select_view},
+    {"flatten2d", select_view},
+#include "engine/cpu/select.def"
+};
+
+static mil_status select_plain(mil__lower *lower, const mil__group *group) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    uint32_t n_in = 0;
+    for (uint16_t a = 0; a < op->n_args; a++) n_in += op->args[a].n;
+    uint32_t *in = mil__lower_alloc(lower, n_in * sizeof *in), *out = mil__lower_alloc(lower, op->n_outputs * sizeof *out);
+    if (!in || !out) return mil__nomem(lower->err);
+    uint32_t n = 0;
+    bool dynamic = false;
+    for (uint16_t a = 0; a < op->n_args; a++)
+        for (uint32_t i = 0; i < op->args[a].n; i++) {
+            in[n] = mil__slot_of(lower, op->args[a].values[i]);
+            dynamic = dynamic || is_dynamic(mil__slot_at(lower, in[n++]));
+        }
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        out[i] = mil__slot_of(lower, op->outputs[i]);
+        dynamic = dynamic || is_dynamic(mil__slot_at(lower, out[i]));
+    }
+    if (!op->decl->eval)
+        return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s yet", op->decl->name);
+    const void *params = NULL;
+    if (!dynamic) MIL__TRY(mil__lower_params(lower, op, &params));
+    mil__step step = {.run = dynamic ? mil__run_dynamic : mil__run_plain, .params = params, .in = in,
+                      .n_in = n_in, .out = out, .n_out = op->n_outputs, .kernel = dynamic ? "plain, dynamic" : "plain",
+                      .call = lower->plan->n_calls++};
+    lower->plan->is_dynamic = lower->plan->is_dynamic || dynamic;
+    return mil__lower_step(lower, group, &step);
+}
+
+static bool touches_dynamic(mil__lower *lower, const mil__group *group) {
+    for (uint32_t k = 0; k < group->n_ops; k++) {
+        const mil__op *op = lower->program->ops[group->ops[k]];
+        for (uint16_t a = 0; a < op->n_args; a++)
+            for (uint32_t i = 0; i < op->args[a].n; i++)
+                if (is_dynamic(mil__slot_at(lower, mil__slot_of(lower, op->args[a].values[i])))) return true;
+        for (uint32_t i = 0; i < op->n_outputs; i++)
+            if (is_dynamic(mil__slot_at(lower, mil__slot_of(lower, op->outputs[i])))) return true;
+    }
+    return false;
+}
+
+mil_status mil__select(mil__lower *lower, const mil__group *group) {
+    bool done = false;
+    const char *name = lower->program->ops[group->ops[0]]->decl->name;
+    if (!lower->model->options.optimize) return select_plain(lower, group);
+    if (group->kind == MIL__GROUP_CHAIN) {
+        MIL__TRY(mil__select_chain(lower, group, &done));
+        assert(done || group->n_ops == 1);
+    } else if (!touches_dynamic(lower, group)) {
+        for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
+            if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
+    }
+    return done ? MIL_OK : select_plain(lower, group);
+}
