@@ -32,8 +32,24 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_) -MMD -MP -c $< -o $@
 
+# ---- C tests: build/tests/<name>_test from tests/c/<name>_test.c; the last line is the sum ----
+
+C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/c/*_test.c)))
+
+$(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LIBS_) -o $@
+
+ctest: $(C_TESTS)
+	@passed=0; failed=0; for test in $(C_TESTS); do \
+	    line=$$($$test | tail -n 1); \
+	    case "$$line" in *": "*" passed, "*" failed") ;; *) line="$$test: 0 passed, 1 failed";; esac; \
+	    echo "$$line"; counts=$${line##*: }; \
+	    passed=$$((passed + $${counts%% passed*})); more=$${counts##*, }; failed=$$((failed + $${more%% failed})); \
+	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean
--include $(CORE_OBJ:.o=.d)
+.PHONY: all clean ctest
+-include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)

@@ -84,11 +84,17 @@ static inline bool mil__dim_is_symbolic(mil_dim dim) { return dim < 0; }
 
 bool mil__dim_is_symbol(const mil__types *types, mil_dim dim);       /* a symbol by itself, named or fresh */
 const mil_symbol *mil__dim_symbol_info(const mil__types *types, mil_dim symbol); /* NULL unless a symbol */
-/* Sets range and standard size of a symbol; MIL_EVALUE when it contradicts an earlier setting. */
+/* Sets range and standard size of a symbol; what info leaves unsaid (min 0, max below 1, standard 0) stays. MIL_EVALUE
+ * when it contradicts an earlier setting. */
 mil_status mil__dim_describe(mil__types *types, mil_dim symbol, const mil_symbol *info, mil_error *err);
-char *mil__dim_text(const mil__types *types, mil_dim dim, char *buf, size_t n); /* "S", "2*S + 1", "floor(S/2)" */
+/* "S", "2*S + 1", "floor((S + 1)/2)", "max(S, 2)": also an expression of Lua. Returns buf; what does not fit ends "..". */
+char *mil__dim_text(const mil__types *types, mil_dim dim, char *buf, size_t n);
 /* Replaces symbols by what bind gives (a dim, or the symbol itself) and simplifies. */
 mil_dim mil__dim_substitute(mil__types *types, mil_dim dim, mil_dim (*bind)(void *ctx, mil_dim symbol), void *ctx);
+/* The dim's size (or value) where value gives each symbol's. Makes nothing, so threads may evaluate dims of one owner at
+ * once. False on overflow and on a division by 0. */
+bool mil__dim_eval(const mil__types *types, mil_dim dim, int64_t (*value)(void *ctx, mil_dim symbol), void *ctx,
+                   int64_t *out);
 
 mil_status mil__types_status(const mil__types *types);               /* MIL_OK, MIL_ENOMEM, MIL_EVALUE (overflow) */
 void mil__types_clear_status(mil__types *types);
