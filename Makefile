@@ -20,6 +20,9 @@ CFLAGS_  := -std=c11 $(OPT) $(WARN) -fPIC -D_GNU_SOURCE -Icore/include -Icore \
 LIBS_    := $(shell $(PKG_CONFIG) --libs $(DEPS)) -lm -lpthread -ldl $(LIBS)
 
 CORE_SRC := $(sort $(wildcard core/*/*.c core/engine/*/*.c))
+ifeq ($(wildcard core/engine/cpu/kernel.h),) # until the kernels are here, the cpu engine is left out
+CORE_SRC := $(filter-out core/engine/cpu/%,$(CORE_SRC))
+endif
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
 
 all: $(BUILD)/libmil.a

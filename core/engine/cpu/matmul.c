@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* matmul and linear on gemm: operands as strided matrices, const ones packed when compiled, batches as a loop around. */
+#include "engine/cpu/epilogue.h"
+#include "ops/params.h"
+
+/* Batch axes of the result, with each operand's strides in elements (0 where it broadcasts). */
+typedef struct batches {
+    int rank;
+    int64_t n, dim[MIL_MAX_RANK];
+    int64_t a[MIL_MAX_RANK], b[MIL_MAX_RANK];
+} batches;
+
+typedef struct matmul_params {
+    mil__gemm gemm;
+    void (*kernel)(const mil__gemm *gemm, size_t begin, size_t end, void *scratch);
+    batches batches;
+    size_t a_bytes, b_bytes, c_bytes; /* of an element */
+    int64_t c_step;                   /* from one batch's result to the next */
+    bool has_add;                     /* the last of the step's inputs */
+} matmul_params;
+
+typedef struct matmul_run {
+    const matmul_params *params;
+    char *a, *b, *c;
+    const char *add;
+} matmul_run;
+
+static void offsets(const batches *batch, int64_t index, int64_t *a, int64_t *b) {
+    *a = *b = 0;
+    for (int i = batch->rank - 1; i >= 0; i--) {
+        int64_t at = index % batch->dim[i];
+        index /= batch->dim[i];
+        *a += at * batch->a[i];
+        *b += at * batch->b[i];
+    }
+}
+
+/* Tiles of all batches are numbered through. */
+static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) {
+    const matmul_run *run = ctx;
+    const matmul_params *p = run->params;
+    while (begin < end) {
+        size_t batch = begin / p->gemm.n_tiles, first = begin % p->gemm.n_tiles;
+        size_t n = p->gemm.n_tiles - first < end - begin ? p->gemm.n_tiles - first : end - begin;
+        int64_t a, b;
+        offsets(&p->batches, (int64_t)batch, &a, &b);
+        mil__gemm gemm = p->gemm;
+        if (run->a) gemm.a.data = run->a + a * (int64_t)p->a_bytes;
+        if (run->b) gemm.b.data = run->b + b * (int64_t)p->b_bytes;
+        gemm.c = run->c + (int64_t)batch * p->c_step * (int64_t)p->c_bytes;
+        if (p->has_add) gemm.ep.add = run->add + (int64_t)batch * p->c_step * (int64_t)p->c_bytes;
+        p->kernel(&gemm, first, first + n, scratch);
+        begin += n;
+    }
+}
+
+static mil_status run_matmul(mil__run *run, const mil__step *step) {
+    const matmul_params *p = step->params;
+    matmul_run work = {.params = p, .a = run->t[step->in[0]].data, .c = run->t[step->out[0]].data};
+    work.b = p->gemm.packed_b ? NULL : run->t[step->in[1]].data;
+    if (p->has_add) work.add = run->t[step->in[step->n_in - 1]].data;
+    mil__run_tiles(run, p->gemm.n_tiles * (size_t)p->batches.n, run_tiles, &work);
+    return MIL_OK;
+}
+
+static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
+static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
+
+/* A const B is packed once. */
+static mil_status pack(mil__lower *lower, mil__gemm *gemm, const mil__slot *b) {
+    if (b->kind != MIL__SLOT_CONST) return MIL_OK;
+    void *packed;
+    gemm->b.data = b->data->data;
+    MIL__TRY(mil__lower_own(lower, lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype), &packed));
+    lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
+    gemm->packed_b = packed;
+    return MIL_OK;
+}
+
+/* The step, once the matrices are described. in: x, y; what else the epilogue reads follows. */
+static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params *p, uint32_t x, uint32_t y,
+                       const float *bias, bool pack_y) {
+    mil__after after;
+    bool fits = mil__after_read(lower, group, NULL, &after);
+    assert(fits);
+    (void)fits;
+    uint32_t *in = mil__lower_alloc(lower, 4 * sizeof *in), n_in = 2, out = mil__slot_of(lower, group->result);
+    if (!in) return mil__nomem(lower->err);
+    uint32_t *out_list = in + 3;
+    const mil__slot *result = mil__slot_at(lower, out);
+    p->gemm.c_dtype = mil__storage_of(result->dtype);
+    p->gemm.c_rs = (ptrdiff_t)p->gemm.n;
+    p->gemm.c_cs = 1;
+    p->c_bytes = bytes_of(result->dtype);
+    p->c_step = (int64_t)(p->gemm.m * p->gemm.n);
+    MIL__TRY(mil__after_fill(lower, &after, &p->gemm.ep));
+    if (bias) p->gemm.ep.bias = bias;
+    in[0] = x;
+    in[1] = y;
+    if (after.add) {
+        p->gemm.ep.add_rs = (ptrdiff_t)p->gemm.n;
+        p->gemm.ep.add_cs = 1;
+        p->has_add = true;
+        in[n_in++] = mil__slot_of(lower, after.add);
+        mil__slot_take_over(lower, out, in[2]);
+    }
+    out_list[0] = out;
+    if (pack_y) MIL__TRY(pack(lower, &p->gemm, mil__slot_at(lower, y)));
+    p->kernel = lower->k->gemm;
+    lower->k->gemm_plan(&p->gemm, lower->n_lanes);
+    mil__step step = {.run = run_matmul, .params = p, .in = in, .n_in = n_in, .out = out_list, .n_out = 1,
+                      .scratch = p->gemm.scratch_bytes, .kernel = p->gemm.packed_b ? "gemm, packed" : "gemm"};
+    return mil__lower_step(lower, group, &step);
+}
+
+/* ---- linear: y[.., n] = x[.., k] weight[n, k]^T + bias ---- */
+
+mil_status mil__select_linear(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil_program *program = lower->program;
+    const mil__op *op = program->ops[group->ops[0]];
+    uint32_t x = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
+    uint32_t w = mil__slot_of(lower, mil__op_arg_named(op, "weight")->values[0]);
+    const mil__values *bias = mil__op_arg_named(op, "bias");
+    const mil__slot *xs = mil__slot_at(lower, x), *ws = mil__slot_at(lower, w);
+    const mil_tensor *bias_data = bias ? program->values[bias->values[0]]->data : NULL;
+    if (!is_float(xs->dtype) || !is_float(ws->dtype) || xs->rank == 0 || ws->rank != 2 || (bias && !bias_data))
+        return MIL_OK;
+    matmul_params *p = mil__lower_alloc(lower, sizeof *p);
+    if (!p) return mil__nomem(lower->err);
+    int64_t numel = 1, k = ws->shape[1];
+    for (int i = 0; i < xs->rank - 1; i++) numel *= xs->shape[i];
+    p->gemm = (mil__gemm){.m = (size_t)numel, .n = (size_t)ws->shape[0], .k = (size_t)k,
+                          .a = {.dtype = mil__storage_of(xs->dtype), .rs = (ptrdiff_t)k, .cs = 1},
+                          .b = {.dtype = mil__storage_of(ws->dtype), .rs = 1, .cs = (ptrdiff_t)k}};
+    p->batches.n = 1;
+    const float *floats = NULL;
+    if (bias_data) MIL__TRY(mil__lower_floats(lower, bias_data, &floats));
+    *done = true;
+    return emit(lower, group, p, x, w, floats, true);
+}
+
+/* ---- matmul ---- */
+
+/* One operand's last two axes as a matrix of rows x columns, transposed or not. */
+static mil__mat matrix_of(const mil__slot *slot, bool transpose) {
+    ptrdiff_t width = (ptrdiff_t)slot->shape[slot->rank - 1];
+    mil__mat mat = {.dtype = mil__storage_of(slot->dtype), .rs = width, .cs = 1};
+    if (transpose) mat.rs = 1, mat.cs = width;
+    return mat;
+}
+
+static void batch_strides(const mil__slot *slot, int rank, int64_t *strides) {
+    int64_t dense[MIL_MAX_RANK];
+    mil__shape_strides(slot->rank, slot->shape, dense);
+    int lead = rank - (slot->rank - 2);
+    for (int i = 0; i < rank; i++) strides[i] = i < lead || slot->shape[i - lead] == 1 ? 0 : dense[i - lead];
+}
+
+static int64_t batch_count(const mil__slot *slot) {
+    int64_t n = 1;
+    for (int i = 0; i < slot->rank - 2; i++) n *= slot->shape[i];
+    return n;
+}
+
+mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    uint32_t x = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
+    uint32_t y = mil__slot_of(lower, mil__op_arg_named(op, "y")->values[0]);
+    const mil__slot *xs = mil__slot_at(lower, x), *ys = mil__slot_at(lower, y);
+    const mil__slot *result = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
+    if (!is_float(xs->dtype) || !is_float(ys->dtype) || xs->rank < 2 || ys->rank < 2) return MIL_OK;
+    const struct mil__matmul_params *flags;
+    const void *params;
+    MIL__TRY(mil__lower_params(lower, op, &params));
+    flags = params;
+    matmul_params *p = mil__lower_alloc(lower, sizeof *p);
+    if (!p) return mil__nomem(lower->err);
+    p->gemm.m = (size_t)result->shape[result->rank - 2];
+    p->gemm.n = (size_t)result->shape[result->rank - 1];
+    p->gemm.k = (size_t)xs->shape[xs->rank - (flags->transpose_x ? 2 : 1)];
+    p->gemm.a = matrix_of(xs, flags->transpose_x);
+    p->gemm.b = matrix_of(ys, flags->transpose_y);
+    p->a_bytes = bytes_of(xs->dtype);
+    p->b_bytes = bytes_of(ys->dtype);
+    p->batches.rank = result->rank - 2;
+    p->batches.n = batch_count(result);
+    memcpy(p->batches.dim, result->shape, sizeof p->batches.dim);
+    batch_strides(xs, p->batches.rank, p->batches.a);
+    batch_strides(ys, p->batches.rank, p->batches.b);
+    bool one_y = batch_count(ys) == 1;
+    if (one_y && !flags->transpose_x && batch_count(xs) == p->batches.n) { /* all rows of x in one product */
+        p->gemm.m *= (size_t)p->batches.n;
+        p->batches.n = 1;
+        p->batches.rank = 0;
+    }
+    *done = true;
+    return emit(lower, group, p, x, y, NULL, one_y);
+}

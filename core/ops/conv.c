@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* conv: inference and plain evaluation. */
+#include "ops/rules.h"

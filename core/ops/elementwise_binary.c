@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* elementwise_binary: inference and plain evaluation. */
+#include "ops/rules.h"

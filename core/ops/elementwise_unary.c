@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* elementwise_unary: inference and plain evaluation. */
+#include "ops/rules.h"

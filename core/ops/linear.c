@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* linear: inference and plain evaluation. */
+#include "ops/rules.h"

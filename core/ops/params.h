@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What inference decodes for evaluation (call->params), for the ops whose tuned kernels read it too. Ops that only their own
+ * family evaluates keep theirs there. */
+#ifndef MIL__PARAMS_H
+#define MIL__PARAMS_H
+
+#include "ops/op.h"
+
+struct mil__matmul_params {
+    bool transpose_x, transpose_y;
+};
+
+/* conv and conv_transpose. Arrays are by spatial axis; `pad` is settled: sizes, whatever pad_type said. */
+struct mil__conv_params {
+    int spatial;              /* 1 to 3 */
+    int64_t groups;
+    int64_t kernel[3], strides[3], dilations[3], pad_before[3], pad_after[3];
+};
+
+struct mil__pool_params {
+    int spatial;
+    bool exclude_padding;
+    int64_t kernel[3], strides[3], pad_before[3], pad_after[3]; /* pad_after: as far as windows reach (ceil_mode too) */
+};
+
+#endif

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* pool: inference and plain evaluation. */
+#include "ops/rules.h"

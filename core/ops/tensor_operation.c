@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* tensor_operation: inference and plain evaluation. */
+#include "ops/rules.h"

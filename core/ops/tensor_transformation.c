@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* tensor_transformation: inference and plain evaluation. */
+#include "ops/rules.h"
