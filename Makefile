@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Settings first (each can be given on the command line), then the lists, then the rules.
+#   make            the library, the module for each Lua found, the luamil program
+#   make demo       installs what is missing, builds, runs the digit classifier on real data
+#   make test       installs what is missing, builds, runs all tests; last line: N passed, N failed
+#   make bench asan fuzz lint docs install clean check-all: see their rules
 
 CC      ?= cc
 AR      ?= ar
@@ -9,50 +13,102 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 BUILD   ?= build
 SANITIZE ?=#           e.g. address,undefined
+FUZZ_SECONDS ?= 60#    a fuzz target
 PKG_CONFIG ?= pkg-config
 
 VERSION := $(shell sed -n 's/^\#define MIL_VERSION  *"\(.*\)"/\1/p' core/include/mil.h)
+SYSTEM  := $(shell uname -s)
 
-DEPS     := jansson zlib
+# What the system has: DEPS_CFLAGS, DEPS_LIBS, LUAS and LUA_{CFLAGS,LIBS,COMMAND}_<V>. Made by tools/config.sh, which
+# installs what is missing where these goals are asked for by root.
+INSTALLING := $(filter demo test spec asan bench fuzz check-all,$(MAKECMDGOALS))
+WANTED     := $(if $(filter test spec asan check-all,$(MAKECMDGOALS)),test,build)
+ifneq ($(filter-out clean,$(or $(MAKECMDGOALS),all)),)
+-include $(BUILD)/config-$(WANTED).mk
+endif
+
 CFLAGS_  := -std=c11 $(OPT) $(WARN) -fPIC -D_GNU_SOURCE -Icore/include -Icore \
-            $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,) \
-            $(shell $(PKG_CONFIG) --cflags $(DEPS)) $(CFLAGS)
-LIBS_    := $(shell $(PKG_CONFIG) --libs $(DEPS)) -lm -lpthread -ldl $(LIBS)
+            $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,) $(DEPS_CFLAGS) $(CFLAGS)
+LIBS_    := $(DEPS_LIBS) -lm -lpthread $(if $(filter Linux,$(SYSTEM)),-ldl,) $(LIBS)
+LDFLAGS_ := $(if $(SANITIZE),-fsanitize=$(SANITIZE),) $(LDFLAGS)
+ifeq ($(SYSTEM),Darwin)
+SHARED   := -dynamiclib -install_name $(PREFIX)/lib/libmil.0.dylib
+MODULE   := -bundle -undefined dynamic_lookup
+LIBMIL   := libmil.0.dylib
+LIBMIL_LINK := libmil.dylib
+else
+SHARED   := -shared -Wl,-soname,libmil.so.0
+MODULE   := -shared
+LIBMIL   := libmil.so.0
+LIBMIL_LINK := libmil.so
+endif
 
 CORE_SRC := $(sort $(wildcard core/*/*.c core/engine/*/*.c))
 ifeq ($(wildcard core/engine/cpu/kernel.h),) # until the kernels are here, the cpu engine is left out
 CORE_SRC := $(filter-out core/engine/cpu/%,$(CORE_SRC))
 endif
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
+LUA_SRC  := $(filter-out lua/host.c,$(sort $(wildcard lua/*.c)))
+LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
+SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-all: $(BUILD)/libmil.a
+all: lib lua program
+
+lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL)
+
+$(BUILD)/config-%.mk: tools/config.sh
+	@mkdir -p $(@D)
+	@PKG_CONFIG="$(PKG_CONFIG)" CC="$(CC)" sh tools/config.sh $(if $(INSTALLING),install,look) $* > $@.new
+	@mv $@.new $@
 
 $(BUILD)/libmil.a: $(CORE_OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/%.o: %.c
+$(BUILD)/$(LIBMIL): $(CORE_OBJ)
+	$(CC) $(SHARED) $(LDFLAGS_) $^ $(LIBS_) -o $@
+
+$(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_) -MMD -MP -c $< -o $@
 
-# ---- C tests: build/tests/<name>_test from tests/c/<name>_test.c; the last line is the sum ----
+# ---- the Lua module: build/lua<V>/mil.so for each Lua; its Lua files under build/share ----
+
+lua: $(if $(LUA_SRC),$(LUAS:%=$(BUILD)/lua%/mil.so)) $(BUILD)/share/.made
+
+define lua_rules
+$(BUILD)/lua$(1)/%.o: lua/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) -Ilua -MMD -MP -c $$< -o $$@
+$(BUILD)/lua$(1)/mil.so: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.o) $(CORE_OBJ)
+	$$(CC) $$(MODULE) $$(LDFLAGS_) $$^ $$(LIBS_) -o $$@
+-include $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.d) $(BUILD)/lua$(1)/host.d
+endef
+$(foreach v,$(LUAS),$(eval $(call lua_rules,$(v))))
+
+$(BUILD)/share/.made: $(LUA_MOD) $(SCRIPTS)
+	@rm -rf $(BUILD)/share && mkdir -p $(BUILD)/share/mil
+	@for f in $(LUA_MOD); do ln -s ../../../$$f $(BUILD)/share/mil/; done
+	@ln -s ../../../scripts $(BUILD)/share/mil/cmd
+	@touch $@
+
+# ---- the luamil program ----
+
+program:
+
+# ---- tests: C (build/tests/<name>_test from tests/c), specs on every Lua; each part ends with its sum ----
 
 C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/c/*_test.c)))
 
 $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LIBS_) -o $@
+	$(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
 
 ctest: $(C_TESTS)
-	@passed=0; failed=0; for test in $(C_TESTS); do \
-	    line=$$($$test | tail -n 1); \
-	    case "$$line" in *": "*" passed, "*" failed") ;; *) line="$$test: 0 passed, 1 failed";; esac; \
-	    echo "$$line"; counts=$${line##*: }; \
-	    passed=$$((passed + $${counts%% passed*})); more=$${counts##*, }; failed=$$((failed + $${more%% failed})); \
-	done; echo "$$passed passed, $$failed failed"; test $$failed = 0
+	@tools/sum.sh $(C_TESTS)
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean ctest
+.PHONY: all lib lua program ctest clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
