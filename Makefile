@@ -52,7 +52,11 @@ LUA_SRC  := $(filter-out lua/host.c,$(sort $(wildcard lua/*.c)))
 LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
+ifeq ($(wildcard core/engine/cpu/kernel.h),)
+all: $(BUILD)/libmil.a
+else
 all: lib lua program
+endif
 
 lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL)
 

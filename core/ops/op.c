@@ -81,17 +81,6 @@ const char *mil_op_family(const mil_op *op) { return op->family; }
 mil_opset mil_op_since(const mil_op *op) { return op->since; }
 int mil_op_outputs(const mil_op *op) { return op->n_outputs; }
 
-const char *mil_opset_name(mil_opset opset) {
-    static const char *const names[] = {"ios15", "ios16", "ios17", "ios18"};
-    return opset >= MIL_IOS15 && opset <= MIL_IOS18 ? names[opset - MIL_IOS15] : "unknown";
-}
-
-mil_opset mil_opset_find(const char *name) {
-    for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++)
-        if (strcmp(mil_opset_name(opset), name) == 0) return opset;
-    return 0;
-}
-
 /* ---- parameters ---- */
 
 static bool row_is_in(const mil__param *row, mil_opset opset) {
