@@ -50,3 +50,36 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
     *out = (int)(axis < 0 ? axis + rank : axis);
     return MIL_OK;
 }
+
+/* ---- moving elements ---- */
+
+typedef struct moving {
+    size_t size;
+    char *dst;
+    const char *src;
+} moving;
+
+static void move_run(void *ctx, int64_t n, const int64_t *at, const int64_t *step) {
+    const moving *m = ctx;
+    int64_t size = (int64_t)m->size;
+    char *dst = m->dst + at[0] * size;
+    const char *src = m->src + at[1] * size;
+    if (step[0] == 1 && step[1] == 1) {
+        memcpy(dst, src, (size_t)n * m->size);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) memcpy(dst + i * step[0] * size, src + i * step[1] * size, m->size);
+}
+
+void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const int64_t *dst_strides, const void *src,
+               const int64_t *src_strides) {
+    moving m = {mil__element_size(dtype), dst, src};
+    const int64_t *strides[] = {dst_strides, src_strides};
+    mil__walk(rank, shape, 2, strides, move_run, &m);
+}
+
+void mil__gather_contiguous(const mil_tensor *tensor, void *dst) {
+    int64_t strides[MIL_MAX_RANK];
+    mil__shape_strides(tensor->rank, tensor->shape, strides);
+    mil__move(tensor->dtype, tensor->rank, tensor->shape, dst, strides, tensor->data, tensor->strides);
+}

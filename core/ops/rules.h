@@ -21,6 +21,17 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
 static inline int mil__rank(const mil__operand *operand) { return operand->type->rank; }
 static inline mil_dim mil__dim(const mil__operand *operand, int axis) { return operand->type->shape[axis]; }
 
+/* ---- moving elements ---- */
+
+/* Bytes of an element; dtypes of whole bytes only. */
+static inline size_t mil__element_size(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
+/* Copies a box of elements as they are. dst and src point at its first ones; strides are in elements, 0 and negative ones
+ * too. */
+void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const int64_t *dst_strides, const void *src,
+               const int64_t *src_strides);
+/* The elements of a tensor of any strides, in C order, into contiguous memory. */
+void mil__gather_contiguous(const mil_tensor *tensor, void *dst);
+
 /* One result of x's type (x: the first parameter). */
 mil_status mil__infer_like_first(mil__call *call);
 
