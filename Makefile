@@ -111,8 +111,28 @@ $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 ctest: $(C_TESTS)
 	@tools/sum.sh $(C_TESTS)
 
+# make spec SPEC=tests/spec/tensor_spec.lua LUAS=5.4: some of them, on one Lua
+SPEC ?=
+SPECS := $(foreach v,$(LUAS),"tools/spec.sh $(BUILD) $(v) $(LUA_COMMAND_$(v)) $(SPEC)")
+
+spec: lua program
+	@tools/sum.sh $(SPECS)
+
+test: all $(C_TESTS)
+	@tools/sum.sh $(C_TESTS) $(SPECS)
+
+# The C tests and one Lua's specs with the sanitizers, in a build of their own.
+ASAN := BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g"
+asan:
+	@$(MAKE) -s $(ASAN) LUAS=5.4 test-asan
+# Lua itself has no sanitizer in it: the runtime comes first, and what Lua keeps at its end is no leak of ours.
+test-asan: export LD_PRELOAD_ASAN := $(shell $(CC) -print-file-name=libasan.so)
+test-asan: export ASAN_OPTIONS := detect_leaks=1
+test-asan: lua $(C_TESTS)
+	@tools/sum.sh $(C_TESTS) "LD_PRELOAD=$$LD_PRELOAD_ASAN ASAN_OPTIONS=detect_leaks=0 tools/spec.sh $(BUILD) 5.4 $(LUA_COMMAND_5.4) $(SPEC)"
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib lua program ctest clean
+.PHONY: all lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
