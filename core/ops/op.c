@@ -196,3 +196,18 @@ bool mil_op_param(const mil_op *op, mil_opset opset, size_t i, mil_param *out) {
     }
     return false;
 }
+
+mil_status mil__op_find_param(const mil_op *op, mil_opset opset, const char *name, int *slot, const mil__param **row,
+                              mil_error *err) {
+    *slot = mil__op_slot(op, opset, name, row);
+    if (*slot >= 0) return MIL_OK;
+    mil__call call = {.op = op, .err = err};
+    for (mil_opset other = MIL_IOS15; other <= MIL_IOS18; other++) {
+        if (mil__op_slot(op, other, name, NULL) < 0) continue;
+        return mil__call_fail(&call, MIL_ENAME, "parameter %s is not in opset %s, but in %s", name,
+                              mil_opset_name(opset), mil_opset_name(other));
+    }
+    const char *near = mil__op_nearest_param(op, opset, name);
+    return near ? mil__call_fail(&call, MIL_ENAME, "no parameter \"%.60s\"; did you mean %s?", name, near)
+                : mil__call_fail(&call, MIL_ENAME, "no parameter \"%.60s\"", name);
+}

@@ -323,10 +323,17 @@ mil_status mil__program_add(mil_program *program, mil_block block, const mil__ne
 
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err) {
-    const mil_op *decl = mil_op_find("const");
     const mil_type *type = mil__tensor_type(program->types, data->dtype, data->rank, data->shape);
+    if (!type) return mil__nomem(err);
+    return mil__program_const_of(program, block, type, data, name, is_inline, where, before, out, err);
+}
+
+mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
+                                 const char *name, bool is_inline, mil_where where, mil_operation before,
+                                 mil_value *out, mil_error *err) {
+    const mil_op *decl = mil_op_find("const");
     snapshot snap = snapshot_of(program);
-    mil_operation operation = type ? mil__new_operation(program) : 0;
+    mil_operation operation = mil__new_operation(program);
     mil_value value = operation ? mil__new_value(program) : 0;
     mil_value *outputs = value ? mil__arena_copy(&program->arena, &value, sizeof value) : NULL;
     mil_status status = outputs ? MIL_OK : mil__nomem(err);
@@ -343,8 +350,8 @@ mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor 
         locate(err, status, "const", where);
         return status;
     }
-    program->values[value]->data = data->buffer ? mil_tensor_retain(data) : data;
-    if (data->buffer) mil_buffer_freeze(data->buffer);
+    program->values[value]->data = data && data->buffer ? mil_tensor_retain(data) : data;
+    if (data && data->buffer) mil_buffer_freeze(data->buffer);
     mil__link_operation(program, operation, block, before);
     *out = value;
     return MIL_OK;
@@ -386,19 +393,6 @@ static mil_status adding_fail(adding *a, mil_status status, const char *format, 
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     return mil__call_fail(&call, status, "%s", message);
-}
-
-static mil_status find_param(adding *a, const char *name, int *slot, const mil__param **row) {
-    *slot = mil__op_slot(a->op, a->opset, name, row);
-    if (*slot >= 0) return MIL_OK;
-    for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++) {
-        if (mil__op_slot(a->op, opset, name, NULL) < 0) continue;
-        return adding_fail(a, MIL_ENAME, "parameter %s is not in opset %s, but in %s", name, mil_opset_name(a->opset),
-                           mil_opset_name(opset));
-    }
-    const char *near = mil__op_nearest_param(a->op, a->opset, name);
-    return near ? adding_fail(a, MIL_ENAME, "no parameter \"%.60s\"; did you mean %s?", name, near)
-                : adding_fail(a, MIL_ENAME, "no parameter \"%.60s\"", name);
 }
 
 static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
@@ -549,7 +543,7 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
     for (size_t i = 0; i < a->n_args; i++) {
         int slot;
         const mil__param *row;
-        MIL__TRY(find_param(a, a->args[i].name, &slot, &row));
+        MIL__TRY(mil__op_find_param(a->op, a->opset, a->args[i].name, &slot, &row, a->err));
         for (int k = 0; k < n; k++)
             if (given[k].slot == slot) return adding_fail(a, MIL_EVALUE, "%s is given twice", row->name);
         size_t room = a->args[i].kind == MIL_ARG_TUPLE ? a->args[i].n : 1;

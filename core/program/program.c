@@ -73,7 +73,7 @@ mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err) {
 
 static void free_attrs(mil__attr *attr) {
     for (; attr; attr = attr->next) {
-        mil_tensor_free(attr->data);
+        if (attr->data && attr->data->buffer) mil_tensor_free(attr->data); /* else it is in the arena */
         for (int i = 0; i < attr->n_items; i++) free_attrs(&attr->items[i]);
     }
 }
@@ -143,45 +143,36 @@ static bool is_identifier(const char *name) {
     return true;
 }
 
-static bool block_encloses(const mil_program *program, mil_block outer, mil_block inner) {
-    while (inner && inner != outer) {
-        mil__block *block = program->blocks[inner];
-        inner = block->outer;
-    }
-    return inner == outer;
-}
-
+/* Names are unique in their block and those around it; so each block has its own, and looking goes outwards. */
 typedef struct name_key {
     const char *name;
-    uint32_t function;
-    mil_block block; /* 0: any of the function */
+    size_t n;
+    mil_block block;
 } name_key;
 
-/* Same name and function, in scopes of which one encloses the other. */
 static bool same_name(const void *ctx, uint32_t number, const void *key) {
-    const mil_program *program = ctx;
+    const mil__value *value = ((const mil_program *)ctx)->values[number];
     const name_key *wanted = key;
-    const mil__value *value = program->values[number];
-    if (program->blocks[value->block]->function != wanted->function || strcmp(value->name, wanted->name) != 0)
-        return false;
-    return !wanted->block || wanted->block == value->block ||
-           block_encloses(program, wanted->block, value->block) || block_encloses(program, value->block, wanted->block);
+    return value->block == wanted->block && strncmp(value->name, wanted->name, wanted->n) == 0 &&
+           value->name[wanted->n] == 0;
 }
 
-static uint64_t name_hash(const char *name, size_t n, uint32_t function) {
-    return mil__hash(name, n) + function * 0x9e3779b97f4a7c15u;
+static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
+
+mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n) {
+    uint64_t hash = mil__hash(name, n);
+    for (; block; block = program->blocks[block]->outer) {
+        name_key key = {name, n, block};
+        uint32_t found = mil__map_find(&program->names, in_block(hash, block), same_name, program, &key);
+        if (found != MIL__NOT_FOUND) return found;
+    }
+    return 0;
 }
 
-static mil_value find_name(const mil_program *program, const char *name, size_t n, uint32_t function,
-                           mil_block block) {
-    name_key key = {name, function, block};
-    uint32_t found = mil__map_find(&program->names, name_hash(name, n, function), same_name, program, &key);
-    return found == MIL__NOT_FOUND ? 0 : found;
-}
-
-static bool put_name(mil_program *program, mil_value value, const char *name, size_t n, uint32_t function) {
+static bool put_name(mil_program *program, mil_value value, const char *name, size_t n) {
     const char *copy = mil__arena_text(&program->arena, name, n);
-    if (!copy || !mil__map_add(&program->names, name_hash(name, n, function), value)) return false;
+    uint64_t hash = in_block(mil__hash(name, n), program->values[value]->block);
+    if (!copy || !mil__map_add(&program->names, hash, value)) return false;
     program->values[value]->name = copy;
     return true;
 }
@@ -191,13 +182,12 @@ mil_status mil__name_value(mil_program *program, mil_value value, const char *na
         return mil__fail(err, MIL_ENAME, "\"%.80s\" is no name: letters, digits and _, not a digit first", name);
     if (is_reserved(name)) return mil__fail(err, MIL_ENAME, "\"%s\" is a word of MIL and can't be a name", name);
     mil_block block = program->values[value]->block;
-    uint32_t function = program->blocks[block]->function;
     size_t n = strlen(name);
-    if (find_name(program, name, n, function, block)) {
+    if (mil__value_named(program, block, name, n)) {
         return mil__fail(err, MIL_ENAME, "the name \"%.80s\" is taken in function %s", name,
-                         program->functions[function].name);
+                         program->functions[program->blocks[block]->function].name);
     }
-    return put_name(program, value, name, n, function) ? MIL_OK : mil__nomem(err);
+    return put_name(program, value, name, n) ? MIL_OK : mil__nomem(err);
 }
 
 /* Decimal digits of n at `to`; returns their end. */
@@ -214,7 +204,6 @@ static char *put_number(char *to, uint32_t n) {
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next,
                                  mil_error *err) {
     mil_block block = program->values[value]->block;
-    uint32_t function = program->blocks[block]->function;
     char name[256];
     size_t n = strlen(base);
     if (n > sizeof name - 12) n = sizeof name - 12;
@@ -222,15 +211,15 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
     name[n] = '_';
     for (;;) {
         size_t length = (size_t)(put_number(name + n + 1, (*next)++) - name);
-        if (find_name(program, name, length, function, block)) continue;
-        return put_name(program, value, name, length, function) ? MIL_OK : mil__nomem(err);
+        if (mil__value_named(program, block, name, length)) continue;
+        return put_name(program, value, name, length) ? MIL_OK : mil__nomem(err);
     }
 }
 
 void mil__unname_value(mil_program *program, mil_value value) {
     mil__value *v = program->values[value];
     if (!v->name) return;
-    mil__map_remove(&program->names, name_hash(v->name, strlen(v->name), program->blocks[v->block]->function), value);
+    mil__map_remove(&program->names, in_block(mil__hash_text(v->name), v->block), value);
     v->name = NULL;
 }
 
@@ -247,13 +236,12 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     mil_status status = mil__name_value(program, value, name, err);
     if (status == MIL_OK) return MIL_OK;
     v->name = old; /* its entry's place is free again: adding it back cannot fail */
-    if (old) mil__map_add(&program->names, name_hash(old, strlen(old), program->blocks[v->block]->function), value);
+    if (old) mil__map_add(&program->names, in_block(mil__hash_text(old), v->block), value);
     return status;
 }
 
 mil_value mil_value_find(const mil_program *program, mil_block function, const char *name) {
-    const mil__block *block = mil__block_at(program, function);
-    return block ? find_name(program, name, strlen(name), block->function, 0) : 0;
+    return mil__block_at(program, function) ? mil__value_named(program, function, name, strlen(name)) : 0;
 }
 
 /* ---- functions, blocks ---- */

@@ -20,13 +20,14 @@ typedef struct mil__values { /* the values given to one parameter */
     mil_value *values;
 } mil__values;
 
-/* What stands in brackets after an operation, function or program: a typed tree kept as it was read. */
+/* What stands in brackets after an operation, function or program: a typed tree kept as it was read. A const's `val` is
+ * there when no tensor holds it: a list, a dictionary, or the place in a weights file that it was read from. */
 typedef struct mil__attr mil__attr;
 struct mil__attr {
     const char *name;
     const mil_type *type;
     mil_tensor *data;         /* a tensor's value, held; NULL for the structured ones */
-    int n_items;              /* list, tuple: items; dict: key, value, key, value ... */
+    int n_items;              /* list, tuple: items; dict: key, value, key, value ...; tensor: path and offset of a file */
     struct mil__attr *items;
     mil__attr *next;          /* in the order given */
 };
@@ -54,7 +55,7 @@ typedef struct mil__op {
     mil_value *outputs;
     mil_block *blocks;
     mil__attr *attrs;         /* besides name and val; NULL: none */
-    const char *label;        /* the `name` attribute where it differs from the first result's name; NULL */
+    const char *label;        /* the `name` attribute: NULL where it is the first result's name, "" where there is none */
     const char *file;         /* interned */
     int line;
     bool is_inline;           /* a const printed at its use */
@@ -92,7 +93,7 @@ struct mil_program {
     uint32_t n_ops, n_values, n_blocks, cap_ops, cap_values, cap_blocks; /* n counts [0] and removed ones */
     mil__function *functions;
     uint32_t n_functions, cap_functions;
-    mil__map names;           /* value names, per function */
+    mil__map names;           /* value names, per block */
     mil__map files;           /* file names, interned */
     const char **file_names;
     uint32_t n_files, cap_files;
@@ -132,6 +133,11 @@ mil_status mil__program_add(mil_program *program, mil_block block, const mil__ne
 /* A const operation. name NULL and is_inline: a literal at its use. */
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err);
+/* The same for what no tensor holds here: data NULL where it is not at hand, or is no tensor (then it is in the
+ * operation's attribute `val`). */
+mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
+                                 const char *name, bool is_inline, mil_where where, mil_operation before,
+                                 mil_value *out, mil_error *err);
 /* A nested block of an operation to come (parent 0 until then); its inputs. */
 mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
 mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
@@ -141,6 +147,8 @@ mil_status mil__block_output(mil_program *program, mil_block block, mil_value va
 void mil__program_remove(mil_program *program, mil_operation operation);
 /* Is `value` visible in `block` (defined there or further out)? */
 bool mil__value_visible(const mil_program *program, mil_value value, mil_block block);
+/* The value of that name (n bytes) that is visible in `block`; 0: none. */
+mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n);
 /* Fills call->in from an operation's arguments; operands in call->arena. */
 mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
 /* A program of its own with one function (`main`), made anew operation by operation, without what no output needs.

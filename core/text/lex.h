@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading MIL text character by character: white space, names, strings; and errors with their place in the text.
+ *
+ * The language needs no token list: what comes next shows in one character after the white space. So there is a cursor
+ * and no tokens, nothing is allocated while names and punctuation are read, and a place is a pointer into the text, from
+ * which line and column are counted only when an error needs them. */
+#ifndef MIL__LEX_H
+#define MIL__LEX_H
+
+#include "base/str.h"
+
+typedef struct mil__slice { /* a piece of the text; no 0 at its end */
+    const char *s;
+    size_t n;
+} mil__slice;
+
+typedef struct mil__lexer {
+    const char *p;            /* the next character */
+    const char *end;
+    int line;                 /* of p, from 1 */
+    const char *text;         /* the whole of it */
+    const char *file;         /* its name in errors; NULL: none */
+    mil_error *err;
+} mil__lexer;
+
+/* Moves over white space and comments. */
+void mil__lex_space(mil__lexer *lex);
+
+/* The next character that is no white space, 0 at the end of the text. */
+static inline char mil__lex_peek(mil__lexer *lex) {
+    if (lex->p < lex->end && (unsigned char)*lex->p > ' ' && *lex->p != '/') return *lex->p;
+    if (lex->end - lex->p > 1 && *lex->p == ' ' && (unsigned char)lex->p[1] > ' ' && lex->p[1] != '/') return *++lex->p;
+    mil__lex_space(lex);
+    return lex->p < lex->end ? *lex->p : 0;
+}
+
+static inline bool mil__lex_take(mil__lexer *lex, char c) {
+    if (mil__lex_peek(lex) != c || lex->p == lex->end) return false;
+    lex->p++;
+    return true;
+}
+
+extern const unsigned char mil__lex_class[256]; /* 1: may begin a name; 3: a digit or @: may go on in one */
+
+static inline bool mil__lex_at_name(mil__lexer *lex) { return mil__lex_class[(unsigned char)mil__lex_peek(lex)] == 1; }
+
+/* A name, if there is one: out->n is 0 where there is none. */
+static inline mil__slice mil__lex_name(mil__lexer *lex) {
+    mil__slice out = {lex->p, 0};
+    if (!mil__lex_at_name(lex)) return out;
+    const char *p = lex->p;
+    while (p < lex->end && mil__lex_class[(unsigned char)*p]) p++;
+    out = (mil__slice){lex->p, (size_t)(p - lex->p)};
+    lex->p = p;
+    return out;
+}
+
+static inline bool mil__slice_is(mil__slice slice, const char *text) {
+    size_t n = strlen(text);
+    return slice.n == n && memcmp(slice.s, text, n) == 0;
+}
+
+/* This character, or an error: expected "c" <context>, found ... */
+mil_status mil__lex_expect(mil__lexer *lex, char c, const char *context);
+/* A name, or an error: expected <what>, found ... */
+mil_status mil__lex_expect_name(mil__lexer *lex, const char *what, mil__slice *out);
+/* A string; *out points into the text, or into `decoded` where it has escapes. */
+mil_status mil__lex_string(mil__lexer *lex, mil__str *decoded, mil__slice *out);
+
+/* Fills the error for the place `at`: message "file:line:column: ...", line, column, excerpt; returns status. */
+__attribute__((format(printf, 4, 5)))
+mil_status mil__lex_fail(const mil__lexer *lex, const char *at, mil_status status, const char *format, ...);
+/* As mil__lex_fail, for an error that is filled already, but for its place. */
+mil_status mil__lex_locate(const mil__lexer *lex, const char *at, mil_status status);
+/* MIL_EPARSE: expected <what>, found <what stands at the cursor>. */
+mil_status mil__lex_expected(mil__lexer *lex, const char *what);
+
+#endif
