@@ -58,7 +58,7 @@ else
 all: lib lua program
 endif
 
-lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL)
+lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(if $(LUA_SRC),$(BUILD)/libluamil.a)
 
 $(BUILD)/config-%.mk: tools/config.sh
 	@mkdir -p $(@D)
@@ -131,8 +131,34 @@ test-asan: export ASAN_OPTIONS := detect_leaks=1
 test-asan: lua $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) "LD_PRELOAD=$$LD_PRELOAD_ASAN ASAN_OPTIONS=detect_leaks=0 tools/spec.sh $(BUILD) 5.4 $(LUA_COMMAND_5.4) $(SPEC)"
 
+# ---- installing: the program, libmil, mil.h, luamil.h, pkg-config files, the Lua module for LUA_INSTALL ----
+
+LUA_INSTALL ?= $(firstword $(LUAS))
+lua_dir = $(if $(filter jit,$(LUA_INSTALL)),5.1,$(LUA_INSTALL))
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/lib/lua/$(lua_dir) $(DESTDIR)$(PREFIX)/share/lua/$(lua_dir)/mil/cmd
+	install -m 755 $(BUILD)/luamil $(DESTDIR)$(PREFIX)/bin/luamil
+	install -m 644 core/include/mil.h lua/luamil.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BUILD)/libmil.a $(BUILD)/libluamil.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(BUILD)/$(LIBMIL) $(DESTDIR)$(PREFIX)/lib
+	ln -sf $(LIBMIL) $(DESTDIR)$(PREFIX)/lib/$(LIBMIL_LINK)
+	install -m 755 $(BUILD)/lua$(LUA_INSTALL)/mil.so $(DESTDIR)$(PREFIX)/lib/lua/$(lua_dir)
+	install -m 644 $(LUA_MOD) $(DESTDIR)$(PREFIX)/share/lua/$(lua_dir)/mil
+	install -m 644 $(SCRIPTS) $(DESTDIR)$(PREFIX)/share/lua/$(lua_dir)/mil/cmd
+	for name in libmil luamil; do \
+	    sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@LUA@|$(LUA_INSTALL)|' tools/$$name.pc.in \
+	        > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$name.pc; \
+	done
+
+# luamil.h's part for C programs with a Lua of their own, for LUA_INSTALL; it needs libmil.
+$(BUILD)/libluamil.a: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib lua program ctest spec test asan test-asan clean
+.PHONY: all install lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
