@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "ops/stanza.h"
+#include "ops/elementwise.h"
+#include "ops/params.h"
 #include "ops/rules.h"
 
 /* ---- the table ---- */

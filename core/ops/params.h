@@ -6,6 +6,21 @@
 
 #include "ops/op.h"
 
+/* Numbers of elementwise ops: alpha and beta, or epsilon. */
+struct mil__pq_params {
+    double p, q;
+};
+
+struct mil__axis_params {
+    int axis;                 /* from 0 */
+};
+
+/* Ops along several axes: bit a of `axes` stands for axis a. */
+struct mil__axes_params {
+    uint32_t axes;
+    double epsilon;           /* of normalizations */
+};
+
 struct mil__matmul_params {
     bool transpose_x, transpose_y;
 };
