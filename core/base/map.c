@@ -18,13 +18,13 @@ uint64_t mil__hash_text(const char *s) { return mil__hash(s, strlen(s)); }
 uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, const void *ctx, const void *key) {
     if (!map->slots) return MIL__NOT_FOUND;
     for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
-        const struct mil__slot *slot = &map->slots[i];
+        const struct mil__map_slot *slot = &map->slots[i];
         if (slot->tag != REMOVED && slot->hash == hash && same(ctx, slot->tag - OFFSET, key)) return slot->tag - OFFSET;
     }
     return MIL__NOT_FOUND;
 }
 
-static void put(struct mil__slot *slots, uint32_t mask, struct mil__slot entry) {
+static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot entry) {
     uint32_t i = (uint32_t)entry.hash & mask;
     while (slots[i].tag != FREE) i = (i + 1) & mask;
     slots[i] = entry;
@@ -33,7 +33,7 @@ static void put(struct mil__slot *slots, uint32_t mask, struct mil__slot entry) 
 static bool grow(mil__map *map) {
     uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
     if (size == 0) return false;
-    struct mil__slot *slots = mil__calloc(size, sizeof *slots);
+    struct mil__map_slot *slots = mil__calloc(size, sizeof *slots);
     if (!slots) return false;
     uint32_t used = 0;
     for (uint32_t i = 0; map->slots && i <= map->mask; i++) {
@@ -49,7 +49,7 @@ static bool grow(mil__map *map) {
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
     bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
     if (full && !grow(map)) return false;
-    put(map->slots, map->mask, (struct mil__slot){hash, number + OFFSET});
+    put(map->slots, map->mask, (struct mil__map_slot){hash, number + OFFSET});
     map->used++;
     return true;
 }

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 typedef struct mil__map {
-    struct mil__slot {
+    struct mil__map_slot {
         uint64_t hash;
         uint32_t tag; /* 0: free, 1: removed, else number + 2 */
     } *slots;

@@ -130,7 +130,7 @@ static uint8_t operand_of(building *b, uint32_t slot) {
 static bool scalar_const(const mil__value *value, double *out) {
     if (!value->data || mil__numel(value->data) != 1 || value->data->dtype == MIL_STRING) return false;
     *out = mil__load_f64(value->data, 0);
-    return true;
+    return *out == (float)*out || *out != *out; /* immediates are floats: a large int32 is loaded instead */
 }
 
 /* A value in a register: held from an operation before, or loaded. */

@@ -70,12 +70,6 @@ mil_status mil__lower_params(mil__lower *lower, const mil__op *op, const void **
 
 /* ---- slots ---- */
 
-static bool is_static(const mil_type *type) {
-    for (int i = 0; i < type->rank; i++)
-        if (type->shape[i] < 0) return false;
-    return true;
-}
-
 static mil_status new_slot(mil__lower *lower, uint32_t *out) {
     mil__cpu_plan *plan = lower->plan;
     if (plan->n_slots == lower->cap_slots) {
@@ -92,7 +86,7 @@ static mil_status new_slot(mil__lower *lower, uint32_t *out) {
 
 mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int64_t *shape, uint32_t *out) {
     int64_t n = 0;
-    uint32_t slot;
+    uint32_t slot = NO_SLOT;
     MIL__TRY(new_slot(lower, &slot));
     mil__slot *s = &lower->plan->slots[slot];
     s->dtype = dtype;
@@ -128,7 +122,7 @@ static mil_status slot_for_value(mil__lower *lower, mil_value value) {
         return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s yet: %s",
                          MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
     }
-    uint32_t slot;
+    uint32_t slot = NO_SLOT;
     bool is_string = v->type->dtype == MIL_STRING;
     int64_t none = 0; /* strings are consts, and take no memory of the run */
     MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : v->type->dtype, is_string ? 1 : v->type->rank,

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels: what the engine's steps are computed with. One table of functions an instruction set, chosen when the process
+ * starts; each is written once (kernels/<what>.inc on the names of simd/<isa>.h) and compiled by kernels_<isa>.c.
+ *
+ * Every kernel goes through two stages. Its plan function, when a program is compiled, sees the whole description, numbers
+ * the work as tiles and says what scratch a lane needs; the kernel then computes tiles begin .. end, any range of them on
+ * any thread, in any order. Law: a tile's result depends on nothing but the description, so results do not depend on the
+ * number of threads. No kernel reads or writes beyond the elements that its description names. Scratch is 64-aligned. */
+#ifndef MIL__KERNEL_H
+#define MIL__KERNEL_H
+
+#include "base/base.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How elements lie in memory. Arithmetic is fp32 (or int32) whatever the storage. */
+typedef enum mil__storage { MIL__F32, MIL__F16, MIL__I32, MIL__U8 /* bool */ } mil__storage;
+
+static inline size_t mil__storage_bytes(mil__storage storage) {
+    return storage == MIL__F16 ? 2 : storage == MIL__U8 ? 1 : 4;
+}
+
+/* ---- chain: elementwise instructions on registers, over an index space ----
+ *
+ *     load r0 = x;  load r1 = bias;  add r0 = r0, r1;  gelu r0 = r0;  store y = r0
+ *
+ * A register holds a block of floats (bools are 0 and 1) or int32s. load: operand a into dst; store: register a into
+ * operand dst. Binary ones take MIL__IMM for a or b, which then is the number p; else p and q are the op's parameters. */
+#define MIL__CHAIN_OPS(DO)                                                                                            \
+    DO(load) DO(store)                                                                                                \
+    DO(abs) DO(acos) DO(asin) DO(atan) DO(atanh) DO(ceil) DO(cos) DO(cosh) DO(erf) DO(exp) DO(exp2) DO(floor)         \
+    DO(inverse) DO(log) DO(round) DO(rsqrt) DO(sign) DO(sin) DO(sinh) DO(sqrt) DO(square) DO(tan) DO(tanh)            \
+    DO(threshold) DO(clip) DO(clamped_relu) DO(elu) DO(leaky_relu) DO(linear) DO(relu) DO(relu6) DO(scaled_tanh)      \
+    DO(sigmoid) DO(sigmoid_hard) DO(silu) DO(softplus) DO(softsign) DO(thresholded_relu)                              \
+    DO(gelu) DO(gelu_tanh) DO(gelu_sigmoid)                                                                           \
+    DO(add) DO(sub) DO(mul) DO(real_div) DO(floor_div) DO(mod) DO(pow) DO(maximum) DO(minimum)                        \
+    DO(equal) DO(not_equal) DO(less) DO(less_equal) DO(greater) DO(greater_equal)                                     \
+    DO(logical_and) DO(logical_or) DO(logical_xor) DO(logical_not)                                                    \
+    DO(i_add) DO(i_sub) DO(i_mul) DO(i_maximum) DO(i_minimum) DO(i_equal) DO(i_less)                                  \
+    DO(select) /* a ? b : c */ DO(i_to_f) DO(f_to_i) /* towards 0, saturating, NaN to 0 */ DO(round_f16)
+
+typedef enum mil__chain_op {
+#define DO(name) MIL__DO_##name,
+    MIL__CHAIN_OPS(DO)
+#undef DO
+    MIL__N_CHAIN_OPS
+} mil__chain_op;
+
+enum { MIL__CHAIN_REGS = 16, MIL__IMM = 0xff };
+
+typedef struct mil__instr {
+    uint8_t op, dst, a, b, c;
+    float p, q;
+} mil__instr;
+
+typedef struct mil__chain_operand {
+    mil__storage dtype;
+    ptrdiff_t stride[MIL_MAX_RANK]; /* in elements, by axis of the index space; 0: broadcast */
+} mil__chain_operand;
+
+typedef struct mil__chain {
+    int n_dims;                     /* 0: one element */
+    size_t dim[MIL_MAX_RANK];
+    const mil__chain_operand *operands; /* the result's is dense */
+    const mil__instr *instrs;       /* one store, the last; its operand may be the memory of a loaded one */
+    int n_instrs, n_regs;
+    size_t n_tiles, scratch_bytes;  /* chain_plan's */
+    size_t n_elements, tile;
+} mil__chain;
+
+/* ---- the epilogue of gemm and conv: v = alpha * sum + bias;  v = act(v + add)  or  v = act(v) + add ---- */
+
+typedef enum mil__act {
+    MIL__ACT_NONE, MIL__ACT_RELU, MIL__ACT_RELU6, MIL__ACT_LEAKY_RELU /* p */, MIL__ACT_CLIP /* p, q */,
+    MIL__ACT_SIGMOID, MIL__ACT_SILU, MIL__ACT_TANH, MIL__ACT_GELU, MIL__ACT_GELU_TANH
+} mil__act;
+
+typedef struct mil__epilogue {
+    float alpha;                    /* 0 stands for 1 */
+    const float *bias;              /* gemm: by column; conv: by channel; or NULL */
+    const void *add;                /* of the result's shape, or NULL; may be the result's memory where strides agree */
+    mil__storage add_dtype;
+    ptrdiff_t add_rs, add_cs;       /* gemm: by row, by column. conv: as the result */
+    bool add_last;                  /* after the activation */
+    mil__act act;
+    float p, q;
+} mil__epilogue;
+
+/* ---- gemm: c[m, n] = epilogue(a[m, k] b[k, n]) ---- */
+
+typedef struct mil__mat {
+    const void *data;
+    mil__storage dtype;             /* F32 or F16 */
+    ptrdiff_t rs, cs;               /* from a row to the next, from a column to the next, in elements */
+} mil__mat;
+
+typedef struct mil__gemm {
+    size_t m, n, k;
+    mil__mat a, b;
+    const void *packed_b;           /* b as gemm_pack_b left it; NULL: b is read as it lies */
+    void *c;
+    mil__storage c_dtype;
+    ptrdiff_t c_rs, c_cs;
+    mil__epilogue ep;
+    size_t n_tiles, scratch_bytes;  /* gemm_plan's */
+    size_t tile_m, tile_n;
+} mil__gemm;
+
+/* ---- conv, conv_transpose, pooling over windows of up to 3 spatial axes (missing ones come first and are 1) ----
+ * At output position o, tap t reads input position o * stride + t * dilation - before, 0 where that is outside. For
+ * conv_transpose the window is that of the conv whose gradient it is: `in` is the result's extent, `out` is x's. */
+typedef struct mil__window {
+    size_t in[3], out[3], kernel[3], stride[3], dilation[3], before[3];
+} mil__window;
+
+typedef struct mil__conv {
+    size_t batch, c_in, c_out, groups;
+    mil__window window;
+    const void *x;
+    void *y;
+    mil__storage x_dtype, w_dtype, y_dtype;
+    ptrdiff_t x_channel, x_image, y_channel, y_image; /* in elements; the spatial axes are dense */
+    const void *packed_w;           /* as conv_pack_w left it */
+    mil__epilogue ep;
+    size_t n_tiles, scratch_bytes, packed_w_bytes; /* the plan's */
+    int method;
+    size_t tile_c, tile_p;          /* channels and positions of a tile */
+} mil__conv;
+
+typedef enum mil__pool_kind { MIL__POOL_MAX, MIL__POOL_AVG, MIL__POOL_L2 } mil__pool_kind;
+
+typedef struct mil__pool {
+    mil__pool_kind kind;
+    size_t planes;                  /* batch * channels, dense */
+    mil__window window;
+    size_t after[3];                /* padding behind; as far as windows reach */
+    bool exclude_pad;               /* avg: divide by the taps inside */
+    mil__storage dtype;
+    const void *x;
+    void *y;
+    size_t n_tiles, scratch_bytes, tile;
+} mil__pool;
+
+/* ---- the table ---- */
+
+typedef struct mil__kernels {
+    const char *isa;
+    size_t gemm_mr, gemm_nr;        /* rows and columns of gemm's register tile, for tests */
+    size_t chain_block;             /* elements of a chain's register */
+
+    void (*chain_plan)(mil__chain *chain, int n_lanes);
+    void (*chain)(const mil__chain *chain, void *const *data /* by operand */, size_t begin, size_t end, void *scratch);
+
+    size_t (*gemm_packed_b_bytes)(size_t k, size_t n, mil__storage dtype);
+    void (*gemm_pack_b)(const mil__mat *b, size_t k, size_t n, void *packed);
+    void (*gemm_plan)(mil__gemm *gemm, int n_lanes); /* asks whether packed_b and ep.add are there, not what they hold */
+    void (*gemm)(const mil__gemm *gemm, size_t begin, size_t end, void *scratch);
+
+    void (*conv_plan)(mil__conv *conv, int n_lanes);
+    void (*conv_pack_w)(const mil__conv *conv, const void *weight, void *packed); /* [c_out, c_in / groups, kernel..] */
+    void (*conv)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
+    void (*conv_transpose_plan)(mil__conv *conv, int n_lanes);
+    void (*conv_transpose_pack_w)(const mil__conv *conv, const void *weight, void *packed); /* [c_in, c_out / groups, ..] */
+    void (*conv_transpose)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
+    void (*pool_plan)(mil__pool *pool, int n_lanes);
+    void (*pool)(const mil__pool *pool, size_t begin, size_t end, void *scratch);
+} mil__kernels;
+
+/* The best that the processor has, capped by MIL_ISA (scalar, avx2, avx512, neon); settled at the first call. */
+const mil__kernels *mil__kernels_best(void);
+/* Those that were built, best first; NULL after the last. *runs: does this processor have what it takes? */
+const mil__kernels *mil__kernels_at(size_t i, bool *runs);
+
+#endif
