@@ -52,7 +52,7 @@ LUA_SRC  := $(filter-out lua/host.c,$(sort $(wildcard lua/*.c)))
 LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-ifeq ($(wildcard core/engine/cpu/kernel.h),)
+ifeq ($(wildcard core/tensor/tensor.c),) # until tensors are here, nothing can be linked
 all: $(BUILD)/libmil.a
 else
 all: lib lua program
