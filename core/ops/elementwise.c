@@ -25,7 +25,7 @@ typedef struct map {
 } map;
 
 static void *element(const mil_tensor *tensor, int64_t offset) {
-    return (char *)tensor->data + offset * (mil_dtype_bits(tensor->dtype) / 8);
+    return (char *)tensor->data + offset * (int64_t)mil__element_size(tensor->dtype);
 }
 
 static void load(const mil_tensor *tensor, int64_t offset, int64_t step, mil_dtype as, void *buf, int64_t n) {

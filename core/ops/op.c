@@ -7,6 +7,7 @@
 #include "ops/elementwise.h"
 #include "ops/params.h"
 #include "ops/rules.h"
+#include "ops/slices.h"
 
 /* ---- the table ---- */
 

@@ -11,11 +11,11 @@ struct mil__pq_params {
     double p, q;
 };
 
-struct mil__axis_params {
-    int axis;                 /* from 0 */
+struct mil__gelu_params {
+    int mode;                 /* 0: exact, 1: by tanh, 2: by sigmoid */
 };
 
-/* Ops along several axes: bit a of `axes` stands for axis a. */
+/* Ops along axes (softmax, reductions, normalizations): bit a of `axes` stands for axis a. */
 struct mil__axes_params {
     uint32_t axes;
     double epsilon;           /* of normalizations */
