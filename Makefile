@@ -119,7 +119,7 @@ spec: lua program
 	@tools/sum.sh $(SPECS)
 
 test: all $(C_TESTS)
-	@tools/sum.sh $(C_TESTS) $(SPECS)
+	@tools/sum.sh $(C_TESTS) $(SPECS) tests/install_test.sh
 
 # The C tests and one Lua's specs with the sanitizers, in a build of their own.
 ASAN := BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g"
