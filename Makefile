@@ -131,6 +131,59 @@ test-asan: export ASAN_OPTIONS := detect_leaks=1
 test-asan: lua $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) "LD_PRELOAD=$$LD_PRELOAD_ASAN ASAN_OPTIONS=detect_leaks=0 tools/spec.sh $(BUILD) 5.4 $(LUA_COMMAND_5.4) $(SPEC)"
 
+# ---- the main job on real input ----
+
+demo: program
+	@echo "luamil graphs/digits.lua"
+	@$(BUILD)/luamil graphs/digits.lua
+
+# ---- benchmarks: ratios to something measured in the same run ----
+# MINILM=DIR adds MiniLM beside onnxruntime, with PYTHON's packages (bench/minilm.py says which).
+
+PYTHON ?= python3
+MINILM ?=
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/*_bench.c)))
+BLAS    := $(shell $(PKG_CONFIG) --exists openblas 2>/dev/null && echo openblas)
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libmil.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_) -Ibench $(if $(BLAS),-DHAVE_OPENBLAS $$($(PKG_CONFIG) --cflags openblas)) -MMD -MP $< $(BUILD)/libmil.a \
+	    $(LDFLAGS_) $(LIBS_) $(if $(BLAS),$$($(PKG_CONFIG) --libs openblas)) -o $@
+
+bench: $(BENCHES) lua program
+	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
+	@$(foreach v,$(LUAS),echo "== bench/build.lua on $(LUA_COMMAND_$(v))"; LUA_PATH="$(BUILD)/share/?.lua" \
+	    LUA_CPATH="$(BUILD)/lua$(v)/?.so" $(LUA_COMMAND_$(v)) bench/build.lua || exit 1;)
+	@if [ -n "$(MINILM)" ]; then $(PYTHON) bench/minilm.py $(BUILD)/luamil $(MINILM) 1; fi
+
+# ---- fuzzing: each target on its corpus, under the sanitizers, FUZZ_SECONDS each ----
+
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmil.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_) -Itests/fuzz -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
+
+fuzz:
+	@$(MAKE) -s $(ASAN) fuzz-run
+fuzz-run: $(FUZZERS)
+	@for f in $(FUZZERS); do name=$$(basename $$f _fuzz); echo "== $$name"; $$f tests/fuzz/corpus/$$name $(FUZZ_SECONDS) || exit 1; done
+
+# ---- what is too long for CI ----
+
+lint:
+	@$(PKG_CONFIG) --version > /dev/null
+	clang-tidy --quiet $(filter-out core/package/%,$(CORE_SRC)) $(LUA_SRC) -- $(CFLAGS_) $(LUA_CFLAGS_5.4) -Ilua
+	cppcheck --quiet --enable=warning,performance,portability --inline-suppr -Icore/include -Icore core lua
+
+# Another compiler, without warnings; C tests under valgrind; threads; arm64 under emulation (gcc-aarch64-linux-gnu, qemu-user).
+check-all: test
+	@$(MAKE) -s BUILD=$(BUILD)/clang CC=clang WARN="-Wall -Wextra -Werror" ctest
+	@$(MAKE) -s BUILD=$(BUILD)/tsan SANITIZE=thread OPT="-O1 -g" ctest
+	@tools/sum.sh $(C_TESTS:%="valgrind -q --error-exitcode=9 --leak-check=full %")
+	@$(MAKE) -s arm64
+	@$(MAKE) -s fuzz
+
 # ---- installing: the program, libmil, mil.h, luamil.h, pkg-config files, the Lua module for LUA_INSTALL ----
 
 LUA_INSTALL ?= $(firstword $(LUAS))
@@ -160,5 +213,5 @@ $(BUILD)/libluamil.a: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all install lib lua program ctest spec test asan test-asan clean
+.PHONY: demo bench fuzz fuzz-run lint check-all all install lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
