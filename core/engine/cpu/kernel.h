@@ -143,6 +143,35 @@ typedef struct mil__pool {
     size_t n_tiles, scratch_bytes, tile;
 } mil__pool;
 
+/* ---- rows: softmax and norms of x[outer, n, inner] over n; y may be x's memory ---- */
+
+typedef enum mil__rows_kind { MIL__ROWS_SOFTMAX, MIL__ROWS_NORM } mil__rows_kind;
+
+typedef struct mil__rows {
+    mil__rows_kind kind;
+    size_t outer, n, inner;
+    mil__storage dtype;             /* of x and y; F32 or F16 */
+    const float *gamma, *beta;      /* norm: by element of a row; with channels (inner = 1) by row % channels; or NULL */
+    size_t channels;
+    float epsilon;
+    bool keep_mean;                 /* norm: divide by the root of the mean square, subtract nothing */
+    size_t n_tiles, scratch_bytes, tile; /* rows_plan's */
+} mil__rows;
+
+/* ---- reduce: x[outer, n, inner] over n; n > 0 ---- */
+
+typedef enum mil__reduce_kind {
+    MIL__REDUCE_SUM, MIL__REDUCE_MEAN, MIL__REDUCE_MAX, MIL__REDUCE_MIN, MIL__REDUCE_PROD, MIL__REDUCE_L1, MIL__REDUCE_L2,
+    MIL__REDUCE_SUM_SQUARE, MIL__REDUCE_LOG_SUM, MIL__REDUCE_LOG_SUM_EXP
+} mil__reduce_kind;
+
+typedef struct mil__reduce {
+    mil__reduce_kind kind;
+    size_t outer, n, inner;
+    mil__storage dtype;             /* of x and y; F32 or F16 */
+    size_t n_tiles, scratch_bytes, tile; /* reduce_plan's */
+} mil__reduce;
+
 /* ---- the table ---- */
 
 typedef struct mil__kernels {
@@ -164,6 +193,10 @@ typedef struct mil__kernels {
     void (*conv_transpose_plan)(mil__conv *conv, int n_lanes);
     void (*conv_transpose_pack_w)(const mil__conv *conv, const void *weight, void *packed); /* [c_in, c_out / groups, ..] */
     void (*conv_transpose)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
+    void (*rows_plan)(mil__rows *rows, int n_lanes);
+    void (*rows)(const mil__rows *rows, const void *x, void *y, size_t begin, size_t end, void *scratch);
+    void (*reduce_plan)(mil__reduce *reduce, int n_lanes);
+    void (*reduce)(const mil__reduce *reduce, const void *x, void *y, size_t begin, size_t end, void *scratch);
     void (*pool_plan)(mil__pool *pool, int n_lanes);
     void (*pool)(const mil__pool *pool, size_t begin, size_t end, void *scratch);
 } mil__kernels;
