@@ -71,16 +71,24 @@ static bool touches_dynamic(mil__lower *lower, const mil__group *group) {
     return false;
 }
 
+/* Each operation of a group that no kernel takes whole, in a step of its own. */
+static mil_status select_apart(mil__lower *lower, const mil__group *group) {
+    for (uint32_t k = 0; k < group->n_ops; k++) {
+        mil__group one = {.kind = MIL__GROUP_ONE, .ops = &group->ops[k], .n_ops = 1};
+        MIL__TRY(select_plain(lower, &one));
+    }
+    return MIL_OK;
+}
+
 mil_status mil__select(mil__lower *lower, const mil__group *group) {
     bool done = false;
     const char *name = lower->program->ops[group->ops[0]]->decl->name;
-    if (!lower->model->options.optimize) return select_plain(lower, group);
+    if (!lower->model->options.optimize) return select_apart(lower, group);
     if (group->kind == MIL__GROUP_CHAIN) {
         MIL__TRY(mil__select_chain(lower, group, &done));
-        assert(done || group->n_ops == 1);
     } else if (!touches_dynamic(lower, group)) {
         for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
             if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
     }
-    return done ? MIL_OK : select_plain(lower, group);
+    return done ? MIL_OK : select_apart(lower, group);
 }
