@@ -21,6 +21,11 @@ struct mil__axes_params {
     double epsilon;           /* of normalizations */
 };
 
+struct mil__lrn_params {
+    int64_t size;
+    double alpha, beta, k;
+};
+
 struct mil__matmul_params {
     bool transpose_x, transpose_y;
 };
