@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The list of passes, and the walk that they share. See pass.h. */
+#include <stdio.h>
+
 #include "passes/pass.h"
 
 static mil_value resolve(const mil__pass_state *state, mil_value value) {
@@ -59,8 +61,9 @@ mil_status mil__pass_walk(mil_program *program, mil_status (*visit)(mil__pass_st
 static const struct {
     const char *name;
     mil_status (*run)(mil_program *, mil_error *);
+    bool exact;
 } passes[] = {
-#define PASS(name, help) {#name, mil__pass_##name},
+#define PASS(name, exact, help) {#name, mil__pass_##name, exact},
 #include "passes/passes.def"
 #undef PASS
 };
@@ -75,9 +78,30 @@ bool mil__pass_disabled(const char *disable, const char *name) {
     return false;
 }
 
-mil_status mil__passes_run(mil_program *program, const char *disable, mil_error *err) {
+static const char *name_at(const void *ctx, size_t i) {
+    (void)ctx;
+    return i < MIL__COUNT(passes) ? passes[i].name : "fuse";
+}
+
+mil_status mil__passes_check(const char *disable, mil_error *err) {
+    enum { N_NAMES = MIL__COUNT(passes) + 1 };
+    while (disable && *disable) {
+        char name[64];
+        size_t n = strcspn(disable, ","), i = 0;
+        snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), disable);
+        while (i < N_NAMES && strcmp(name_at(NULL, i), name) != 0) i++;
+        const char *near = i < N_NAMES ? NULL : mil__nearest(name, N_NAMES, name_at, NULL);
+        if (i == N_NAMES)
+            return mil__fail(err, MIL_ENAME, "compile: there is no pass \"%s\"%s%s%s", name, near ? "; did you mean " : "",
+                             near ? near : "", near ? "?" : "");
+        disable += n + (disable[n] == ',');
+    }
+    return MIL_OK;
+}
+
+mil_status mil__passes_run(mil_program *program, const char *disable, bool strict, mil_error *err) {
     for (size_t i = 0; i < MIL__COUNT(passes); i++) {
-        if (mil__pass_disabled(disable, passes[i].name)) continue;
+        if (mil__pass_disabled(disable, passes[i].name) || (strict && !passes[i].exact)) continue;
         MIL__TRY(passes[i].run(program, err));
 #ifndef NDEBUG
         if (getenv("MIL_VERIFY_PASSES")) MIL__TRY(mil_program_verify(program, err));

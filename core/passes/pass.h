@@ -22,14 +22,16 @@ mil_status mil__pass_replace(mil__pass_state *state, mil_value value, mil_value 
 mil_status mil__pass_walk(mil_program *program, mil_status (*visit)(mil__pass_state *state, mil_operation operation),
                           void *own, mil_error *err);
 
-/* Runs every pass, but those whose names are in the comma-separated `disable` (NULL: none; an unknown name is MIL_ENAME).
- * progress may be NULL. */
-mil_status mil__passes_run(mil_program *program, const char *disable, mil_error *err);
+/* Runs every pass, but those whose names are in the comma-separated `disable` (NULL: none), and, where strict, those that
+ * change results at all. */
+mil_status mil__passes_run(mil_program *program, const char *disable, bool strict, mil_error *err);
+/* MIL_ENAME, with the nearest name, where `disable` names what is neither a pass nor "fuse". */
+mil_status mil__passes_check(const char *disable, mil_error *err);
 
 /* The names of the fusions of the cpu engine's step list may be disabled the same way. */
 bool mil__pass_disabled(const char *disable, const char *name);
 
-#define PASS(name, help) mil_status mil__pass_##name(mil_program *program, mil_error *err);
+#define PASS(name, exact, help) mil_status mil__pass_##name(mil_program *program, mil_error *err);
 #include "passes/passes.def"
 #undef PASS
 

@@ -355,9 +355,10 @@ static mil_status make_plan(mil__cpu_model *model, const mil_type *const *inputs
     mil_block function = from->functions[0].block;
     MIL__TRY(make_key(plan, inputs, from->blocks[function]->n_inputs, err));
     MIL__TRY(mil__program_rebuild(from, function, inputs, &plan->program, NULL, err));
-    if (model->options.optimize) MIL__TRY(mil__passes_run(plan->program, model->disable, err));
+    bool strict = model->options.precision == MIL_PRECISION_STRICT;
+    if (model->options.optimize) MIL__TRY(mil__passes_run(plan->program, model->disable, strict, err));
     mil__lower lower = {.model = model, .plan = plan, .program = plan->program, .k = model->kernels,
-                        .n_lanes = model->n_lanes, .strict = model->options.precision == MIL_PRECISION_STRICT,
+                        .n_lanes = model->n_lanes, .strict = strict,
                         .err = err};
     mil_status status = lower_program(&lower);
     mil__free(lower.slot_of);

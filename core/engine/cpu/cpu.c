@@ -58,10 +58,17 @@ static mil_status set_up(mil__cpu_model *model, mil_error *err) {
     return MIL_OK;
 }
 
-static mil_status compile(mil_program *program, const mil_compile_options *options, void **out, mil_error *err) {
-    if (options->threads < 0 || options->threads > 256) {
-        mil_program_free(program);
+static mil_status check_options(const mil_compile_options *options, mil_error *err) {
+    if (options->threads < 0 || options->threads > 256)
         return mil__fail(err, MIL_EVALUE, "compile: threads = %d; 0 (all) to 256 are possible", options->threads);
+    return mil__passes_check(options->disable, err);
+}
+
+static mil_status compile(mil_program *program, const mil_compile_options *options, void **out, mil_error *err) {
+    mil_status checked = check_options(options, err);
+    if (checked != MIL_OK) {
+        mil_program_free(program);
+        return checked;
     }
     mil__cpu_model *model = mil__calloc(1, sizeof *model);
     if (!model) {
