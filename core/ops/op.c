@@ -33,17 +33,39 @@ static const mil_op ops[] = {
 
 enum { N_OPS = MIL__COUNT(ops) };
 
-/* ---- look-up: by name in a hash table, in order by a sorted list; both made once ---- */
+/* ---- look-up: by name in a hash table, in order by a sorted list, parameters by slot; all made once ---- */
 
-enum { HASH_SIZE = 512 };
+enum { HASH_SIZE = 512, N_OPSETS = MIL_IOS18 - MIL_IOS15 + 1 };
 _Static_assert(N_OPS < HASH_SIZE / 2, "the look-up table of ops is too full");
+
+typedef struct slots {
+    int n;
+    const char *names[MIL__MAX_INPUTS];
+    const mil__param *rows[N_OPSETS][MIL__MAX_INPUTS]; /* NULL: not in that opset */
+} slots;
 
 static const mil_op *sorted[N_OPS];
 static const mil_op *hashed[HASH_SIZE];
+static slots slots_of[N_OPS];
 static pthread_once_t made = PTHREAD_ONCE_INIT;
 
 static int by_name(const void *a, const void *b) {
     return strcmp((*(const mil_op *const *)a)->name, (*(const mil_op *const *)b)->name);
+}
+
+static bool row_is_in(const mil__param *row, mil_opset opset) {
+    return (!row->since || opset >= row->since) && (!row->until || opset < row->until);
+}
+
+/* Rows of one name stand next to each other: they are one slot. */
+static void make_slots(const mil_op *op, slots *out) {
+    for (const mil__param *r = op->inputs; r && r->name; r++) {
+        if (r == op->inputs || strcmp(r[-1].name, r->name) != 0) out->n++;
+        assert(out->n <= MIL__MAX_INPUTS);
+        out->names[out->n - 1] = r->name;
+        for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++)
+            if (row_is_in(r, opset)) out->rows[opset - MIL_IOS15][out->n - 1] = r;
+    }
 }
 
 static void make_lookup(void) {
@@ -52,6 +74,7 @@ static void make_lookup(void) {
         size_t h = mil__hash_text(ops[i].name) % HASH_SIZE;
         while (hashed[h]) h = (h + 1) % HASH_SIZE;
         hashed[h] = &ops[i];
+        make_slots(&ops[i], &slots_of[i]);
     }
     qsort(sorted, N_OPS, sizeof *sorted, by_name);
 }
@@ -86,49 +109,26 @@ int mil_op_outputs(const mil_op *op) { return op->n_outputs; }
 
 /* ---- parameters ---- */
 
-static bool row_is_in(const mil__param *row, mil_opset opset) {
-    return (!row->since || opset >= row->since) && (!row->until || opset < row->until);
-}
+static const slots *slots_at(const mil_op *op) { return &slots_of[op - ops]; }
 
 int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row) {
-    int slot = -1;
-    const char *last = NULL;
-    for (const mil__param *r = op->inputs; r && r->name; r++) {
-        if (!last || strcmp(last, r->name) != 0) slot++;
-        last = r->name;
-        if (!row_is_in(r, opset) || strcmp(r->name, name) != 0) continue;
+    const slots *s = slots_at(op);
+    for (int slot = 0; slot < s->n; slot++) {
+        const mil__param *r = s->rows[opset - MIL_IOS15][slot];
+        if (!r || strcmp(r->name, name) != 0) continue;
         if (row) *row = r;
         return slot;
     }
     return -1;
 }
 
-const mil__param *mil__op_param_at(const mil_op *op, mil_opset opset, int wanted) {
-    int slot = -1;
-    const char *last = NULL;
-    for (const mil__param *r = op->inputs; r && r->name; r++) {
-        if (!last || strcmp(last, r->name) != 0) slot++;
-        last = r->name;
-        if (slot > wanted) return NULL;
-        if (slot == wanted && row_is_in(r, opset)) return r;
-    }
-    return NULL;
+const mil__param *mil__op_param_at(const mil_op *op, mil_opset opset, int slot) {
+    return slot < slots_at(op)->n ? slots_at(op)->rows[opset - MIL_IOS15][slot] : NULL;
 }
 
-int mil__op_n_slots(const mil_op *op) {
-    int n = 0;
-    for (const mil__param *r = op->inputs; r && r->name; r++) n += r == op->inputs || strcmp(r[-1].name, r->name) != 0;
-    return n;
-}
+int mil__op_n_slots(const mil_op *op) { return slots_at(op)->n; }
 
-const char *mil__op_slot_name(const mil_op *op, int wanted) {
-    int slot = -1;
-    for (const mil__param *r = op->inputs; r && r->name; r++) {
-        slot += r == op->inputs || strcmp(r[-1].name, r->name) != 0;
-        if (slot == wanted) return r->name;
-    }
-    return NULL;
-}
+const char *mil__op_slot_name(const mil_op *op, int slot) { return slot < slots_at(op)->n ? slots_at(op)->names[slot] : NULL; }
 
 uint32_t mil__op_dtypes(const mil_op *op, mil_opset opset, const mil__param *row) {
     if (row->type == 0 || row->type >= MIL__SET(0)) return row->type;
