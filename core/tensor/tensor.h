@@ -17,10 +17,22 @@ struct mil_tensor {
     mil_buffer *buffer;         /* retained; NULL: the memory belongs to whoever owns the tensor */
 };
 
-/* A string tensor's data: numel of these, then the bytes they point into (all in one buffer). */
+/* A string tensor's elements: these, then the bytes they point to, each string ended by a 0 (all in one buffer). */
 typedef struct mil__string_ref {
-    uint64_t offset, length;    /* of the bytes, from the tensor's data */
+    uint64_t offset, length;    /* of the bytes, counted from this ref itself, so that views need no base; zeros are "" */
 } mil__string_ref;
+
+/* Heap memory that is not zeroed. */
+mil_status mil__buffer_raw(size_t bytes, mil_buffer **out, mil_error *err);
+/* Why the buffer can't be written ("it is mapped from a file, read-only"; static), or NULL when it can. */
+const char *mil__buffer_why_not(const mil_buffer *buffer);
+/* As mil_tensor_new, elements not zeroed. */
+mil_status mil__tensor_raw(mil_dtype dtype, int rank, const int64_t *shape, mil_tensor **out, mil_error *err);
+/* MIL_ESTATE with the reason where the tensor's buffer can't be written, MIL_ETYPE for strings. what: the operation. */
+mil_status mil__check_writable(const char *what, const mil_tensor *tensor, mil_error *err);
+/* "fp32[2, 3]". Returns buf. */
+char *mil__tensor_text(const mil_tensor *tensor, char *buf, size_t n);
+#define MIL__TENSOR_TEXT(tensor) mil__tensor_text((tensor), (char[192]){0}, 192)
 
 /* A contiguous tensor over memory of the caller's (no buffer, count 1): never freed by mil_tensor_free while the owner
  * holds its count. */

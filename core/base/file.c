@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Files, whole: mapped or read; written aside and renamed. See file.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+static mil_status fail_errno(mil_error *err, const char *what, const char *path, int error) {
+    mil_status status = error == ENOMEM ? MIL_ENOMEM : MIL_EIO;
+    mil__fail(err, status, "cannot %s %s: %s", what, path, strerror(error));
+    if (err) snprintf(err->file, sizeof err->file, "%s", path);
+    return status;
+}
+
+/* ---- reading ---- */
+
+/* What can't be mapped (a pipe, an empty file, a file system without mmap) is read until it ends. `hint` is its size,
+ * where that is known. */
+static mil_status read_all(int fd, const char *path, size_t hint, mil__file *out, mil_error *err) {
+    size_t cap = hint + 1, n = 0; /* one more than the size, so that the end is seen without growing */
+    char *data = mil__alloc(cap);
+    while (data) {
+        if (n == cap) {
+            char *larger = cap <= SIZE_MAX / 2 ? mil__realloc(data, cap * 2) : NULL;
+            if (!larger) break;
+            data = larger, cap *= 2;
+        }
+        ssize_t more = read(fd, data + n, cap - n);
+        if (more < 0 && errno == EINTR) continue;
+        if (more < 0) {
+            int error = errno;
+            mil__free(data);
+            return fail_errno(err, "read", path, error);
+        }
+        if (more == 0) {
+            *out = (mil__file){data, n, false};
+            return MIL_OK;
+        }
+        n += (size_t)more;
+    }
+    mil__free(data);
+    return mil__nomem(err);
+}
+
+static mil_status open_fd(int fd, const char *path, mil__file *out, mil_error *err) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) return fail_errno(err, "look at", path, errno);
+    if (S_ISDIR(info.st_mode)) return fail_errno(err, "read", path, EISDIR);
+    if (S_ISFIFO(info.st_mode)) return read_all(fd, path, 4096, out, err);
+    if (!S_ISREG(info.st_mode)) /* a device may never end */
+        return mil__fail(err, MIL_EIO, "cannot read %s: neither a file nor a pipe", path);
+    if ((uintmax_t)info.st_size >= SIZE_MAX / 2) return fail_errno(err, "read", path, EFBIG);
+    size_t bytes = (size_t)info.st_size;
+    void *data = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    if (data == MAP_FAILED) return read_all(fd, path, bytes, out, err);
+    *out = (mil__file){data, bytes, true};
+    return MIL_OK;
+}
+
+mil_status mil__file_open(const char *path, mil__file *out, mil_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail_errno(err, "open", path, errno);
+    mil_status status = open_fd(fd, path, out, err);
+    close(fd);
+    return status;
+}
+
+void mil__file_close(mil__file *file) {
+    if (file->mapped) munmap(file->data, file->bytes);
+    else mil__free(file->data);
+    *file = (mil__file){0};
+}
+
+/* ---- writing ---- */
+
+enum { PENDING = 1 << 16 };
+
+static void release(mil__writer *writer) {
+    mil__free(writer->path);
+    mil__free(writer->aside);
+    mil__free(writer->pending);
+    *writer = (mil__writer){.fd = -1};
+}
+
+/* A temporary file in the target's own folder, since only there a rename is atomic. */
+static int create_aside(mil__writer *writer, mode_t mode) {
+    int fd = mkostemp(writer->aside, O_CLOEXEC);
+    if (fd >= 0) fchmod(fd, mode);
+    return fd;
+}
+
+/* The permissions that the new file gets: those of the file that it replaces, else what a new file would have. */
+static mil_status mode_of(const char *path, mode_t *out, mil_error *err) {
+    struct stat info;
+    if (stat(path, &info) == 0) {
+        if (!S_ISREG(info.st_mode)) return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a file", path);
+        *out = info.st_mode & 07777;
+        return MIL_OK;
+    }
+    mode_t mask = umask(0);
+    umask(mask);
+    *out = 0666 & ~mask;
+    return MIL_OK;
+}
+
+mil_status mil__writer_open(const char *path, mil__writer *out, mil_error *err) {
+    mode_t mode = 0;
+    MIL__TRY(mode_of(path, &mode, err));
+    char *real = realpath(path, NULL); /* a symbolic link stays, what it names is replaced */
+    const char *target = real ? real : path;
+    mil__writer writer = {.fd = -1, .path = mil__strdup(target), .aside = mil__alloc(strlen(target) + 8),
+                          .pending = mil__alloc(PENDING)};
+    mil_status status = MIL_OK;
+    if (!writer.path || !writer.aside || !writer.pending) {
+        status = mil__nomem(err);
+    } else {
+        sprintf(writer.aside, "%s.XXXXXX", target);
+        writer.fd = create_aside(&writer, mode);
+        if (writer.fd < 0) status = fail_errno(err, "write", path, errno);
+    }
+    free(real);
+    if (status == MIL_OK) *out = writer;
+    else release(&writer);
+    return status;
+}
+
+static void write_out(mil__writer *writer, const char *data, size_t bytes) {
+    while (bytes && !writer->error) {
+        ssize_t n = write(writer->fd, data, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) writer->error = errno;
+        else data += n, bytes -= (size_t)n;
+    }
+}
+
+static void flush(mil__writer *writer) {
+    write_out(writer, writer->pending, writer->n);
+    writer->n = 0;
+}
+
+void mil__writer_add(mil__writer *writer, const void *data, size_t bytes) {
+    writer->written += bytes;
+    if (bytes > PENDING - writer->n) flush(writer);
+    if (bytes > PENDING) {
+        write_out(writer, data, bytes);
+        return;
+    }
+    if (bytes) memcpy(writer->pending + writer->n, data, bytes);
+    writer->n += bytes;
+}
+
+mil_status mil__writer_commit(mil__writer *writer, mil_error *err) {
+    flush(writer);
+    if (!writer->error && fsync(writer->fd) != 0 && errno != EINVAL) writer->error = errno;
+    if (close(writer->fd) != 0 && !writer->error) writer->error = errno;
+    if (!writer->error && rename(writer->aside, writer->path) != 0) writer->error = errno;
+    mil_status status = MIL_OK;
+    if (writer->error) {
+        unlink(writer->aside);
+        status = fail_errno(err, "write", writer->path, writer->error);
+    }
+    release(writer);
+    return status;
+}
+
+void mil__writer_abandon(mil__writer *writer) {
+    close(writer->fd);
+    unlink(writer->aside);
+    release(writer);
+}
