@@ -18,6 +18,7 @@ PKG_CONFIG ?= pkg-config
 
 VERSION := $(shell sed -n 's/^\#define MIL_VERSION  *"\(.*\)"/\1/p' core/include/mil.h)
 SYSTEM  := $(shell uname -s)
+comma   := ,
 
 # What the system has: DEPS_CFLAGS, DEPS_LIBS, LUAS and LUA_{CFLAGS,LIBS,COMMAND}_<V>. Made by tools/config.sh, which
 # installs what is missing where these goals are asked for by root.
@@ -96,9 +97,27 @@ $(BUILD)/share/.made: $(LUA_MOD) $(SCRIPTS)
 	@ln -s ../../../scripts $(BUILD)/share/mil/cmd
 	@touch $@
 
-# ---- the luamil program ----
+# ---- the luamil program: lua/host.c, the module for LUA_HOST, the Lua files, and that Lua's library ----
 
+LUA_HOST ?= $(firstword $(LUAS))
+
+ifeq ($(and $(wildcard lua/module.c),$(LUA_LIBS_$(LUA_HOST))),)
 program:
+else
+program: $(BUILD)/luamil
+
+HOST_OBJ := $(patsubst lua/%.c,$(BUILD)/lua$(LUA_HOST)/%.o,lua/host.c $(LUA_SRC)) $(BUILD)/lua_files.o
+
+$(BUILD)/luamil: $(HOST_OBJ) $(BUILD)/libmil.a
+	$(CC) $(LDFLAGS_) $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-E,) $^ $(LUA_LIBS_$(LUA_HOST)) $(LIBS_) -o $@
+
+$(BUILD)/lua_files.c: tools/embed.sh $(LUA_MOD) $(SCRIPTS)
+	@mkdir -p $(@D)
+	@sh tools/embed.sh $(LUA_MOD) $(SCRIPTS) > $@.new && mv $@.new $@
+
+$(BUILD)/lua_files.o: $(BUILD)/lua_files.c
+	$(CC) $(CFLAGS_) -c $< -o $@
+endif
 
 # ---- tests: C (build/tests/<name>_test from tests/c), specs on every Lua; each part ends with its sum ----
 

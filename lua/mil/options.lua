@@ -1,0 +1,116 @@
+-- SPDX-License-Identifier: MIT
+-- mil.options: the command line of a subcommand, read after its own declaration, which --help prints too.
+--
+--     local command = {
+--       name = "run", summary = "run a model", arguments = "MODEL",
+--       options = {
+--         { "--input", "NAME=FILE", "what the input NAME is given", many = true },
+--         { "--repeat", "N", "run N times", number = true },
+--         { "--json", "print times as JSON" },                    -- no value: a switch
+--         { "--random", "SEED", "...", optional = true },         -- --random or --random=SEED
+--       },
+--     }
+--     local given, arguments = options.read(command, { "m.mil", "--repeat", "3" })   -- given["repeat"] == 3
+--
+-- A command line that the declaration does not take is raised as a table {usage = message}.
+
+local options = {}
+
+local function usage(...) error({ usage = string.format(...) }, 0) end
+options.usage = usage
+
+local function key_of(row) return (row[1]:gsub("^%-+", ""):gsub("%-", "_")) end
+
+-- "--width" for "--widht": the option with the same letters, or one that begins alike.
+local function nearest(command, name)
+  for _, row in ipairs(command.options) do
+    if row[1]:sub(1, #name) == name or name:sub(1, #row[1]) == row[1] then return row[1] end
+  end
+  local function letters(s)
+    local t = {}
+    for c in s:gmatch "." do t[#t + 1] = c end
+    table.sort(t)
+    return table.concat(t)
+  end
+  for _, row in ipairs(command.options) do
+    if letters(row[1]) == letters(name) then return row[1] end
+  end
+end
+
+local function row_of(command, name)
+  for _, row in ipairs(command.options) do
+    if row[1] == name then return row end
+  end
+  local near = nearest(command, name)
+  usage("unknown option %s%s", name, near and ("; did you mean " .. near .. "?") or "")
+end
+
+local function store(given, row, value)
+  local key = key_of(row)
+  if row.number and value ~= true then
+    local number = tonumber(value)
+    if not number then usage("%s takes a number, but was given %s", row[1], value) end
+    value = number
+  end
+  if row.many then
+    given[key] = given[key] or {}
+    table.insert(given[key], value)
+  else
+    given[key] = value
+  end
+end
+
+function options.read(command, args)
+  local given, rest, i = {}, {}, 1
+  while i <= #args do
+    local arg = args[i]
+    local name, value = arg:match "^(%-%-[^=]+)=(.*)$"
+    name = name or arg
+    if arg == "--" then
+      for j = i + 1, #args do rest[#rest + 1] = args[j] end
+      break
+    elseif arg == "--help" or arg == "-h" then
+      given.help = true
+    elseif name:sub(1, 1) == "-" and name ~= "-" then
+      local row = row_of(command, name)
+      local takes = row[3] ~= nil
+      if value and not takes then usage("%s takes no value", name) end
+      if takes and not value and row.optional then
+        local following = args[i + 1]
+        if row.number and following and tonumber(following) then value, i = following, i + 1 end
+        value = value or true
+      elseif takes and not value then
+        i = i + 1
+        value = args[i]
+        if value == nil then usage("%s takes a value: %s", name, row[2]) end
+      end
+      store(given, row, takes and value or true)
+    else
+      rest[#rest + 1] = arg
+    end
+    i = i + 1
+  end
+  return given, rest
+end
+
+function options.help(command)
+  local lines = { ("usage: luamil %s %s [options]"):format(command.name, command.arguments), "", command.summary, "" }
+  if command.description then
+    lines[#lines + 1] = command.description
+    lines[#lines + 1] = ""
+  end
+  local rows, width = {}, 0
+  for _, row in ipairs(command.options) do
+    local left = row[3] == nil and row[1]
+      or row[1] .. (row.optional and "[=" .. row[2] .. "]" or " " .. row[2])
+    rows[#rows + 1] = { left, row[3] or row[2] }
+    width = math.max(width, #left)
+  end
+  rows[#rows + 1] = { "--help", "this text" }
+  for _, row in ipairs(rows) do
+    lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(row[1], row[2])
+  end
+  return table.concat(lines, "\n")
+end
+
+return options

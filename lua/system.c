@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* mil.system: the little that the command needs of the system and that Lua's own library lacks: a clock, what the
+ * terminal is like, files' times, folders. Like io, its functions return nil and a reason on failure. */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bind.h"
+
+static int refused(lua_State *L, const char *path) {
+    int code = errno;
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(code));
+    return 2;
+}
+
+/* now() -> seconds of a clock that only goes forward */
+static int now(lua_State *L) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
+    return 1;
+}
+
+/* peak_bytes() -> the most memory that this process has had */
+static int peak_bytes(lua_State *L) {
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+#ifdef __APPLE__
+    lua_pushnumber(L, (lua_Number)use.ru_maxrss);
+#else
+    lua_pushnumber(L, (lua_Number)use.ru_maxrss * 1024);
+#endif
+    return 1;
+}
+
+/* is_terminal(0 | 1 | 2) */
+static int is_terminal(lua_State *L) {
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* width() -> columns of the terminal that stdout is, or nil */
+static int width(lua_State *L) {
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        lua_pushinteger(L, size.ws_col);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
+/* modified(path) -> seconds, "file" or "directory" */
+static int modified(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    struct stat info;
+    if (stat(path, &info) != 0) return refused(L, path);
+#ifdef __APPLE__
+    struct timespec t = info.st_mtimespec;
+#else
+    struct timespec t = info.st_mtim;
+#endif
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
+    lua_pushstring(L, S_ISDIR(info.st_mode) ? "directory" : "file");
+    return 2;
+}
+
+/* mkdir(path): with the folders above it; one that is there already is fine */
+static int make_folder(lua_State *L) {
+    size_t n;
+    const char *path = luaL_checklstring(L, 1, &n);
+    char *part = lua_newuserdata(L, n + 1);
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != '\0') continue;
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) return refused(L, part);
+        part[i] = path[i];
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* list(path) -> names, a folder's with a "/" behind; sorted as the system gives them */
+static int list(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    lua_newtable(L);
+    lua_checkstack(L, 8);
+    DIR *folder = opendir(path);
+    if (!folder) return refused(L, path);
+    /* Nothing between opendir and closedir may raise but lack of memory, which then costs one descriptor. */
+    struct dirent *entry;
+    for (int n = 0; (entry = readdir(folder));) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        struct stat info;
+        int is_folder = fstatat(dirfd(folder), entry->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
+        lua_pushfstring(L, is_folder ? "%s/" : "%s", entry->d_name);
+        lua_rawseti(L, -2, ++n);
+    }
+    closedir(folder);
+    return 1;
+}
+
+LUAMIL_API int luaopen_mil_system(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
+        {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {NULL, NULL},
+    };
+    luaL_newlib(L, functions);
+    return 1;
+}
