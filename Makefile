@@ -49,7 +49,7 @@ ifeq ($(wildcard core/engine/cpu/kernel.h),) # until the kernels are here, the c
 CORE_SRC := $(filter-out core/engine/cpu/%,$(CORE_SRC))
 endif
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
-LUA_SRC  := $(filter-out lua/host.c,$(sort $(wildcard lua/*.c)))
+LUA_SRC  := $(if $(wildcard lua/module.c),$(filter-out lua/host.c,$(sort $(wildcard lua/*.c))))# until the module is here, nothing of it is built
 LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
