@@ -1,0 +1,670 @@
+/* SPDX-License-Identifier: MIT */
+/* MIL text to a program, by recursive descent; docs/explanation/mil-text.md has the grammar.
+ *
+ * One pass: each statement is read whole (its arguments are values by then: references are looked up, literals have become
+ * inline consts) and added to the program, which infers its types again. What the text declares must fit what is inferred.
+ * Statements nest through blocks; a block of an operation is read, and closed, before the operation is added. */
+#include <stdio.h>
+
+#include "text/parse.h"
+
+typedef struct result { /* what a statement declares on its left side */
+    const mil_type *type;
+    mil__slice name;
+} result;
+
+typedef struct statement {
+    const char *at;                /* where it begins */
+    int line;
+    mil_block block;
+    mil__slice op_name;
+    const mil_op *op;
+    result *results;
+    int n_results, cap_results;
+    mil__values args[MIL__MAX_INPUTS];
+    uint32_t cap[MIL__MAX_INPUTS]; /* of args' values */
+    int n_args;
+    const char *label;
+    bool has_label;                /* a name attribute, or its absence, that label tells of */
+    mil__attr *attrs, **attrs_end;
+    mil__attr val;                 /* a const's value; val.type NULL: none yet */
+    mil_block *blocks;
+    int n_blocks, cap_blocks;
+} statement;
+
+static mil_opset opset_of(const mil__parser *ps, mil_block block) {
+    return ps->program->functions[ps->program->blocks[block]->function].opset;
+}
+
+static mil_where where_of(const mil__parser *ps, const statement *st) { return (mil_where){ps->lex.file, st->line}; }
+
+static const char *tmp_text(mil__parser *ps, mil__slice slice) { return mil__arena_text(&ps->tmp, slice.s, slice.n); }
+
+/* Makes room for one more in an array of the statement's memory. */
+static void *grow(mil__parser *ps, void *array, int n, int *cap, size_t bytes) {
+    if (n < *cap) return array;
+    int more = *cap ? *cap * 2 : 4;
+    void *grown = mil__arena_alloc(&ps->tmp, (size_t)more * bytes);
+    if (!grown) return NULL;
+    if (n) memcpy(grown, array, (size_t)n * bytes);
+    *cap = more;
+    return grown;
+}
+
+/* An error of the program's, which knows the operation but not the place. */
+static mil_status at_statement(mil__parser *ps, const statement *st, mil_status status) {
+    return mil__lex_locate(&ps->lex, st->at, status);
+}
+
+/* ---- consts ---- */
+
+/* Adds a const for a literal, which is used up. name NULL: inline. */
+static mil_status add_const(mil__parser *ps, const statement *st, mil__attr *literal, const char *name,
+                            mil_value *out) {
+    mil_program *program = ps->program;
+    mil_status status = mil__program_const_of(program, st->block, literal->type, literal->data, name, !name,
+                                              where_of(ps, st), 0, out, ps->lex.err);
+    if (literal->data && literal->data->buffer) mil_tensor_free(literal->data);
+    literal->data = NULL;
+    MIL__TRY(status);
+    if (literal->n_items == 0 && literal->type->kind == MIL_TENSOR) return MIL_OK;
+    mil__attr *val = mil__arena_copy(&program->arena, literal, sizeof *literal);
+    if (!val) return mil__nomem(ps->lex.err);
+    val->name = "val";
+    val->next = NULL;
+    program->ops[program->values[*out]->op]->attrs = val;
+    return MIL_OK;
+}
+
+static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice name);
+
+/* A value by name, or a literal as an inline const. */
+static mil_status parse_item(mil__parser *ps, const statement *st, mil_value *out) {
+    const char *at = (mil__lex_peek(&ps->lex), ps->lex.p);
+    int line = ps->lex.line;
+    mil__slice name;
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "a value's name or a typed literal, like int32(1)", &name));
+    char next = mil__lex_peek(&ps->lex);
+    if (next != '(' && next != '<') {
+        *out = mil__value_named(ps->program, st->block, name.s, name.n);
+        return *out ? MIL_OK : missing_value(ps, st, name);
+    }
+    ps->lex.p = at;
+    ps->lex.line = line;
+    mil__attr literal = {0};
+    MIL__TRY(mil__parse_literal(ps, MIL__FOR_CONST, &literal));
+    MIL__TRY(mil__parse_check_size(ps));
+    mil_status status = add_const(ps, st, &literal, NULL, out);
+    return status == MIL_OK ? MIL_OK : mil__lex_locate(&ps->lex, at, status);
+}
+
+/* ---- names that are not known ---- */
+
+typedef struct names_near {
+    const mil_program *program;
+    mil_block block;
+} names_near;
+
+static const char *visible_name(const void *ctx, size_t i) {
+    const names_near *near = ctx;
+    const mil__value *value = mil__value_at(near->program, (mil_value)i);
+    return value && mil__value_visible(near->program, (mil_value)i, near->block) ? value->name : NULL;
+}
+
+static int shown(mil__slice name) { return name.n < 80 ? (int)name.n : 80; }
+
+static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice name) {
+    names_near ctx = {ps->program, st->block};
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", shown(name), name.s);
+    const char *near = mil__nearest(text, ps->program->n_values, visible_name, &ctx);
+    mil_status status =
+        mil__fail(ps->lex.err, MIL_ENAME, "%.*s%sthere is no value \"%.*s\" here%s%s%s", shown(st->op_name), st->op_name.s,
+                  st->op_name.n ? ": " : "", shown(name), name.s, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    if (ps->lex.err) {
+        snprintf(ps->lex.err->op, sizeof ps->lex.err->op, "%.*s", shown(st->op_name), st->op_name.s);
+        snprintf(ps->lex.err->value, sizeof ps->lex.err->value, "%s", text);
+    }
+    return mil__lex_locate(&ps->lex, name.s, status);
+}
+
+static mil_status find_op(mil__parser *ps, statement *st) {
+    char name[64] = {0};
+    if (st->op_name.n < sizeof name) memcpy(name, st->op_name.s, st->op_name.n);
+    st->op = mil_op_find(name);
+    if (st->op) return MIL_OK;
+    const char *near = name[0] ? mil_op_nearest(name) : NULL;
+    mil_status status = mil__fail(ps->lex.err, MIL_ENAME, "unknown op \"%.*s\"%s%s%s", shown(st->op_name), st->op_name.s,
+                                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    if (ps->lex.err) snprintf(ps->lex.err->op, sizeof ps->lex.err->op, "%s", name);
+    return mil__lex_locate(&ps->lex, st->op_name.s, status);
+}
+
+/* ---- arguments ---- */
+
+static mil_status push_value(mil__parser *ps, mil__values *arg, uint32_t *cap, mil_value value) {
+    int room = (int)*cap;
+    if (arg->n == INT_MAX / 2) return mil__nomem(ps->lex.err);
+    mil_value *values = grow(ps, arg->values, (int)arg->n, &room, sizeof *values);
+    if (!values) return mil__nomem(ps->lex.err);
+    *cap = (uint32_t)room;
+    arg->values = values;
+    arg->values[arg->n++] = value;
+    return MIL_OK;
+}
+
+static mil_status find_param(mil__parser *ps, const statement *st, mil__slice name, int *slot, const mil__param **row) {
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", shown(name), name.s);
+    mil_opset opset = opset_of(ps, st->block);
+    mil_status status = mil__op_find_param(st->op, opset, text, slot, row, ps->lex.err);
+    for (opset = MIL_IOS15; status != MIL_OK && ps->unchecked && opset <= MIL_IOS18; opset++) {
+        *slot = mil__op_slot(st->op, opset, text, row);
+        if (*slot >= 0) status = MIL_OK;
+    }
+    return status == MIL_OK ? MIL_OK : mil__lex_locate(&ps->lex, name.s, status);
+}
+
+/* The place for the values of a parameter: a new one; of a tuple that is written key by key, the same again. */
+static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__values **arg, uint32_t **cap) {
+    int slot;
+    const mil__param *row;
+    MIL__TRY(find_param(ps, st, name, &slot, &row));
+    int i = 0;
+    while (i < st->n_args && st->args[i].slot != slot) i++;
+    if (i < st->n_args && row->kind != MIL_PARAM_TUPLE)
+        return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "%s: %s is given twice", st->op->name, row->name);
+    if (i == st->n_args) st->args[st->n_args++] = (mil__values){.slot = (uint16_t)slot, .tuple = row->kind == MIL_PARAM_TUPLE};
+    *arg = &st->args[i];
+    *cap = &st->cap[i];
+    return MIL_OK;
+}
+
+/* const's own argument, in place of the attribute. */
+static mil_status parse_val(mil__parser *ps, statement *st, mil__slice name) {
+    if (st->val.type) return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "const: val is given twice");
+    char c = mil__lex_peek(&ps->lex);
+    if (!mil__lex_at_name(&ps->lex) && c) return mil__lex_expected(&ps->lex, "a typed literal, like int32(1)");
+    return mil__parse_literal(ps, MIL__FOR_CONST, &st->val);
+}
+
+static mil_status parse_arg(mil__parser *ps, statement *st) {
+    mil__slice name;
+    mil__values *arg;
+    uint32_t *cap;
+    mil_value value;
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "a parameter's name", &name));
+    MIL__TRY(mil__lex_expect(&ps->lex, '=', "after the parameter's name"));
+    if (st->op->flags & MIL__NO_FOLD && mil__slice_is(name, "val") && mil__slice_is(st->op_name, "const"))
+        return parse_val(ps, st, name);
+    MIL__TRY(arg_of(ps, st, name, &arg, &cap));
+    if (!mil__lex_take(&ps->lex, '(')) {
+        MIL__TRY(parse_item(ps, st, &value));
+        return push_value(ps, arg, cap, value);
+    }
+    uint32_t before = arg->n;
+    while (arg->n > before ? mil__lex_take(&ps->lex, ',') : mil__lex_peek(&ps->lex) != ')') {
+        MIL__TRY(parse_item(ps, st, &value));
+        MIL__TRY(push_value(ps, arg, cap, value));
+    }
+    if (arg->n != 1) arg->tuple = true;
+    return mil__lex_expect(&ps->lex, ')', "after the values");
+}
+
+static mil_status parse_args(mil__parser *ps, statement *st) {
+    char context[100];
+    snprintf(context, sizeof context, "after %s", st->op->name);
+    MIL__TRY(mil__lex_expect(&ps->lex, '(', context));
+    if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
+    do MIL__TRY(parse_arg(ps, st));
+    while (mil__lex_take(&ps->lex, ','));
+    if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
+    snprintf(context, sizeof context, "\",\" or \")\" after an argument of %s", st->op->name);
+    return mil__lex_expected(&ps->lex, context);
+}
+
+/* ---- attributes ---- */
+
+static mil_status append_attr(mil__parser *ps, mil__attr ***end, mil__slice name, const mil__attr *literal) {
+    mil__attr *attr = mil__arena_copy(&ps->program->arena, literal, sizeof *literal);
+    if (!attr) return mil__nomem(ps->lex.err);
+    attr->name = mil__arena_text(&ps->program->arena, name.s, name.n);
+    attr->next = NULL;
+    **end = attr;
+    *end = &attr->next;
+    return attr->name ? MIL_OK : mil__nomem(ps->lex.err);
+}
+
+/* The name attribute becomes the operation's label; what is no plain name stays an attribute. */
+static mil_status parse_label(mil__parser *ps, statement *st, mil__slice key) {
+    mil__attr literal = {0};
+    MIL__TRY(mil__parse_literal(ps, MIL__FOR_ATTRIBUTE, &literal));
+    bool text = literal.type->kind == MIL_TENSOR && literal.type->dtype == MIL_STRING && literal.type->rank == 0 && literal.data;
+    size_t n = 0;
+    const char *label = text ? mil_tensor_string(literal.data, 0, &n) : "";
+    if (n == 0 || strlen(label) != n) return append_attr(ps, &st->attrs_end, key, &literal);
+    st->has_label = true;
+    st->label = label;
+    return MIL_OK;
+}
+
+/* The usual case, name = string("y") as the first result is called, without making anything. */
+static bool takes_usual_label(mil__parser *ps, statement *st) {
+    static const char *const opens[] = {"string(\"", "tensor<string, []>(\""};
+    if (st->n_results == 0) return false;
+    mil__lex_peek(&ps->lex);
+    mil__slice name = st->results[0].name;
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(opens[i]), left = (size_t)(ps->lex.end - ps->lex.p);
+        const char *p = ps->lex.p + n;
+        if (left < n + name.n + 2 || memcmp(ps->lex.p, opens[i], n) != 0) continue;
+        if (memcmp(p, name.s, name.n) != 0 || p[name.n] != '"' || p[name.n + 1] != ')') return false;
+        ps->lex.p = p + name.n + 2;
+        return st->has_label = true;
+    }
+    return false;
+}
+
+/* A parameter of an op that has them as attributes. */
+static mil_status parse_attribute_arg(mil__parser *ps, statement *st, mil__slice key) {
+    mil__values *arg;
+    uint32_t *cap;
+    mil_value value;
+    MIL__TRY(arg_of(ps, st, key, &arg, &cap));
+    MIL__TRY(parse_item(ps, st, &value));
+    return push_value(ps, arg, cap, value);
+}
+
+static bool is_attribute_arg(const statement *st, mil__slice key) {
+    char text[64];
+    if (!(st->op->flags & MIL__ATTRIBUTES) || key.n >= sizeof text) return false;
+    snprintf(text, sizeof text, "%.*s", (int)key.n, key.s);
+    for (int slot = 0, n = mil__op_n_slots(st->op); slot < n; slot++)
+        if (strcmp(mil__op_slot_name(st->op, slot), text) == 0) return true;
+    return false;
+}
+
+static mil_status parse_attribute(mil__parser *ps, statement *st, mil__attr ***end) {
+    mil__slice key;
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "an attribute's name", &key));
+    MIL__TRY(mil__lex_expect(&ps->lex, '=', "after the attribute's name"));
+    if (st && mil__slice_is(key, "name"))
+        return takes_usual_label(ps, st) ? MIL_OK : parse_label(ps, st, key);
+    if (st && mil__slice_is(key, "val") && mil__slice_is(st->op_name, "const")) return parse_val(ps, st, key);
+    if (st && is_attribute_arg(st, key)) return parse_attribute_arg(ps, st, key);
+    mil__attr literal = {0};
+    MIL__TRY(mil__parse_literal(ps, MIL__FOR_ATTRIBUTE, &literal));
+    MIL__TRY(mil__parse_check_size(ps));
+    return append_attr(ps, end, key, &literal);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(mil__attr *const *)a)->name, (*(mil__attr *const *)b)->name);
+}
+
+static mil_status check_once(mil__parser *ps, const char *at, mil__attr *first, int n) {
+    if (n < 2) return MIL_OK;
+    mil__attr **sorted = mil__arena_alloc(&ps->tmp, (size_t)n * sizeof *sorted);
+    if (!sorted) return mil__nomem(ps->lex.err);
+    for (int i = 0; i < n; i++, first = first->next) sorted[i] = first;
+    qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+    for (int i = 1; i < n; i++)
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            return mil__lex_fail(&ps->lex, at, MIL_EPARSE, "the attribute %.80s is given twice", sorted[i]->name);
+    return MIL_OK;
+}
+
+/* An attribute list, if there is one. st NULL: of a program or a function, into *first. */
+static mil_status parse_attributes(mil__parser *ps, statement *st, mil__attr **first) {
+    const char *at = (mil__lex_peek(&ps->lex), ps->lex.p);
+    if (!mil__lex_take(&ps->lex, '[')) return MIL_OK;
+    if (mil__lex_take(&ps->lex, ']')) return MIL_OK;
+    *first = NULL;
+    mil__attr **end = first;
+    do MIL__TRY(parse_attribute(ps, st, st ? &st->attrs_end : &end));
+    while (mil__lex_take(&ps->lex, ','));
+    int n = 0;
+    for (mil__attr *attr = *first; attr; attr = attr->next) n++;
+    MIL__TRY(check_once(ps, at, *first, n));
+    if (mil__lex_take(&ps->lex, ']')) return MIL_OK;
+    return mil__lex_expected(&ps->lex, "\",\" or \"]\" after an attribute");
+}
+
+/* ---- blocks ---- */
+
+static mil_status parse_statements(mil__parser *ps, mil_block block);
+
+/* (TYPE name, ...): the inputs of a function or block. */
+static mil_status parse_inputs(mil__parser *ps, mil_block block) {
+    MIL__TRY(mil__lex_expect(&ps->lex, '(', "before the inputs"));
+    if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
+    do {
+        const mil_type *type;
+        mil__slice name;
+        mil_value value;
+        ps->fresh = true;
+        MIL__TRY(mil__parse_type(ps, &type));
+        ps->fresh = false;
+        MIL__TRY(mil__lex_expect_name(&ps->lex, "the input's name", &name));
+        mil__mark mark = mil__arena_mark(&ps->tmp);
+        const char *text = tmp_text(ps, name);
+        if (!text) return mil__nomem(ps->lex.err);
+        if (ps->program->blocks[block]->n_inputs == UINT16_MAX)
+            return mil__lex_fail(&ps->lex, name.s, MIL_ELIMIT, "more than %d inputs", UINT16_MAX);
+        mil_status status = mil__block_input(ps->program, block, text, type, &value, ps->lex.err);
+        mil__arena_rewind(&ps->tmp, mark);
+        if (status != MIL_OK) return mil__lex_locate(&ps->lex, name.s, status);
+        MIL__TRY(mil__parse_check_size(ps));
+    } while (mil__lex_take(&ps->lex, ','));
+    return mil__lex_expect(&ps->lex, ')', "after the inputs");
+}
+
+/* -> (name, ...): the outputs. */
+static mil_status parse_outputs(mil__parser *ps, mil_block block) {
+    if (!mil__lex_take(&ps->lex, '-') || !mil__lex_take(&ps->lex, '>')) return mil__lex_expected(&ps->lex, "\"->\" after the block");
+    MIL__TRY(mil__lex_expect(&ps->lex, '(', "before the outputs"));
+    if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
+    do {
+        statement none = {.block = block};
+        mil__slice name;
+        MIL__TRY(mil__lex_expect_name(&ps->lex, "an output's name", &name));
+        mil_value value = mil__value_named(ps->program, block, name.s, name.n);
+        if (!value) return missing_value(ps, &none, name);
+        if (mil__block_output(ps->program, block, value, ps->lex.err) != MIL_OK) return MIL_ENOMEM;
+    } while (mil__lex_take(&ps->lex, ','));
+    return mil__lex_expect(&ps->lex, ')', "after the outputs");
+}
+
+static mil_status parse_body(mil__parser *ps, mil_block block) {
+    MIL__TRY(mil__lex_expect(&ps->lex, '{', "before the operations"));
+    if (++ps->depth > MIL__MAX_DEPTH)
+        return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "blocks nested deeper than %d levels", (int)MIL__MAX_DEPTH);
+    MIL__TRY(parse_statements(ps, block));
+    ps->depth--;
+    MIL__TRY(mil__lex_expect(&ps->lex, '}', "after the operations"));
+    return parse_outputs(ps, block);
+}
+
+/* The nested blocks of an operation: (inputs) { ... } -> (outputs), ...; a word may stand before each. */
+static mil_status parse_blocks(mil__parser *ps, statement *st) {
+    do {
+        mil_block block;
+        MIL__TRY(mil__block_new(ps->program, st->block, &block, ps->lex.err));
+        mil_block *blocks = grow(ps, st->blocks, st->n_blocks, &st->cap_blocks, sizeof *blocks);
+        if (!blocks) return mil__nomem(ps->lex.err);
+        st->blocks = blocks;
+        if (st->n_blocks == UINT16_MAX) return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "more than %d blocks", UINT16_MAX);
+        st->blocks[st->n_blocks++] = block;
+        mil__lex_name(&ps->lex);
+        MIL__TRY(parse_inputs(ps, block));
+        MIL__TRY(parse_body(ps, block));
+    } while (mil__lex_take(&ps->lex, ','));
+    return MIL_OK;
+}
+
+/* Is there, behind the ";", a block as another tool writes it? */
+static bool at_late_block(mil__parser *ps) {
+    if (mil__lex_peek(&ps->lex) == '(') return true;
+    static const char word[] = "block";
+    size_t n = sizeof word - 1;
+    return (size_t)(ps->lex.end - ps->lex.p) > n && memcmp(ps->lex.p, word, n) == 0 && strchr(" (", ps->lex.p[n]) && ps->lex.p[n];
+}
+
+/* ---- statements ---- */
+
+static mil_status finish_const(mil__parser *ps, statement *st) {
+    if (!st->val.type) return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: val is missing");
+    if (st->n_results != 1) return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: one result is declared, not %d", st->n_results);
+    mil__types *types = ps->program->types;
+    if (!mil__type_fits(st->results[0].type, st->val.type)) {
+        mil_status status = mil__fail(ps->lex.err, MIL_ETYPE, "const: %.*s is declared %s, but its value is %s",
+                                      shown(st->results[0].name), st->results[0].name.s,
+                                      MIL__TYPE_TEXT(types, st->results[0].type), MIL__TYPE_TEXT(types, st->val.type));
+        return at_statement(ps, st, status);
+    }
+    mil_value value;
+    const char *name = tmp_text(ps, st->results[0].name);
+    if (!name) return mil__nomem(ps->lex.err);
+    mil_status status = add_const(ps, st, &st->val, name, &value);
+    if (status != MIL_OK) return at_statement(ps, st, status);
+    mil__op *op = ps->program->ops[ps->program->values[value]->op];
+    op->label = st->label;
+    if (op->attrs) op->attrs->next = st->attrs;
+    else op->attrs = st->attrs;
+    return MIL_OK;
+}
+
+static mil_status finish_operation(mil__parser *ps, statement *st) {
+    const char **names = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *names);
+    const mil_type **types = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *types);
+    if (!names || !types) return mil__nomem(ps->lex.err);
+    for (int i = 0; i < st->n_results; i++) {
+        names[i] = tmp_text(ps, st->results[i].name);
+        types[i] = st->results[i].type;
+        if (!names[i]) return mil__nomem(ps->lex.err);
+    }
+    mil__new_op new_op = {.decl = st->op, .args = st->args, .n_args = st->n_args, .blocks = st->blocks,
+                          .n_blocks = st->n_blocks, .names = names, .declared = types, .n_declared = st->n_results,
+                          .label = st->label, .attrs = st->attrs, .where = where_of(ps, st), .unchecked = ps->unchecked};
+    mil_operation made;
+    return at_statement(ps, st, mil__program_add(ps->program, st->block, &new_op, &made, ps->lex.err));
+}
+
+static mil_status finish_statement(mil__parser *ps, statement *st) {
+    if (st->n_results > UINT16_MAX) return mil__lex_fail(&ps->lex, st->at, MIL_ELIMIT, "more than %d results", UINT16_MAX);
+    if (!st->has_label && st->n_results) st->label = "";
+    bool is_const = mil__slice_is(st->op_name, "const");
+    if (st->n_blocks && (is_const || (st->op->eval && !ps->unchecked)))
+        return mil__lex_fail(&ps->lex, st->at, MIL_ETYPE, "%s: takes no blocks", st->op->name);
+    return is_const ? finish_const(ps, st) : finish_operation(ps, st);
+}
+
+/* Types begin with a dtype or the kind of type, operations with neither. */
+static bool at_type(mil__parser *ps) {
+    const char *at = ps->lex.p;
+    mil__slice word = mil__lex_name(&ps->lex);
+    ps->lex.p = at;
+    static const char *const kinds[] = {"tensor", "list", "dict", "tuple", "state", "tensor_buffer"};
+    for (size_t i = 0; i < MIL__COUNT(kinds); i++)
+        if (mil__slice_is(word, kinds[i])) return true;
+    char text[16] = {0};
+    if (word.n == 0 || word.n >= sizeof text) return false;
+    memcpy(text, word.s, word.n);
+    return mil_dtype_find(text) != MIL_NO_DTYPE;
+}
+
+static mil_status parse_results(mil__parser *ps, statement *st) {
+    do {
+        result *results = grow(ps, st->results, st->n_results, &st->cap_results, sizeof *results);
+        if (!results) return mil__nomem(ps->lex.err);
+        st->results = results;
+        result *r = &results[st->n_results++];
+        ps->fresh = ps->unchecked; /* else inference knows better */
+        MIL__TRY(mil__parse_type(ps, &r->type));
+        ps->fresh = false;
+        MIL__TRY(mil__lex_expect_name(&ps->lex, "the result's name", &r->name));
+    } while (mil__lex_take(&ps->lex, ','));
+    return mil__lex_expect(&ps->lex, '=', "after the result's name");
+}
+
+static mil_status parse_parts(mil__parser *ps, statement *st) {
+    if (at_type(ps)) MIL__TRY(parse_results(ps, st));
+    MIL__TRY(mil__lex_expect_name(&ps->lex, st->n_results ? "an op" : "a type or an op", &st->op_name));
+    if (mil__lex_take(&ps->lex, '<')) { /* an opset of its own, in dumps; the function's holds */
+        mil__slice opset;
+        MIL__TRY(mil__lex_expect_name(&ps->lex, "an opset", &opset));
+        MIL__TRY(mil__lex_expect(&ps->lex, '>', "after the opset"));
+    }
+    MIL__TRY(find_op(ps, st));
+    MIL__TRY(parse_args(ps, st));
+    MIL__TRY(parse_attributes(ps, st, &st->attrs));
+    char c = mil__lex_peek(&ps->lex);
+    if (c == '(' || mil__lex_at_name(&ps->lex)) MIL__TRY(parse_blocks(ps, st));
+    if (!mil__lex_take(&ps->lex, ';')) {
+        char context[100];
+        snprintf(context, sizeof context, "\";\" after %s", st->op->name);
+        return mil__lex_expected(&ps->lex, context);
+    }
+    return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
+}
+
+static mil_status parse_statement(mil__parser *ps, mil_block block) {
+    statement st;
+    memset(&st, 0, offsetof(statement, args));
+    memset((char *)&st + offsetof(statement, n_args), 0, sizeof st - offsetof(statement, n_args));
+    memset(st.cap, 0, sizeof st.cap);
+    st.at = ps->lex.p;
+    st.line = ps->lex.line;
+    st.block = block;
+    st.attrs_end = &st.attrs;
+    mil_status status = parse_parts(ps, &st);
+    if (status == MIL_OK) status = finish_statement(ps, &st);
+    if (st.val.data && st.val.data->buffer) mil_tensor_free(st.val.data); /* not used up: something failed */
+    return status;
+}
+
+static mil_status parse_statements(mil__parser *ps, mil_block block) {
+    mil__mark mark = mil__arena_mark(&ps->tmp);
+    for (;;) {
+        char c = mil__lex_peek(&ps->lex);
+        if (c == '}') return MIL_OK;
+        if (ps->lex.p == ps->lex.end) return mil__lex_expected(&ps->lex, "an operation or \"}\"");
+        MIL__TRY(parse_statement(ps, block));
+        MIL__TRY(mil__parse_check_size(ps));
+        mil__arena_rewind(&ps->tmp, mark);
+    }
+}
+
+/* ---- functions, programs ---- */
+
+/* ios15 to ios18; what is newer is read as ios18, what is older as ios15. */
+static mil_status parse_opset(mil__parser *ps, mil_opset *out) {
+    mil__slice tag;
+    MIL__TRY(mil__lex_expect(&ps->lex, '<', "before the opset"));
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "an opset", &tag));
+    int number = 0;
+    bool known = tag.n > 3 && tag.n < 8 && memcmp(tag.s, "ios", 3) == 0;
+    for (size_t i = 3; i < tag.n && known; i++) {
+        known = tag.s[i] >= '0' && tag.s[i] <= '9';
+        number = number * 10 + (tag.s[i] - '0');
+    }
+    if (!known && !ps->unchecked) {
+        return mil__lex_fail(&ps->lex, tag.s, MIL_ENAME, "unknown opset \"%.*s\"; ios15, ios16, ios17 and ios18 are known",
+                             shown(tag), tag.s);
+    }
+    *out = !known || number > MIL_IOS18 ? MIL_IOS18 : number < MIL_IOS15 ? MIL_IOS15 : (mil_opset)number;
+    return mil__lex_expect(&ps->lex, '>', "after the opset");
+}
+
+enum { MAX_FUNCTIONS = 1000 };
+
+static mil_status parse_function(mil__parser *ps) {
+    mil__slice word, name;
+    mil_opset opset = MIL_IOS18;
+    mil_block block;
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "\"func\" or \"}\"", &word));
+    if (!mil__slice_is(word, "func")) {
+        ps->lex.p = word.s;
+        return mil__lex_expected(&ps->lex, "\"func\" or \"}\"");
+    }
+    MIL__TRY(mil__lex_expect_name(&ps->lex, "the function's name", &name));
+    MIL__TRY(parse_opset(ps, &opset));
+    const char *text = tmp_text(ps, name);
+    if (!text) return mil__nomem(ps->lex.err);
+    mil_program *program = ps->program;
+    if (program->n_functions == MAX_FUNCTIONS)
+        return mil__lex_fail(&ps->lex, name.s, MIL_ELIMIT, "more than %d functions", (int)MAX_FUNCTIONS);
+    mil_status status = mil_program_function(program, text, &block, ps->lex.err);
+    if (status != MIL_OK) return mil__lex_locate(&ps->lex, name.s, status);
+    if (program->n_functions == 1 || opset > program->opset) program->opset = opset;
+    program->functions[program->n_functions - 1].opset = opset;
+    MIL__TRY(parse_inputs(ps, block));
+    mil__attr *attrs = NULL;
+    MIL__TRY(parse_attributes(ps, NULL, &attrs));
+    program->functions[program->n_functions - 1].attrs = attrs;
+    MIL__TRY(parse_body(ps, block));
+    return mil__lex_expect(&ps->lex, ';', "after the function");
+}
+
+/* "(1.3)": only the style of printing depends on it. */
+static mil_status parse_version(mil__parser *ps) {
+    MIL__TRY(mil__lex_expect(&ps->lex, '(', "before the version"));
+    int part[2] = {0, 0};
+    mil__lex_peek(&ps->lex);
+    for (int i = 0; i < 2; i++) {
+        const char *at = ps->lex.p;
+        for (; ps->lex.p < ps->lex.end && *ps->lex.p >= '0' && *ps->lex.p <= '9'; ps->lex.p++)
+            if (part[i] < 10000) part[i] = part[i] * 10 + (*ps->lex.p - '0');
+        if (ps->lex.p == at) return mil__lex_expected(&ps->lex, "a version, like 1.3");
+        if (i == 0 && !mil__lex_take(&ps->lex, '.')) return mil__lex_expected(&ps->lex, "a version, like 1.3");
+    }
+    ps->program->version_minor = part[0] == 1 ? part[1] : part[0] > 1 ? 3 : 0;
+    return mil__lex_expect(&ps->lex, ')', "after the version");
+}
+
+/* What is found under the name of a MIL text and is none. */
+static mil_status check_kind(mil__parser *ps) {
+    static const char lfs[] = "version https://git-lfs";
+    size_t n = (size_t)(ps->lex.end - ps->lex.text);
+    const char *text = ps->lex.text;
+    if (n >= 2 && text[0] == 8 && text[1] >= 0 && text[1] < 8)
+        return mil__lex_fail(&ps->lex, text, MIL_EFORMAT, "this is the binary form of a program (protobuf), not its text");
+    if (n >= sizeof lfs - 1 && memcmp(text, lfs, sizeof lfs - 1) == 0)
+        return mil__lex_fail(&ps->lex, text, MIL_EFORMAT, "this is a Git LFS pointer, not the file it stands for");
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) ps->lex.p += 3;
+    return MIL_OK;
+}
+
+static mil_status parse_program(mil__parser *ps) {
+    MIL__TRY(check_kind(ps));
+    ps->unknown = mil__dim_fresh(ps->program->types);
+    /* the first chunk stays over every rewind */
+    bool made = mil__arena_alloc(&ps->tmp, 1) && mil__types_status(ps->program->types) == MIL_OK;
+    if (!made) return mil__nomem(ps->lex.err);
+    mil__slice word = mil__lex_name(&ps->lex);
+    if (!mil__slice_is(word, "program")) {
+        if (word.n) ps->lex.p = word.s;
+        return mil__lex_expected(&ps->lex, "\"program\"");
+    }
+    MIL__TRY(parse_version(ps));
+    MIL__TRY(parse_attributes(ps, NULL, &ps->program->attrs));
+    MIL__TRY(mil__lex_expect(&ps->lex, '{', "before the functions"));
+    while (!mil__lex_take(&ps->lex, '}')) {
+        mil__mark mark = mil__arena_mark(&ps->tmp);
+        MIL__TRY(parse_function(ps));
+        mil__arena_rewind(&ps->tmp, mark);
+    }
+    mil__lex_peek(&ps->lex);
+    return ps->lex.p == ps->lex.end ? MIL_OK : mil__lex_expected(&ps->lex, "the end of the text");
+}
+
+static void free_parser(mil__parser *ps) {
+    mil__arena_free(&ps->tmp);
+    mil__str_free(&ps->elements);
+    mil__str_free(&ps->chars);
+    mil__str_free(&ps->decoded);
+    mil__free(ps->stack.items);
+    for (int i = 0; i < ps->n_blobs; i++) {
+        mil__free(ps->blobs[i].path);
+        mil_buffer_free(ps->blobs[i].file);
+    }
+}
+
+mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out,
+                          mil_error *err) {
+    *out = NULL;
+    mil_program *program;
+    MIL__TRY(mil_program_new(MIL_IOS18, &program, err));
+    mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program};
+    if (options) {
+        ps.lex.file = options->name;
+        ps.model_path = options->model_path;
+        ps.unchecked = options->unchecked;
+    }
+    ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)8 << 20);
+    mil_status status = parse_program(&ps);
+    free_parser(&ps);
+    if (status == MIL_OK) *out = program;
+    else mil_program_free(program);
+    return status;
+}
