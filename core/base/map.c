@@ -4,11 +4,18 @@
 
 enum { FREE, REMOVED, OFFSET, FIRST_SIZE = 16 };
 
-/* FNV-1a, then a finaliser (murmur3's) that spreads short keys over all bits. */
+/* Eight bytes at a time, each multiplied in; then a finaliser (murmur3's) that spreads short keys over all bits. */
 uint64_t mil__hash(const void *data, size_t bytes) {
     const unsigned char *p = data;
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < bytes; i++) h = (h ^ p[i]) * 1099511628211u;
+    uint64_t h = 14695981039346656037u ^ bytes, word = 0;
+    for (; bytes >= sizeof word; bytes -= sizeof word, p += sizeof word) {
+        memcpy(&word, p, sizeof word);
+        h = (h ^ word) * 0x9fb21c651e98df25u;
+        h ^= h >> 32;
+    }
+    word = 0;
+    for (size_t i = 0; i < bytes; i++) word = word << 8 | p[i];
+    h = (h ^ word) * 0x9fb21c651e98df25u;
     h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
     return h ^ (h >> 33);
 }

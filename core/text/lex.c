@@ -48,7 +48,7 @@ static size_t step(const char *p, const char *end) {
 
 /* ---- the place of an error ---- */
 
-enum { BEFORE = 60, AFTER = 40 }; /* characters shown around the column */
+enum { BEFORE = 70, AFTER = 60 }; /* characters shown around the column */
 
 /* One line of the text around `at`, a newline, and a caret. What is cut off is shown as "...". */
 static void put_excerpt(const char *line, const char *line_end, const char *at, int column, char *to, size_t room) {
@@ -74,7 +74,7 @@ static void put_excerpt(const char *line, const char *line_end, const char *at, 
 
 mil_status mil__lex_locate(const mil__lexer *lex, const char *at, mil_status status) {
     mil_error *err = lex->err;
-    if (!err || status == MIL_ENOMEM) return status;
+    if (!err || status == MIL_OK || status == MIL_ENOMEM) return status;
     const char *line = lex->text;
     int number = 1;
     for (const char *nl; (nl = memchr(line, '\n', (size_t)(at - line))); number++) line = nl + 1;

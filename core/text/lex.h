@@ -70,7 +70,7 @@ mil_status mil__lex_string(mil__lexer *lex, mil__str *decoded, mil__slice *out);
 /* Fills the error for the place `at`: message "file:line:column: ...", line, column, excerpt; returns status. */
 __attribute__((format(printf, 4, 5)))
 mil_status mil__lex_fail(const mil__lexer *lex, const char *at, mil_status status, const char *format, ...);
-/* As mil__lex_fail, for an error that is filled already, but for its place. */
+/* As mil__lex_fail, for an error that is filled already, but for its place; MIL_OK is nothing. */
 mil_status mil__lex_locate(const mil__lexer *lex, const char *at, mil_status status);
 /* MIL_EPARSE: expected <what>, found <what stands at the cursor>. */
 mil_status mil__lex_expected(mil__lexer *lex, const char *what);

@@ -129,9 +129,12 @@ static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice
 }
 
 static mil_status find_op(mil__parser *ps, statement *st) {
+    mil__slice op_name = st->op_name;
+    const mil_op **met = &ps->ops[((unsigned char)op_name.s[0] + (unsigned char)op_name.s[op_name.n - 1] * 7 + op_name.n) % MIL__OP_CACHE];
+    if (*met && mil__slice_is(op_name, (*met)->name)) return st->op = *met, MIL_OK;
     char name[64] = {0};
-    if (st->op_name.n < sizeof name) memcpy(name, st->op_name.s, st->op_name.n);
-    st->op = mil_op_find(name);
+    if (op_name.n < sizeof name) memcpy(name, op_name.s, op_name.n);
+    st->op = *met = mil_op_find(name);
     if (st->op) return MIL_OK;
     const char *near = name[0] ? mil_op_nearest(name) : NULL;
     mil_status status = mil__fail(ps->lex.err, MIL_ENAME, "unknown op \"%.*s\"%s%s%s", shown(st->op_name), st->op_name.s,
@@ -155,7 +158,9 @@ static mil_status push_value(mil__parser *ps, mil__values *arg, uint32_t *cap, m
 
 static mil_status find_param(mil__parser *ps, const statement *st, mil__slice name, int *slot, const mil__param **row) {
     char text[64];
-    snprintf(text, sizeof text, "%.*s", shown(name), name.s);
+    size_t n = name.n < sizeof text ? name.n : sizeof text - 1;
+    memcpy(text, name.s, n);
+    text[n] = 0;
     mil_opset opset = opset_of(ps, st->block);
     mil_status status = mil__op_find_param(st->op, opset, text, slot, row, ps->lex.err);
     for (opset = MIL_IOS15; status != MIL_OK && ps->unchecked && opset <= MIL_IOS18; opset++) {
@@ -212,13 +217,12 @@ static mil_status parse_arg(mil__parser *ps, statement *st) {
 }
 
 static mil_status parse_args(mil__parser *ps, statement *st) {
-    char context[100];
-    snprintf(context, sizeof context, "after %s", st->op->name);
-    MIL__TRY(mil__lex_expect(&ps->lex, '(', context));
+    MIL__TRY(mil__lex_expect(&ps->lex, '(', "after the op"));
     if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
     do MIL__TRY(parse_arg(ps, st));
     while (mil__lex_take(&ps->lex, ','));
     if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
+    char context[100];
     snprintf(context, sizeof context, "\",\" or \")\" after an argument of %s", st->op->name);
     return mil__lex_expected(&ps->lex, context);
 }

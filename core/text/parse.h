@@ -9,6 +9,7 @@
 enum {
     MIL__MAX_DEPTH = 100,     /* of nested types, literals and blocks */
     MIL__TYPE_CACHE = 64,
+    MIL__OP_CACHE = 64,
     MIL__BLOB_FILES = 16
 };
 
@@ -34,6 +35,7 @@ typedef struct mil__parser {
         mil__slice text;
         const mil_type *type;
     } types[MIL__TYPE_CACHE];
+    const mil_op *ops[MIL__OP_CACHE]; /* ops met, by a few letters of their names */
     struct {                  /* weights files that are open */
         char *path;
         mil_buffer *file;
