@@ -10,9 +10,10 @@
  *
  *   ROOTED  matmul, linear, conv: then what its epilogue can do (bias, one activation, one residual)
  *   CHAIN   elementwise operations of one result shape; two chains that meet in an operation become one
+ *   ATTENTION  matmul, scaling, mask, softmax, matmul: taken out of the groups that they had joined
  *   ONE     the rest
  */
-#include "engine/cpu/steps.h"
+#include "engine/cpu/attention.h"
 #include "passes/pass.h"
 
 enum { NO_GROUP = UINT32_MAX, CHAIN_OPS = 24, CHAIN_OPERANDS = 12 };
@@ -108,11 +109,41 @@ static bool is_rooted(const mil__op *op) {
     return strcmp(name, "linear") == 0 || strcmp(name, "matmul") == 0 || strcmp(name, "conv") == 0;
 }
 
+/* Does a group have no operations but these? */
+static bool is_within(const mil__group *group, const mil__attention_ops *ops) {
+    for (uint32_t k = 0; k < group->n_ops; k++) {
+        bool found = false;
+        for (int i = 0; i < ops->n && !found; i++) found = group->ops[k] == ops->ops[i];
+        if (!found) return false;
+    }
+    return true;
+}
+
+/* Written-out attention that ends in this operation, as one group. */
+static mil_status join_attention(fusing *f, mil_operation operation, bool *joined) {
+    mil__attention_ops ops;
+    *joined = false;
+    if (!mil__match_attention(f->lower, operation, &ops)) return MIL_OK;
+    for (int i = 0; i < ops.n - 1; i++)
+        if (!is_within(&f->groups[f->group_of[ops.ops[i]]], &ops)) return MIL_OK;
+    mil__group *group = &f->groups[f->n];
+    *group = (mil__group){.kind = MIL__GROUP_ATTENTION, .result = op_at(f, operation)->outputs[0]};
+    for (int i = 0; i < ops.n; i++) {
+        if (ops.ops[i] != operation) f->groups[f->group_of[ops.ops[i]]].n_ops = 0;
+        f->group_of[ops.ops[i]] = f->n;
+        if (!push(f, group, ops.ops[i])) return mil__nomem(f->lower->err);
+    }
+    f->n++;
+    *joined = true;
+    return MIL_OK;
+}
+
 static mil_status visit(fusing *f, mil_operation operation) {
     const mil__op *op = op_at(f, operation);
     bool is_single = op->n_outputs == 1 && is_static(f->lower->program->values[op->outputs[0]]->type);
     bool is_elementwise = f->is_on && is_single && mil__chain_takes(f->lower, op), joined = false;
-    if (f->is_on && is_single) MIL__TRY(join(f, operation, is_elementwise, &joined));
+    if (f->is_on && is_single) MIL__TRY(join_attention(f, operation, &joined));
+    if (f->is_on && is_single && !joined) MIL__TRY(join(f, operation, is_elementwise, &joined));
     if (joined) return MIL_OK;
     mil__group *group = &f->groups[f->n];
     *group = (mil__group){.kind = is_elementwise ? MIL__GROUP_CHAIN : f->is_on && is_single && is_rooted(op)

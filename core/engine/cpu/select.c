@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which kernel an operation runs on: one table, a row an op. What has no row, or whose selector declines, is evaluated
  * plainly. Views (operations that move no data) become aliases here. */
-#include "engine/cpu/steps.h"
+#include "engine/cpu/attention.h"
 
 /* ---- operations that move no data ---- */
 
@@ -86,6 +86,8 @@ mil_status mil__select(mil__lower *lower, const mil__group *group) {
     if (!lower->model->options.optimize) return select_apart(lower, group);
     if (group->kind == MIL__GROUP_CHAIN) {
         MIL__TRY(mil__select_chain(lower, group, &done));
+    } else if (group->kind == MIL__GROUP_ATTENTION) {
+        MIL__TRY(mil__select_written_attention(lower, group, &done));
     } else if (!touches_dynamic(lower, group)) {
         for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
             if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
