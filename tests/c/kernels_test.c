@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/* Each kernel of each instruction set against plain loops in double, at sizes around its tiles, strided and in place, with
+ * every tile computed in an order of its own and guard bytes around what it may write. Bound: the design's,
+ * |y - r| <= tol |r| + k 2^-24 sum |terms|. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/cpu/kernel.h"
+#include "tensor/tensor.h"
+
+#include "test.h"
+
+/* ---- memory: exact sizes, so that sanitizers see every step beyond; random contents ---- */
+
+static uint32_t seed = 1;
+
+static double uniform(void) { /* -1 .. 1 */
+    seed = seed * 1664525u + 1013904223u;
+    return (double)(seed >> 8) / (1 << 23) - 1;
+}
+
+static size_t pick(size_t n) { return (size_t)((uniform() + 1) / 2 * (double)n) % n; }
+
+typedef struct array {
+    mil__storage dtype;
+    size_t n;
+    void *data;
+} array;
+
+static double get(const array *a, size_t i) {
+    if (a->dtype == MIL__F16) return (double)mil__half_to_float(((uint16_t *)a->data)[i]);
+    if (a->dtype == MIL__I32) return ((int32_t *)a->data)[i];
+    if (a->dtype == MIL__U8) return ((uint8_t *)a->data)[i];
+    return (double)((float *)a->data)[i];
+}
+
+static void set(array *a, size_t i, double x) {
+    if (a->dtype == MIL__F16) ((uint16_t *)a->data)[i] = mil__float_to_half((float)x);
+    else if (a->dtype == MIL__I32) ((int32_t *)a->data)[i] = (int32_t)x;
+    else if (a->dtype == MIL__U8) ((uint8_t *)a->data)[i] = x != 0;
+    else ((float *)a->data)[i] = (float)x;
+}
+
+static array array_of(mil__storage dtype, size_t n) {
+    array a = {dtype, n, malloc(n * mil__storage_bytes(dtype))};
+    for (size_t i = 0; i < n; i++) set(&a, i, dtype == MIL__I32 ? floor(uniform() * 1000) : uniform());
+    return a;
+}
+
+
+/* ---- comparing ---- */
+
+typedef struct bound {
+    double tol, terms; /* terms: k 2^-24 sum |terms| */
+} bound;
+
+static bool near(double got, double wanted, bound b) {
+    if (isnan(wanted)) return isnan(got);
+    if (isinf(wanted)) return got == wanted;
+    return fabs(got - wanted) <= b.tol * fabs(wanted) + b.terms;
+}
+
+static double tolerance(mil__storage dtype) { return dtype == MIL__F16 ? 0x1p-9 : 1e-5; } /* 2 ulp of fp16 */
+
+static bool told; /* of this row */
+
+/* The first element that differs is told of; the others are counted. */
+static void check_near(const char *what, size_t at, double got, double wanted, bound b) {
+    if (near(got, wanted, b)) return;
+    if (!told) fprintf(stderr, "%s: %s[%zu] = %.9g, wanted %.9g\n", test_row, what, at, got, wanted);
+    told = true;
+    test_failures++;
+}
+
+/* ---- over the instruction sets ---- */
+
+static void each_isa(void (*check)(const mil__kernels *kernels)) {
+    bool runs;
+    const mil__kernels *kernels;
+    for (size_t i = 0; (kernels = mil__kernels_at(i, &runs)); i++)
+        if (runs) check(kernels);
+}
+
+/* Tiles one by one, the last first: none may depend on another. */
+#define EACH_TILE(n_tiles, call)                                                                                      \
+    for (size_t tile_ = (n_tiles); tile_-- > 0;) {                                                                    \
+        size_t begin = tile_, end = tile_ + 1;                                                                        \
+        call;                                                                                                         \
+    }
+
+static char row_text[200];
+#define ROW(...) (snprintf(row_text, sizeof row_text, __VA_ARGS__), test_row = row_text, told = false)
+
+static double act(mil__act act, double x, double p, double q) {
+    switch (act) {
+    case MIL__ACT_NONE: return x;
+    case MIL__ACT_RELU: return fmax(x, 0);
+    case MIL__ACT_RELU6: return fmin(fmax(x, 0), 6);
+    case MIL__ACT_LEAKY_RELU: return x < 0 ? p * x : x;
+    case MIL__ACT_CLIP: return fmin(fmax(x, p), q);
+    case MIL__ACT_SIGMOID: return 1 / (1 + exp(-x));
+    case MIL__ACT_SILU: return x / (1 + exp(-x));
+    case MIL__ACT_TANH: return tanh(x);
+    case MIL__ACT_GELU: return 0.5 * x * erfc(-x / sqrt(2));
+    case MIL__ACT_GELU_TANH: return x / (1 + exp(-2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    }
+    return x;
+}
+
+enum { N_ACTS = MIL__ACT_GELU_TANH + 1 };
+
+static double after(const mil__epilogue *ep, double sum, double bias, double add) {
+    double v = (ep->alpha == 0 ? 1 : (double)ep->alpha) * sum + bias;
+    if (!ep->add_last) v += add;
+    v = act(ep->act, v, (double)ep->p, (double)ep->q);
+    return ep->add_last ? v + add : v;
+}
+
+/* ---- gemm ---- */
+
+typedef struct gemm_case {
+    size_t m, n, k;
+    bool at, bt, pack;            /* a, b transposed; b packed before */
+    mil__storage a, b, c;
+    bool bias, add, add_last, add_in_place, c_strided;
+    mil__act act;
+    int lanes;
+} gemm_case;
+
+static void check_gemm(const mil__kernels *kernels, const gemm_case *g) {
+    ROW("%s gemm %zux%zux%zu a%d%d b%d%d c%d pack%d bias%d add%d%d%d act%d strided%d lanes%d", kernels->isa, g->m, g->n, g->k,
+        g->a, g->at, g->b, g->bt, g->c, g->pack, g->bias, g->add, g->add_last, g->add_in_place, g->act, g->c_strided, g->lanes);
+    size_t pad = g->c_strided ? 3 : 0, width = (g->n + pad) * (g->c_strided ? 2 : 1);
+    array a = array_of(g->a, g->m * g->k), b = array_of(g->b, g->k * g->n), c = array_of(g->c, g->m * width);
+    array bias = array_of(MIL__F32, g->n), add = array_of(g->c, g->m * width), before = array_of(g->c, g->m * width);
+    memcpy(before.data, c.data, c.n * mil__storage_bytes(g->c));
+    const array *added = g->add_in_place ? &before : &add;
+    mil__gemm gemm = {
+        .m = g->m, .n = g->n, .k = g->k,
+        .a = {a.data, g->a, g->at ? 1 : (ptrdiff_t)g->k, g->at ? (ptrdiff_t)g->m : 1},
+        .b = {b.data, g->b, g->bt ? 1 : (ptrdiff_t)g->n, g->bt ? (ptrdiff_t)g->k : 1},
+        .c = c.data, .c_dtype = g->c, .c_rs = (ptrdiff_t)width, .c_cs = g->c_strided ? 2 : 1,
+        .ep = {.alpha = g->act ? 0.75f : 0, .bias = g->bias ? bias.data : NULL, .act = g->act, .p = 0.1f, .q = 0.5f,
+               .add = !g->add ? NULL : g->add_in_place ? c.data : add.data, .add_dtype = g->c, .add_last = g->add_last,
+               .add_rs = (ptrdiff_t)width, .add_cs = g->c_strided ? 2 : 1}};
+    void *packed = malloc(kernels->gemm_packed_b_bytes(g->k, g->n, g->b));
+    if (g->pack) kernels->gemm_pack_b(&gemm.b, g->k, g->n, packed), gemm.packed_b = packed, gemm.b.data = NULL;
+    kernels->gemm_plan(&gemm, g->lanes);
+    void *scratch = aligned_alloc(64, gemm.scratch_bytes + 64);
+    EACH_TILE(gemm.n_tiles, kernels->gemm(&gemm, begin, end, scratch))
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t at = 0; at < width; at++) {
+            size_t j = g->c_strided ? at / 2 : at;
+            if (j >= g->n || (g->c_strided && at % 2)) {
+                check_near("untouched", at, get(&c, i * width + at), get(&before, i * width + at), (bound){0});
+                continue;
+            }
+            double sum = 0, terms = 0;
+            for (size_t p = 0; p < g->k; p++) {
+                double term = get(&a, g->at ? p * g->m + i : i * g->k + p) * get(&b, g->bt ? j * g->k + p : p * g->n + j);
+                sum += term, terms += fabs(term);
+            }
+            double other = g->add ? get(added, i * width + at) : 0, offset = g->bias ? get(&bias, j) : 0;
+            terms += fabs(other) + fabs(offset);
+            bound bound = {tolerance(g->c), ((double)g->k + 2) * 0x1p-24 * terms};
+            check_near("c", i * g->n + j, get(&c, i * width + at), after(&gemm.ep, sum, offset, other), bound);
+        }
+    free(a.data), free(b.data), free(c.data), free(bias.data), free(add.data), free(before.data), free(packed), free(scratch);
+}
+
+static void gemm_sizes(const mil__kernels *kernels) {
+    size_t mr = kernels->gemm_mr, nr = kernels->gemm_nr;
+    size_t ms[] = {1, 2, 3, mr - 1, mr, mr + 1, 2 * mr + 1}, ns[] = {1, nr / 2, nr - 1, nr, nr + 1, 3 * nr + 2};
+    size_t ks[] = {0, 1, 2, 7, 64, 255, 256, 257, 600};
+    for (size_t i = 0; i < MIL__COUNT(ms); i++)
+        for (size_t j = 0; j < MIL__COUNT(ns); j++)
+            for (size_t p = 0; p < MIL__COUNT(ks); p++)
+                check_gemm(kernels, &(gemm_case){.m = ms[i], .n = ns[j], .k = ks[p], .bt = (i + j + p) % 2, .pack = (i + j) % 2,
+                                                 .lanes = 1 + (int)(p % 3)});
+}
+
+/* Everything else, each a few times in random company. */
+static void gemm_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 400; i++) {
+        gemm_case g = {.m = 1 + pick(40), .n = 1 + pick(70), .k = pick(i % 8 ? 100 : 700), .at = pick(2), .bt = pick(2),
+                       .pack = pick(2), .bias = pick(2), .add = pick(2), .add_last = pick(2), .add_in_place = pick(2),
+                       .c_strided = pick(3) == 0, .act = (mil__act)pick(N_ACTS), .lanes = 1 + (int)pick(8)};
+        g.a = pick(2) ? MIL__F16 : MIL__F32;
+        g.b = pick(2) ? MIL__F16 : MIL__F32;
+        g.c = pick(2) ? MIL__F16 : MIL__F32;
+        check_gemm(kernels, &g);
+    }
+}
+
+/* Several tiles of each kind, the same bits for any number of lanes. */
+static void gemm_lanes(const mil__kernels *kernels) {
+    enum { M = 230, N = 1100, K = 300 };
+    array a = array_of(MIL__F32, M * K), b = array_of(MIL__F32, K * N), c = array_of(MIL__F32, M * N);
+    array first = array_of(MIL__F32, M * N);
+    for (int lanes = 1; lanes < 17; lanes *= 2) {
+        ROW("%s gemm, %d lanes", kernels->isa, lanes);
+        mil__gemm gemm = {.m = M, .n = N, .k = K, .a = {a.data, MIL__F32, K, 1}, .b = {b.data, MIL__F32, N, 1},
+                          .c = lanes == 1 ? first.data : c.data, .c_rs = N, .c_cs = 1};
+        kernels->gemm_plan(&gemm, lanes);
+        void *scratch = aligned_alloc(64, gemm.scratch_bytes + 64);
+        EACH_TILE(gemm.n_tiles, kernels->gemm(&gemm, begin, end, scratch))
+        free(scratch);
+        if (lanes > 1) CHECK(gemm.n_tiles >= (size_t)lanes);
+        if (lanes > 1) CHECK(memcmp(first.data, c.data, M * N * sizeof(float)) == 0);
+    }
+    free(a.data), free(b.data), free(c.data), free(first.data);
+}
+
+static void gemms(void) {
+    each_isa(gemm_sizes);
+    each_isa(gemm_options);
+    each_isa(gemm_lanes);
+}
+
+/* ---- chains: each instruction alone, against C's functions in double ---- */
+
+static double floor_mod(double x, double y) {
+    double r = fmod(x, y);
+    return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+}
+
+static double sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
+
+/* p = 0.5, q = 2 where an instruction has parameters */
+static double unary(mil__chain_op op, double x) {
+    const double p = 0.5, q = 2;
+    switch (op) {
+    case MIL__DO_abs: return fabs(x);
+    case MIL__DO_acos: return acos(x);
+    case MIL__DO_asin: return asin(x);
+    case MIL__DO_atan: return atan(x);
+    case MIL__DO_atanh: return atanh(x);
+    case MIL__DO_ceil: return ceil(x);
+    case MIL__DO_cos: return cos(x);
+    case MIL__DO_cosh: return cosh(x);
+    case MIL__DO_erf: return erf(x);
+    case MIL__DO_exp: return exp(x);
+    case MIL__DO_exp2: return exp2(x);
+    case MIL__DO_floor: return floor(x);
+    case MIL__DO_inverse: return 1 / (double)((float)x + 0.5f);
+    case MIL__DO_log: return log((double)((float)x + 0.5f));
+    case MIL__DO_round: return nearbyint(x);
+    case MIL__DO_rsqrt: return 1 / sqrt((double)((float)x + 0.5f));
+    case MIL__DO_sign: return isnan(x) ? x : (x > 0) - (x < 0);
+    case MIL__DO_sin: return sin(x);
+    case MIL__DO_sinh: return sinh(x);
+    case MIL__DO_sqrt: return sqrt(x);
+    case MIL__DO_square: return x * x;
+    case MIL__DO_tan: return tan(x);
+    case MIL__DO_tanh: return tanh(x);
+    case MIL__DO_threshold: return isnan(x) ? x : fmax(x, p);
+    case MIL__DO_clip: return isnan(x) ? x : fmin(fmax(x, p), q);
+    case MIL__DO_clamped_relu: return isnan(x) ? x : fmin(x < 0 ? p * x : x, q);
+    case MIL__DO_elu: return x < 0 ? p * expm1(x) : x;
+    case MIL__DO_leaky_relu: return x < 0 ? p * x : x;
+    case MIL__DO_linear: return (double)((float)x * 0.5f + 2.0f);
+    case MIL__DO_relu: return isnan(x) ? x : fmax(x, 0);
+    case MIL__DO_relu6: return isnan(x) ? x : fmin(fmax(x, 0), 6);
+    case MIL__DO_scaled_tanh: return p * tanh(q * x);
+    case MIL__DO_sigmoid: return sigmoid(x);
+    case MIL__DO_sigmoid_hard: return isnan(x) ? x : fmin(fmax((double)((float)x * 0.5f + 2.0f), 0), 1);
+    case MIL__DO_silu: return x * sigmoid(x);
+    case MIL__DO_softplus: return isnan(x) ? x : fmax(x, 0) + log1p(exp(-fabs(x)));
+    case MIL__DO_softsign: return x / (1 + fabs(x));
+    case MIL__DO_thresholded_relu: return x < p ? 0 : x;
+    case MIL__DO_gelu: return 0.5 * x * erfc(-x / sqrt(2));
+    case MIL__DO_gelu_tanh: return x * sigmoid(2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x));
+    case MIL__DO_gelu_sigmoid: return x * sigmoid(1.702 * x);
+    case MIL__DO_logical_not: return x == 0;
+    case MIL__DO_round_f16: return (double)mil__half_to_float(mil__float_to_half((float)x));
+    default: return NAN;
+    }
+}
+
+static double binary(mil__chain_op op, double x, double y) {
+    switch (op) {
+    case MIL__DO_add: case MIL__DO_i_add: return x + y;
+    case MIL__DO_sub: case MIL__DO_i_sub: return x - y;
+    case MIL__DO_mul: case MIL__DO_i_mul: return x * y;
+    case MIL__DO_real_div: return x / y;
+    case MIL__DO_floor_div: return y == 0 ? x / y : floor((x - floor_mod(x, y)) / y + 0.5);
+    case MIL__DO_mod: return floor_mod(x, y);
+    case MIL__DO_pow: return pow(x, y);
+    case MIL__DO_maximum: case MIL__DO_i_maximum: return isnan(x) || isnan(y) ? NAN : fmax(x, y);
+    case MIL__DO_minimum: case MIL__DO_i_minimum: return isnan(x) || isnan(y) ? NAN : fmin(x, y);
+    case MIL__DO_equal: case MIL__DO_i_equal: return x == y;
+    case MIL__DO_not_equal: return x != y;
+    case MIL__DO_less: case MIL__DO_i_less: return x < y;
+    case MIL__DO_less_equal: return x <= y;
+    case MIL__DO_greater: return x > y;
+    case MIL__DO_greater_equal: return x >= y;
+    case MIL__DO_logical_and: return x != 0 && y != 0;
+    case MIL__DO_logical_or: return x != 0 || y != 0;
+    case MIL__DO_logical_xor: return (x != 0) != (y != 0);
+    default: return NAN;
+    }
+}
+
+static const struct instruction {
+    const char *name;
+    mil__chain_op op;
+} instructions[] = {
+#define DO(name) {#name, MIL__DO_##name},
+    MIL__CHAIN_OPS(DO)
+#undef DO
+};
+
+static bool is_unary(mil__chain_op op) {
+    return (op >= MIL__DO_abs && op <= MIL__DO_gelu_sigmoid) || op == MIL__DO_logical_not || op == MIL__DO_round_f16;
+}
+static bool is_binary(mil__chain_op op) { return op >= MIL__DO_add && op <= MIL__DO_i_less && op != MIL__DO_logical_not; }
+static bool on_ints(mil__chain_op op) { return op >= MIL__DO_i_add && op <= MIL__DO_i_less; }
+
+static void run_chain(const mil__kernels *kernels, mil__chain *chain, void *const *data, int lanes) {
+    kernels->chain_plan(chain, lanes);
+    void *scratch = aligned_alloc(64, chain->scratch_bytes + 64);
+    EACH_TILE(chain->n_tiles, kernels->chain(chain, data, begin, end, scratch))
+    free(scratch);
+}
+
+/* Below the smallest normal number an ulp is all that can be asked, and x times that of x * sigmoid. */
+static bound unary_bound(mil__chain_op op, double x) {
+    bool steep = op == MIL__DO_gelu_tanh || op == MIL__DO_gelu_sigmoid; /* the rounded argument of exp tells, far out */
+    bool product = (op >= MIL__DO_gelu && op <= MIL__DO_gelu_sigmoid) || op == MIL__DO_silu;
+    return (bound){steep ? 2e-5 : 1e-5, 0x1p-148 * (product ? 1 + fabs(x) : 1)};
+}
+
+static double as_float(double x) { return (double)(float)x; } /* overflow to infinity */
+
+static void check_unary(const mil__kernels *kernels, mil__chain_op op, const char *name) {
+    static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e-45, -1e-45, 1e-40, 1.17549435e-38, 3.4e38, -3.4e38,
+                                 88.7, 88.73, -87.3, -103.9, -104.5, 127.99, -149.5, 0.34, 0.65, -0.65, 1.0, -1.0, 0.5, 6.0};
+    enum { N = 4099 };
+    ROW("%s %s", kernels->isa, name);
+    array x = array_of(MIL__F32, N), y = array_of(MIL__F32, N);
+    for (size_t i = 0; i < N; i++) {
+        double scale = i % 4 == 0 ? 1 : i % 4 == 1 ? 12 : i % 4 == 2 ? 110 : exp(uniform() * 80);
+        set(&x, i, i < MIL__COUNT(odd) ? odd[i] : uniform() * scale);
+    }
+    mil__chain_operand operands[] = {{.dtype = MIL__F32, .stride = {1}}, {.dtype = MIL__F32, .stride = {1}}};
+    mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = (uint8_t)op, .p = 0.5f, .q = 2}, {.op = MIL__DO_store, .dst = 1}};
+    mil__chain chain = {.n_dims = 1, .dim = {N}, .operands = operands, .instrs = instrs, .n_instrs = 3, .n_regs = 1};
+    run_chain(kernels, &chain, (void *[]){x.data, y.data}, 1);
+    for (size_t i = 0; i < N; i++) {
+        double in = get(&x, i), wanted = unary(op, in);
+        if (isinf(in) && wanted != wanted && op >= MIL__DO_gelu) continue; /* 0 * inf: as it comes */
+        check_near("y", i, get(&y, i), isinf(as_float(wanted)) ? as_float(wanted) : wanted, unary_bound(op, in));
+    }
+    free(x.data), free(y.data);
+}
+
+static void check_binary(const mil__kernels *kernels, mil__chain_op op, const char *name, int immediate) {
+    enum { N = 1031 };
+    ROW("%s %s, immediate %d", kernels->isa, name, immediate);
+    mil__storage in = on_ints(op) ? MIL__I32 : MIL__F32;
+    mil__storage to = op == MIL__DO_i_equal || op == MIL__DO_i_less ? MIL__U8 : in;
+    array x = array_of(in, N), y = array_of(in, N), z = array_of(to, N);
+    for (size_t i = 0; i < N; i++) {
+        if (in == MIL__F32) set(&x, i, uniform() * (i % 2 ? 3 : 100)), set(&y, i, uniform() * 4);
+        if (i % 5 == 0) set(&y, i, get(&x, i));
+        if (in == MIL__F32 && i == 7) set(&x, i, NAN);
+        if (in == MIL__F32 && i == 9) set(&y, i, NAN);
+        if (in == MIL__F32 && i > 20 && i < 30) set(&y, i, 0);
+        if (op == MIL__DO_pow) set(&x, i, fabs(get(&x, i)));
+        if (op >= MIL__DO_logical_and && op <= MIL__DO_logical_xor) set(&x, i, i % 2), set(&y, i, i % 3 == 0);
+    }
+    mil__chain_operand operands[] = {{.dtype = in, .stride = {1}}, {.dtype = in, .stride = {1}}, {.dtype = to, .stride = {1}}};
+    mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_load, .dst = 1, .a = 1},
+                           {.op = (uint8_t)op, .a = immediate == 1 ? MIL__IMM : 0, .b = immediate == 2 ? MIL__IMM : 1, .p = 3},
+                           {.op = MIL__DO_store, .dst = 2}};
+    mil__chain chain = {.n_dims = 1, .dim = {N}, .operands = operands, .instrs = instrs, .n_instrs = 4, .n_regs = 2};
+    run_chain(kernels, &chain, (void *[]){x.data, y.data, z.data}, 1);
+    for (size_t i = 0; i < N; i++)
+        check_near("z", i, get(&z, i), as_float(binary(op, immediate == 1 ? 3 : get(&x, i), immediate == 2 ? 3 : get(&y, i))),
+                   (bound){1e-5, 0x1p-149});
+    free(x.data), free(y.data), free(z.data);
+}
+
+static void each_instruction(const mil__kernels *kernels) {
+    for (size_t i = 0; i < MIL__COUNT(instructions); i++) {
+        mil__chain_op op = instructions[i].op;
+        if (is_unary(op)) check_unary(kernels, op, instructions[i].name);
+        for (int immediate = 0; immediate < 3 && is_binary(op); immediate++)
+            check_binary(kernels, op, instructions[i].name, immediate);
+    }
+}
+
+static void casts(const mil__kernels *kernels) {
+    static const float in[] = {0, -0.9f, 0.9f, 1.5f, -2.5f, 3e9f, -3e9f, 2147483520.0f, 2147483648.0f, NAN, INFINITY, -INFINITY};
+    static const int32_t out[] = {0, 0, 0, 1, -2, INT32_MAX, INT32_MIN, 2147483520, INT32_MAX, 0, INT32_MAX, INT32_MIN};
+    enum { N = MIL__COUNT(in) };
+    ROW("%s f_to_i", kernels->isa);
+    int32_t got[N];
+    float back[N];
+    mil__chain_operand operands[] = {{.dtype = MIL__F32, .stride = {1}}, {.dtype = MIL__I32, .stride = {1}}};
+    mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_f_to_i}, {.op = MIL__DO_store, .dst = 1}};
+    mil__chain chain = {.n_dims = 1, .dim = {N}, .operands = operands, .instrs = instrs, .n_instrs = 3, .n_regs = 1};
+    run_chain(kernels, &chain, (void *[]){(void *)in, got}, 1);
+    for (size_t i = 0; i < N; i++) check_near("f_to_i", i, got[i], out[i], (bound){0});
+    operands[0].dtype = MIL__I32, operands[1].dtype = MIL__F32;
+    instrs[1].op = MIL__DO_i_to_f;
+    run_chain(kernels, &chain, (void *[]){got, back}, 1);
+    for (size_t i = 0; i < N; i++) check_near("i_to_f", i, (double)back[i], (double)(float)got[i], (bound){0});
+}
+
+/* select(a < b, a * c, b) over broadcasts and strides of every kind; the result over a's memory where that is dense. */
+static void broadcasts(const mil__kernels *kernels) {
+    for (int row = 0; row < 300; row++) {
+        int rank = (int)pick(4);
+        size_t dim[4] = {0}, n = 1, largest = row % 10 ? 20 : 2000;
+        for (int i = 0; i < rank; i++) dim[i] = 1 + pick(i + 1 == rank ? largest : 9), n *= dim[i];
+        mil__chain_operand operands[4];
+        array arrays[4];
+        for (int o = 0; o < 4; o++) {
+            bool plain = o == 3 || pick(3) == 0;
+            operands[o] = (mil__chain_operand){.dtype = (row + o) % 3 == 0 ? MIL__F16 : MIL__F32};
+            size_t elements = 1;
+            for (int i = rank; i-- > 0;) {
+                bool broadcast = !plain && pick(2);
+                if (!broadcast && !plain && pick(2)) elements = elements * 2 + 1;
+                operands[o].stride[i] = broadcast ? 0 : (ptrdiff_t)elements;
+                if (!broadcast) elements *= dim[i];
+            }
+            arrays[o] = array_of(operands[o].dtype, elements);
+        }
+        bool in_place = operands[0].dtype == operands[3].dtype &&
+                        memcmp(operands[0].stride, operands[3].stride, sizeof operands[0].stride) == 0;
+        ROW("%s broadcast %d, rank %d, %zu elements%s", kernels->isa, row, rank, n, in_place ? ", in place" : "");
+        array a = array_of(operands[0].dtype, arrays[0].n);
+        memcpy(a.data, arrays[0].data, a.n * mil__storage_bytes(a.dtype));
+        array *result = in_place ? &arrays[0] : &arrays[3];
+        mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_load, .dst = 1, .a = 1}, {.op = MIL__DO_load, .dst = 2, .a = 2},
+                               {.op = MIL__DO_less, .dst = 3, .a = 0, .b = 1}, {.op = MIL__DO_mul, .dst = 0, .a = 0, .b = 2},
+                               {.op = MIL__DO_select, .dst = 0, .a = 3, .b = 0, .c = 1}, {.op = MIL__DO_store, .dst = 3, .a = 0}};
+        mil__chain chain = {.n_dims = rank, .operands = operands, .instrs = instrs, .n_instrs = 7, .n_regs = 4};
+        memcpy(chain.dim, dim, sizeof dim);
+        run_chain(kernels, &chain, (void *[]){arrays[0].data, arrays[1].data, arrays[2].data, result->data}, 2);
+        for (size_t i = 0; i < n; i++) {
+            size_t left = i, at[3] = {0};
+            for (int k = rank; k-- > 0; left /= dim[k])
+                for (int o = 0; o < 3; o++) at[o] += left % dim[k] * (size_t)operands[o].stride[k];
+            double x = get(&a, at[0]), y = get(&arrays[1], at[1]), z = get(&arrays[2], at[2]);
+            check_near("y", i, get(result, i), x < y ? x * z : y, (bound){tolerance(result->dtype), 0x1p-24});
+        }
+        for (int o = 0; o < 4; o++) free(arrays[o].data);
+        free(a.data);
+    }
+}
+
+static void chains(void) {
+    each_isa(each_instruction);
+    each_isa(casts);
+    each_isa(broadcasts);
+}
+
+/* ---- which instruction sets were tested ---- */
+
+static void isas(void) {
+    bool runs;
+    const mil__kernels *kernels;
+    for (size_t i = 0; (kernels = mil__kernels_at(i, &runs)); i++)
+        if (!runs) printf("untested: %s (this processor lacks it)\n", kernels->isa);
+    CHECK(mil__kernels_best() != NULL);
+}
+
+TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains))
