@@ -59,14 +59,22 @@ static mil_status select_plain(mil__lower *lower, const mil__group *group) {
     return mil__lower_step(lower, group, &step);
 }
 
-static bool touches_dynamic(mil__lower *lower, const mil__group *group) {
+/* Kernels take neither extents that only the run knows nor tensors without elements. */
+static bool is_for_plain(const mil__slot *slot) {
+    if (is_dynamic(slot)) return true;
+    for (int i = 0; i < slot->rank; i++)
+        if (slot->shape[i] == 0) return true;
+    return false;
+}
+
+static bool touches_plain(mil__lower *lower, const mil__group *group) {
     for (uint32_t k = 0; k < group->n_ops; k++) {
         const mil__op *op = lower->program->ops[group->ops[k]];
         for (uint16_t a = 0; a < op->n_args; a++)
             for (uint32_t i = 0; i < op->args[a].n; i++)
-                if (is_dynamic(mil__slot_at(lower, mil__slot_of(lower, op->args[a].values[i])))) return true;
+                if (is_for_plain(mil__slot_at(lower, mil__slot_of(lower, op->args[a].values[i])))) return true;
         for (uint32_t i = 0; i < op->n_outputs; i++)
-            if (is_dynamic(mil__slot_at(lower, mil__slot_of(lower, op->outputs[i])))) return true;
+            if (is_for_plain(mil__slot_at(lower, mil__slot_of(lower, op->outputs[i])))) return true;
     }
     return false;
 }
@@ -88,7 +96,7 @@ mil_status mil__select(mil__lower *lower, const mil__group *group) {
         MIL__TRY(mil__select_chain(lower, group, &done));
     } else if (group->kind == MIL__GROUP_ATTENTION) {
         MIL__TRY(mil__select_written_attention(lower, group, &done));
-    } else if (!touches_dynamic(lower, group)) {
+    } else if (!touches_plain(lower, group)) {
         for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
             if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
     }
