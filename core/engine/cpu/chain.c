@@ -148,14 +148,16 @@ static uint8_t reg_of(building *b, mil_value value) {
 
 static mil_value arg_id(const mil__op *op, int slot) { return mil__op_arg(op, slot)->values[0]; }
 
-/* A parameter's number, its default where it is absent. */
+/* A parameter's number; where it is absent its default, which is of x's dtype (log's 1e-45 is 0 in fp16). */
 static double number(const building *b, const mil__op *op, const char *name) {
     if (!name) return 0;
     const mil__param *row = NULL;
     const mil__values *arg = mil__op_arg_named(op, name);
     double value = 0;
     if (arg && scalar_const(b->program->values[arg->values[0]], &value)) return value;
-    return mil__op_slot(op->decl, b->program->functions[0].opset, name, &row) >= 0 ? row->number : 0;
+    if (mil__op_slot(op->decl, b->program->functions[0].opset, name, &row) < 0) return 0;
+    bool is_half = dtype_of(arg_value(b->program, op, 0)) == MIL_FP16;
+    return is_half ? mil__half_to_float(mil__double_to_half(row->number)) : row->number;
 }
 
 static uint8_t emit_unary(building *b, const mil__op *op, int instr, double p, double q) {
