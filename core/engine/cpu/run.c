@@ -242,10 +242,10 @@ static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, m
             return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
                              MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(outputs[i]->rank, outputs[i]->shape));
         }
-        t->data = outputs[i]->data;
-        if (is_writable_now(c, outputs[i], inputs)) continue;
-        MIL__TRY(stage(&c->staged_out[i], t, err));
-        t->data = c->staged_out[i]->data;
+        bool direct = is_writable_now(c, outputs[i], inputs);
+        if (!direct) MIL__TRY(stage(&c->staged_out[i], t, err));
+        t->data = direct ? outputs[i]->data : c->staged_out[i]->data;
+        c->t[slot->root].data = t->data; /* the output may be a view of all of what a step writes */
     }
     return MIL_OK;
 }

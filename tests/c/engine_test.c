@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* Models and the cpu engine from outside: shapes bound at run time, contexts, threads, cancelling, limits, memory that overlaps,
+ * unloading; and a whole task with every allocation failing in turn. What ops compute is vectors_test.c's. */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static mil_error err;
+
+/* ---- building, briefly ---- */
+
+typedef struct building {
+    mil_program *program;
+    mil_block body;
+} building;
+
+static building begin(void) {
+    building b = {0};
+    CHECK_OK(mil_program_new(MIL_IOS18, &b.program, &err), &err);
+    CHECK_OK(mil_program_function(b.program, "main", &b.body, &err), &err);
+    return b;
+}
+
+static mil_value input(building *b, const char *name, int rank, const mil_dim *shape) {
+    mil_value value = 0;
+    CHECK_OK(mil_program_input(b->program, b->body, name, MIL_FP32, rank, shape, false, &value, &err), &err);
+    return value;
+}
+
+static mil_value op2(building *b, const char *op, const char *first, mil_value x, const char *second, mil_value y) {
+    mil_arg args[] = {{.name = first, .kind = MIL_ARG_VALUE, .value = x}, {.name = second, .kind = MIL_ARG_VALUE, .value = y}};
+    mil_value out = 0;
+    CHECK_OK(mil_program_add(b->program, b->body, mil_op_find(op), args, y ? 2 : 1, NULL, (mil_where){"engine_test.lua", 7}, &out, 1,
+                             NULL, &err), &err);
+    return out;
+}
+
+static mil_value op1(building *b, const char *op, mil_value x) { return op2(b, op, "x", x, NULL, 0); }
+
+static mil_model *compile(building *b, mil_value y, const mil_compile_options *options) {
+    mil_model *model = NULL;
+    mil_value out;
+    CHECK_OK(mil_program_output(b->program, b->body, "y", y, &out, &err), &err);
+    CHECK_OK(mil_program_compile(b->program, options, &model, &err), &err);
+    mil_program_free(b->program);
+    return model;
+}
+
+static mil_tensor *tensor(int rank, const int64_t *shape, float first, float step) {
+    mil_tensor *t = NULL;
+    CHECK_OK(mil_tensor_new(MIL_FP32, rank, shape, &t, &err), &err);
+    float *data = mil_tensor_data(t);
+    for (int64_t i = 0; i < mil_tensor_numel(t); i++) data[i] = first + step * (float)i;
+    return t;
+}
+
+static float at(const mil_tensor *t, int64_t i) { return ((const float *)mil_tensor_data(t))[i]; }
+
+/* ---- cases ---- */
+
+static void runs(void) {
+    building b = begin();
+    const mil_dim shape[] = {2, 3};
+    mil_model *model = compile(&b, op1(&b, "relu", input(&b, "x", 2, shape)), NULL);
+    mil_tensor *x = tensor(2, shape, -2, 1), *y = NULL;
+    CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+    CHECK_EQ(at(y, 1), 0);
+    CHECK_EQ(at(y, 5), 3);
+    CHECK_EQ(mil_model_n_inputs(model), 1);
+    CHECK_EQ(mil_model_output(model, 0)->name, "y");
+    CHECK(mil_model_output(model, 1) == NULL);
+    mil_tensor_free(x);
+    mil_tensor_free(y);
+    mil_model_free(model);
+}
+
+static void refuses_wrong_inputs(void) {
+    building b = begin();
+    const mil_dim shape[] = {2, 3};
+    const int64_t other[] = {3, 2};
+    mil_model *model = compile(&b, op1(&b, "relu", input(&b, "x", 2, shape)), NULL);
+    mil_tensor *missing = NULL, *wrong = tensor(2, other, 0, 1), *y = NULL, *half = NULL;
+    CHECK_STATUS(mil_model_run(model, &missing, &y, &err), MIL_EINVAL, &err);
+    CHECK_HAS(err.message, "input x fp32[2, 3] is missing");
+    CHECK_STATUS(mil_model_run(model, &wrong, &y, &err), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "input x is fp32[2, 3], but was given fp32[3, 2]");
+    CHECK_OK(mil_tensor_new(MIL_FP16, 2, shape, &half, &err), &err);
+    CHECK_STATUS(mil_model_run(model, &half, &y, &err), MIL_ETYPE, &err);
+    mil_tensor *right = tensor(2, shape, 0, 1);
+    CHECK_OK(mil_model_run(model, &right, &y, &err), &err); /* usable as before */
+    mil_tensor_free(wrong);
+    mil_tensor_free(half);
+    mil_tensor_free(right);
+    mil_tensor_free(y);
+    mil_model_free(model);
+}
+
+static void binds_symbolic_dims(void) {
+    building b = begin();
+    mil_dim n;
+    CHECK_OK(mil_program_symbol(b.program, &(mil_symbol){.name = "N", .min = 1, .max = 8}, &n, &err), &err);
+    const mil_dim shape[] = {n, 3};
+    mil_value x = input(&b, "x", 2, shape), z = input(&b, "z", 2, shape);
+    mil_model *model = compile(&b, op2(&b, "add", "x", x, "y", z), NULL);
+    CHECK_EQ(mil_model_input(model, 0)->shape[0], -1);
+    for (int64_t size = 1; size <= 9; size++) {
+        const int64_t now[] = {size, 3}, less[] = {size - 1, 3};
+        mil_tensor *in[] = {tensor(2, now, 1, 1), tensor(2, now, 10, 1)}, *y = NULL;
+        mil_status wanted = size <= 8 ? MIL_OK : MIL_EVALUE;
+        CHECK_STATUS(mil_model_run(model, in, &y, &err), wanted, &err);
+        if (wanted == MIL_OK) CHECK_EQ(at(y, size * 3 - 1), 11 + 2 * (float)(size * 3 - 1));
+        else CHECK_HAS(err.message, "N is 1 to 8");
+        mil_tensor_free(y);
+        y = NULL;
+        mil_tensor_free(in[1]);
+        in[1] = tensor(2, less, 0, 1);
+        if (size > 1) CHECK_STATUS(mil_model_run(model, in, &y, &err), size <= 8 ? MIL_ETYPE : MIL_EVALUE, &err);
+        mil_tensor_free(in[0]);
+        mil_tensor_free(in[1]);
+    }
+    mil_model_free(model);
+}
+
+/* Inputs and outputs that are views, and outputs that lie over inputs. */
+static void strided_and_overlapping(void) {
+    building b = begin();
+    const mil_dim shape[] = {3, 4};
+    const int perm[] = {1, 0};
+    const int64_t turned[] = {4, 3};
+    mil_model *model = compile(&b, op1(&b, "square", input(&b, "x", 2, shape)), NULL);
+    mil_tensor *base = tensor(2, turned, 0, 1), *x = NULL;
+    CHECK_OK(mil_tensor_transpose(base, perm, &x, &err), &err);
+    mil_tensor *y = x; /* the same strided memory */
+    CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+    for (int i = 0; i < 12; i++) CHECK_EQ(at(base, i), (float)(i * i));
+    mil_tensor_free(x);
+    mil_tensor_free(base);
+    mil_model_free(model);
+}
+
+static void read_only_outputs(void) {
+    building b = begin();
+    const mil_dim shape[] = {4};
+    mil_model *model = compile(&b, op1(&b, "relu", input(&b, "x", 1, shape)), NULL);
+    mil_tensor *x = tensor(1, shape, 0, 1), *y = tensor(1, shape, 0, 0);
+    mil_buffer_freeze(mil_tensor_buffer(y));
+    CHECK_STATUS(mil_model_run(model, &x, &y, &err), MIL_ESTATE, &err);
+    CHECK_HAS(err.message, "read-only");
+    mil_tensor_free(x);
+    mil_tensor_free(y);
+    mil_model_free(model);
+}
+
+static void contexts_repeat(void) {
+    building b = begin();
+    const mil_dim shape[] = {4};
+    mil_model *model = compile(&b, op1(&b, "square", input(&b, "x", 1, shape)), NULL);
+    mil_tensor *x = tensor(1, shape, 1, 1), *y = tensor(1, shape, 0, 0);
+    mil_context *context = NULL;
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    CHECK_STATUS(mil_context_run(context, &err), MIL_EINVAL, &err); /* no input yet */
+    CHECK_OK(mil_context_set_input(context, 0, x, &err), &err);
+    CHECK_OK(mil_context_set_output(context, 0, y, &err), &err);
+    CHECK_STATUS(mil_context_set_input(context, 1, x, &err), MIL_EINVAL, &err);
+    mil_set_allocator(test_realloc, NULL); /* warm runs allocate nothing */
+    CHECK_OK(mil_context_run(context, &err), &err);
+    long calls = test_alloc.calls;
+    for (int i = 0; i < 3; i++) {
+        ((float *)mil_tensor_data(x))[0] = (float)i;
+        CHECK_OK(mil_context_run(context, &err), &err);
+        CHECK_EQ(at(y, 0), (float)(i * i));
+    }
+    CHECK_EQ(test_alloc.calls, calls);
+    mil_set_allocator(NULL, NULL);
+    mil_model_free(model); /* the context keeps it */
+    CHECK_OK(mil_context_run(context, &err), &err);
+    mil_context_free(context);
+    mil_tensor_free(x);
+    mil_tensor_free(y);
+}
+
+static void unloads(void) {
+    building b = begin();
+    const mil_dim shape[] = {4};
+    mil_model *model = compile(&b, op1(&b, "relu", input(&b, "x", 1, shape)), NULL);
+    mil_tensor *x = tensor(1, shape, 0, 1), *y = NULL;
+    mil_context *context = NULL;
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    CHECK_OK(mil_context_set_input(context, 0, x, &err), &err);
+    mil_model_unload(model);
+    mil_model_unload(model);
+    CHECK_STATUS(mil_model_run(model, &x, &y, &err), MIL_ESTATE, &err);
+    CHECK_HAS(err.message, "unloaded");
+    CHECK_STATUS(mil_context_run(context, &err), MIL_ESTATE, &err);
+    mil_context *late = NULL;
+    CHECK_STATUS(mil_context_new(model, &late, &err), MIL_ESTATE, &err);
+    mil_context_free(context);
+    mil_tensor_free(x);
+    mil_model_free(model);
+}
+
+/* Ten products of 512 x 512, one after the other. */
+static mil_model *long_model(int threads) {
+    building b = begin();
+    const mil_dim shape[] = {512, 512};
+    mil_value x = input(&b, "x", 2, shape), v = x;
+    for (int i = 0; i < 10; i++) v = op1(&b, "tanh", op2(&b, "matmul", "x", v, "y", x));
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.threads = threads;
+    return compile(&b, v, &options);
+}
+
+static void threads_agree(void) {
+    const int64_t shape[] = {512, 512};
+    mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *one = NULL;
+    mil_model *model = long_model(1);
+    CHECK_OK(mil_model_run(model, &x, &one, &err), &err);
+    mil_model_free(model);
+    for (int threads = 2; threads <= 5; threads++) {
+        mil_tensor *several = NULL;
+        model = long_model(threads);
+        CHECK_OK(mil_model_run(model, &x, &several, &err), &err);
+        if (several) CHECK_EQ(memcmp(mil_tensor_data(one), mil_tensor_data(several), mil_tensor_bytes(one)), 0);
+        mil_tensor_free(several);
+        mil_model_free(model);
+    }
+    mil_tensor_free(x);
+    mil_tensor_free(one);
+}
+
+typedef struct runner {
+    mil_model *model;
+    mil_tensor *x;
+    const mil_tensor *wanted;
+    atomic_int wrong;
+} runner;
+
+static void *run_some(void *arg) {
+    runner *r = arg;
+    for (int i = 0; i < 5; i++) {
+        mil_tensor *y = NULL;
+        mil_error e;
+        if (mil_model_run(r->model, &r->x, &y, &e) != MIL_OK ||
+            memcmp(mil_tensor_data(y), mil_tensor_data(r->wanted), mil_tensor_bytes(y)) != 0)
+            atomic_fetch_add(&r->wrong, 1);
+        mil_tensor_free(y);
+    }
+    return NULL;
+}
+
+static void several_threads_run_one_model(void) {
+    const int64_t shape[] = {512, 512};
+    for (int lanes = 1; lanes <= 2; lanes++) {
+        mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *wanted = NULL;
+        mil_model *model = long_model(lanes);
+        CHECK_OK(mil_model_run(model, &x, &wanted, &err), &err);
+        runner r = {.model = model, .x = x, .wanted = wanted};
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, run_some, &r);
+        for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(atomic_load(&r.wrong), 0);
+        mil_model_free(model);
+        mil_tensor_free(x);
+        mil_tensor_free(wanted);
+    }
+}
+
+static void *cancel_soon(void *arg) {
+    usleep(3000);
+    mil_cancel(arg);
+    return NULL;
+}
+
+/* A run that would take long stops soon after it was cancelled; the next one runs. */
+static void cancels(void) {
+    const int64_t shape[] = {512, 512};
+    for (int lanes = 1; lanes <= 2; lanes++) {
+        mil_model *model = long_model(lanes);
+        mil_tensor *x = tensor(2, shape, 0, 1e-7f), *y = NULL;
+        mil_status status = MIL_OK;
+        for (int tries = 0; tries < 50 && status == MIL_OK; tries++) { /* the run may be over before */
+            pthread_t thread;
+            pthread_create(&thread, NULL, cancel_soon, model);
+            for (int i = 0; i < 100 && status == MIL_OK; i++) status = mil_model_run(model, &x, &y, &err);
+            pthread_join(thread, NULL);
+        }
+        CHECK_STATUS(status, MIL_ECANCELLED, &err);
+        CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+        mil_tensor_free(x);
+        mil_tensor_free(y);
+        mil_model_free(model);
+    }
+}
+
+static void limits_memory(void) {
+    building b = begin();
+    const mil_dim shape[] = {256, 256};
+    mil_value x = input(&b, "x", 2, shape);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.memory_limit = 1000;
+    mil_model *model = compile(&b, op1(&b, "tanh", op2(&b, "matmul", "x", op2(&b, "matmul", "x", x, "y", x), "y", x)), &options);
+    mil_tensor *in = tensor(2, shape, 0, 0), *y = NULL;
+    CHECK_STATUS(mil_model_run(model, &in, &y, &err), MIL_ELIMIT, &err);
+    CHECK_HAS(err.message, "the limit is 1000");
+    mil_tensor_free(in);
+    mil_model_free(model);
+}
+
+static void refuses_options(void) {
+    building b = begin();
+    const mil_dim shape[] = {2};
+    mil_value out;
+    mil_model *model;
+    CHECK_STATUS(mil_program_compile(b.program, NULL, &model, &err), MIL_ESTATE, &err); /* no output */
+    CHECK_OK(mil_program_output(b.program, b.body, "y", op1(&b, "relu", input(&b, "x", 1, shape)), &out, &err), &err);
+    static const struct {
+        mil_compile_options options;
+        mil_status status;
+        const char *message;
+    } rows[] = {
+        {{.engine = "gpu", .optimize = 1}, MIL_ENAME, "no engine \"gpu\""},
+        {{.entry = "prefill", .optimize = 1}, MIL_ENAME, "no function \"prefill\""},
+        {{.threads = -1, .optimize = 1}, MIL_EVALUE, "threads = -1"},
+        {{.disable = "fold,csa", .optimize = 1}, MIL_ENAME, "did you mean cse?"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        CHECK_STATUS(mil_program_compile(b.program, &rows[i].options, &model, &err), rows[i].status, &err);
+        CHECK_HAS(err.message, rows[i].message);
+    }
+    CHECK_OK(mil_program_compile(b.program, &(mil_compile_options){.disable = "fuse,cse", .optimize = 1, .threads = 1}, &model, &err), &err);
+    mil_model_free(model);
+    mil_program_free(b.program);
+}
+
+/* A child of fork has none of the pool's threads: it computes alone. */
+static void forks(void) {
+    const int64_t shape[] = {512, 512};
+    mil_model *model = long_model(2);
+    mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *y = NULL;
+    CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        mil_tensor *mine = NULL;
+        bool same = mil_model_run(model, &x, &mine, NULL) == MIL_OK &&
+                    memcmp(mil_tensor_data(mine), mil_tensor_data(y), mil_tensor_bytes(y)) == 0;
+        _exit(same ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    CHECK_EQ(status, 0);
+    mil_tensor_free(x);
+    mil_tensor_free(y);
+    mil_model_free(model);
+}
+
+/* ---- every allocation of a whole task fails in turn ---- */
+
+static mil_status add1(mil_program *program, mil_block body, const char *op, mil_arg *args, size_t n, mil_value *out, mil_error *e) {
+    return mil_program_add(program, body, mil_op_find(op), args, n, NULL, (mil_where){"t.lua", 1}, out, 1, NULL, e);
+}
+
+static mil_status build_task(mil_program *program, mil_error *e) {
+    mil_block body;
+    mil_dim shape[] = {0, 3};
+    mil_value x, y, out;
+    const int64_t weight_shape[] = {4, 3};
+    const double weight[12] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    mil_status status = mil_program_function(program, "main", &body, e);
+    if (status == MIL_OK) status = mil_program_symbol(program, &(mil_symbol){.name = "N"}, &shape[0], e);
+    if (status == MIL_OK) status = mil_program_input(program, body, "x", MIL_FP32, 2, shape, false, &x, e);
+    mil_arg linear[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x},
+                        {.name = "weight", .kind = MIL_ARG_NUMBERS, .data = weight, .n = 12, .rank = 2, .shape = weight_shape}};
+    if (status == MIL_OK) status = add1(program, body, "linear", linear, 2, &y, e);
+    mil_arg tanh_[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = y}};
+    if (status == MIL_OK) status = add1(program, body, "tanh", tanh_, 1, &y, e);
+    mil_arg softmax[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = y}};
+    if (status == MIL_OK) status = add1(program, body, "softmax", softmax, 1, &y, e);
+    return status == MIL_OK ? mil_program_output(program, body, "y", y, &out, e) : status;
+}
+
+static mil_status whole_task(void *ctx, mil_error *e) {
+    const int64_t shape[] = {2, 3};
+    mil_program *program = NULL;
+    mil_model *model = NULL;
+    mil_tensor *x = NULL, *y = NULL;
+    (void)ctx;
+    mil_status status = mil_program_new(MIL_IOS17, &program, e);
+    if (status == MIL_OK) status = build_task(program, e);
+    if (status == MIL_OK) status = mil_program_compile(program, NULL, &model, e);
+    if (status == MIL_OK) status = mil_tensor_new(MIL_FP32, 2, shape, &x, e);
+    if (status == MIL_OK) status = mil_model_run(model, &x, &y, e);
+    mil_tensor_free(x);
+    mil_tensor_free(y);
+    mil_model_free(model);
+    mil_program_free(program);
+    return status;
+}
+
+static void survives_failing_allocations(void) {
+    CHECK_OK(whole_task(NULL, &err), &err); /* what is made once is made */
+    mil_set_allocator(test_realloc, NULL);
+    long failures = test_each_allocation(whole_task, NULL);
+    CHECK(failures > 20);
+    mil_set_allocator(NULL, NULL);
+}
+
+TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(strided_and_overlapping),
+          CASE(read_only_outputs), CASE(contexts_repeat), CASE(unloads), CASE(threads_agree),
+          CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(refuses_options), CASE(forks),
+          CASE(survives_failing_allocations))
