@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""The notation of op calls, which generators write, coremltools answers and the vector files hold.
+
+A call is an op and its named arguments; the opset is not part of it (each call is asked in all of them). An argument:
+
+    "fp32[2,a]"                 a tensor known at run time; a dim is a number or a symbol; "fp32" has rank 0
+    {"c": TYPE}                 a const; its elements are drawn, or zeros where no values are compared
+    {"c": TYPE, "v": VALUE}     a const of these elements (nested lists)
+    {"s": TEXT}                 a const string
+    [ARGUMENT, ...]             a tuple
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+DTYPES = ("bool", "fp16", "fp32", "int8", "int16", "int32", "uint8", "uint16", "uint32", "int64")
+NUMPY = {
+    "bool": np.bool_, "fp16": np.float16, "fp32": np.float32, "int8": np.int8, "int16": np.int16, "int32": np.int32,
+    "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "int64": np.int64,
+}  # fmt: skip
+
+
+@dataclass
+class Call:
+    op: str
+    args: dict
+    bind: dict = field(default_factory=dict)  # sizes of symbols, where values are wanted for a symbolic call
+    draw: dict = field(default_factory=dict)  # by argument: how its elements are drawn (draw.py), or an array
+    values: bool = True                       # compare values too
+    tol: float = 0                            # relative; 0: that of the dtype
+
+
+def call(op, *, bind=None, draw=None, values=True, tol=0, **args):
+    """A call; arguments that are None are left out, and `_` at the end of a name is dropped (for op parameters that
+    this function has too)."""
+    args = {name.rstrip("_") if name.endswith("_") else name: given for name, given in args.items() if given is not None}
+    return Call(op, args, bind or {}, draw or {}, values, tol)
+
+
+def split_type(text):
+    """ "fp32[2,a]" as ("fp32", ["2", "a"]) """
+    match = re.fullmatch(r"(\w+)(?:\[(.*)\])?", text)
+    assert match and match[1] in DTYPES, f"not a type: {text!r}"
+    return match[1], [part for part in (match[2] or "").split(",") if part]
+
+
+def is_static(text):
+    return all(part.isdigit() for part in split_type(text)[1])
+
+
+def symbols_of(call_):
+    """The names of symbols in a call's types."""
+    names = []
+    for _, given in flat(call_.args):
+        if isinstance(given, str):
+            names += [part for part in split_type(given)[1] if not part.isdigit() and part not in names]
+    return names
+
+
+def flat(args):
+    """Each argument with its name; a tuple's items are "values.0", "values.1", ..."""
+    for name, given in args.items():
+        if isinstance(given, list):
+            for number, each in enumerate(given):
+                yield f"{name}.{number}", each
+        else:
+            yield name, given
+
+
+# ---- what generators write ----
+
+
+def const(dtype, value):
+    """A const of these elements."""
+    shape = np.shape(value)
+    return {"c": dtype + (f"[{','.join(map(str, shape))}]" if shape else ""), "v": value}
+
+
+def drawn(type_):
+    """A const whose elements are drawn."""
+    return {"c": type_}
+
+
+def text(value):
+    return {"s": value}
+
+
+def ints(*values):
+    return const("int32", list(values))
+
+
+def integer(value):
+    return const("int32", value)
+
+
+def flag(value):
+    return const("bool", value)
+
+
+def flags(*values):
+    return const("bool", list(values))
+
+
+def maybe(make, value):
+    """None stays None."""
+    return None if value is None else make(value)
+
+
+def type_of(dtype, shape):
+    return dtype + (f"[{','.join(map(str, shape))}]" if len(shape) else "")

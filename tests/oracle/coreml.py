@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""What coremltools' builder says of a call: its result types, or that it refuses it."""
+
+import logging
+import os
+import re
+import warnings
+
+logging.disable(logging.WARNING)
+warnings.simplefilter("ignore")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import numpy as np  # noqa: E402
+
+import coremltools as ct  # noqa: E402
+from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
+from coremltools.converters.mil.mil import Function, get_new_symbol, types  # noqa: E402
+from coremltools.converters.mil.mil.types.symbolic import is_symbolic  # noqa: E402
+
+from calls import NUMPY, split_type  # noqa: E402
+
+OPSETS = {15: ct.target.iOS15, 16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
+REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError)
+
+
+class Unasked(Exception):
+    """The arguments of a call can't be made, so the op was never reached."""
+
+
+class Asking:
+    """One call in the making: its symbols and placeholders."""
+
+    def __init__(self, call, opset):
+        self.call, self.opset = call, opset
+        self.symbols, self.placeholders = {}, {}
+
+    def dim(self, text):
+        if text.isdigit():
+            return int(text)
+        if text not in self.symbols:
+            self.symbols[text] = get_new_symbol()
+        return self.symbols[text]
+
+    def collect(self, name, given):
+        if isinstance(given, list):
+            for number, each in enumerate(given):
+                self.collect(f"{name}_{number}", each)
+        elif isinstance(given, str):
+            dtype, dims = split_type(given)
+            shape = tuple(self.dim(part) for part in dims)
+            self.placeholders[name] = mb.placeholder(shape, getattr(types, dtype), allow_rank0_input=True)
+
+    def argument(self, name, given, inputs):
+        if isinstance(given, list):
+            return tuple(self.argument(f"{name}_{number}", each, inputs) for number, each in enumerate(given))
+        if isinstance(given, str):
+            return inputs[name]
+        if "s" in given:
+            return mb.const(val=given["s"])
+        dtype, dims = split_type(given["c"])
+        shape = tuple(int(part) for part in dims)
+        if "v" in given:
+            value = np.array(given["v"], dtype=NUMPY[dtype]).reshape(shape)
+        else:
+            value = np.ones(shape, dtype=NUMPY[dtype])
+        return mb.const(val=value if shape else value[()])
+
+    def results(self):
+        for name, given in self.call.args.items():
+            self.collect(name, given)
+        if not self.placeholders:  # a function needs an input
+            self.placeholders["unused"] = mb.placeholder(shape=(1,), dtype=types.fp32)
+        with Function(self.placeholders, opset_version=OPSETS[self.opset]) as function:
+            try:
+                args = {name: self.argument(name, given, function.inputs) for name, given in self.call.args.items()}
+            except REFUSALS as why:
+                raise Unasked(str(why)) from why
+            if not hasattr(mb, self.call.op):
+                raise ValueError("no such op")
+            result = getattr(mb, self.call.op)(**args)
+        return list(result) if isinstance(result, (list, tuple)) else [result]
+
+    def dim_text(self, extent):
+        """A symbol by the call's own name, a formula in SymPy's words, "?" where a symbol is new."""
+        if not is_symbolic(extent):
+            return str(int(extent))
+        names = {symbol: name for name, symbol in self.symbols.items()}
+        if any(symbol not in names for symbol in extent.free_symbols):
+            return "?"
+        text = str(extent)
+        for symbol in sorted(extent.free_symbols, key=lambda s: -len(str(s))):
+            text = re.sub(rf"\b{re.escape(str(symbol))}\b", names[symbol], text)
+        return text
+
+    def type_text(self, variable):
+        dtype = "string" if variable.dtype is types.str else types.builtin_to_string(variable.dtype)
+        dims = [self.dim_text(extent) for extent in variable.shape]
+        return dtype + (f"[{', '.join(dims)}]" if dims else "")
+
+
+def ask(call, opset):
+    """("out", types), ("refused", message), ("broke", message: coremltools itself fell over) or ("unasked", message)."""
+    asking = Asking(call, opset)
+    try:
+        return "out", [asking.type_text(variable) for variable in asking.results()]
+    except Unasked as why:
+        return "unasked", str(why)
+    except REFUSALS as why:
+        return "refused", " ".join(str(why).split())
+    except Exception as why:
+        return "broke", f"{type(why).__name__}: {' '.join(str(why).split())}"

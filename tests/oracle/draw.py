@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Elements for the arguments of a call, the same ones each time: seeded by the call and the argument's name."""
+
+import zlib
+
+import numpy as np
+
+from calls import NUMPY, flat, split_type
+
+# Floats that an elementwise op can stumble over: zeros, infinities, NaN, subnormals, the ends of the range, halves.
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, np.inf, -np.inf, np.nan, 1e-3, -1e-3, 20.0, -20.0]
+EXTREME = {
+    "fp16": [6e-8, -6e-8, 6e-5, 65504.0, -65504.0, 2048.0, 11.0, -17.0],
+    "fp32": [1.4e-45, -1e-40, 1.17549435e-38, 3.4028235e38, -3.4028235e38, 1e30, 88.0, -103.0],
+}
+
+
+def floats(kind, dtype, shape, rng):
+    n = int(np.prod(shape))
+    if kind in ("normal", "special", "special_small"):
+        values = rng.standard_normal(n) * 2
+    elif kind == "positive":
+        values = rng.uniform(0.1, 4, n)
+    elif kind == "unit":
+        values = rng.uniform(-0.99, 0.99, n)
+    elif kind == "nonzero":
+        values = rng.uniform(0.3, 3, n) * rng.choice([-1, 1], n)
+    elif kind == "large":
+        values = rng.standard_normal(n) * 100
+    elif kind == "offset":  # far from 0 compared with their spread
+        values = rng.standard_normal(n) + 50
+    elif kind == "integral":
+        values = rng.integers(-3, 4, n).astype(np.float64)
+    elif kind == "near":  # zeros and small values, to be compared
+        values = rng.integers(-2, 3, n) * 0.5
+    elif kind == "masked":  # additive masks: 0, or minus infinity
+        values = np.where(rng.random(n) < 0.3, -np.inf, rng.standard_normal(n))
+    else:
+        raise ValueError(kind)
+    if kind.startswith("special"):
+        special = SPECIAL + (EXTREME[dtype] if kind == "special" else [])
+        values[: min(n, len(special))] = special[:n]
+    return values.reshape(shape).astype(NUMPY[dtype])
+
+
+def integers(kind, dtype, shape, rng):
+    info = np.iinfo(NUMPY[dtype])
+    low, high = {"normal": (-9, 9), "positive": (1, 9), "small": (0, 4), "wide": (-(2**31), 2**31 - 1)}.get(
+        kind, kind if isinstance(kind, tuple) else (-9, 9)
+    )
+    if kind == "nonzero":
+        values = rng.integers(1, 6, shape) * (rng.choice([-1, 1], shape) if info.min < 0 else 1)
+    else:
+        values = rng.integers(max(low, info.min), min(high, info.max), shape, endpoint=True)
+    return np.asarray(values).astype(NUMPY[dtype])
+
+
+def elements(call, bind):
+    """The elements of each argument, by its flat name; symbols have the sizes that bind gives."""
+    drawn = {}
+    for name, given in flat(call.args):
+        if isinstance(given, dict) and "s" in given:
+            continue
+        dtype, dims = split_type(given if isinstance(given, str) else given["c"])
+        shape = tuple(int(bind.get(part, part)) for part in dims)
+        kind = call.draw.get(name, call.draw.get(name.split(".")[0], "normal"))
+        rng = np.random.default_rng(zlib.crc32(f"{call.op} {name} {dtype} {shape} {kind}".encode()))
+        if isinstance(given, dict) and "v" in given:
+            drawn[name] = np.array(given["v"], NUMPY[dtype]).reshape(shape)
+        elif isinstance(kind, (np.ndarray, list)):
+            drawn[name] = np.array(kind, NUMPY[dtype]).reshape(shape)
+        elif dtype == "bool":
+            drawn[name] = np.asarray(rng.random(shape) < 0.5)
+        elif dtype.startswith("fp"):
+            drawn[name] = floats(kind, dtype, shape, rng)
+        else:
+            drawn[name] = integers(kind, dtype, shape, rng)
+    return drawn

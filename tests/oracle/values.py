@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""What the results of a call should be: NumPy or PyTorch in double precision, from the same rounded inputs.
+
+REFERENCE has a function an op. It is given an Args: floats as float64 arrays, integers and bools in their own dtype,
+strings as str; what the call leaves out is None. It returns an array, or Sum where terms are added up, or a list of these
+for several results. None of it uses coremltools.
+
+Where terms are summed, an implementation may be wrong by k * 2^-24 * sum|terms| (k: how many) beside the dtype's own
+rounding, since nobody says in which order it adds. Sum holds the result, k and the sum of the terms' sizes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calls import NUMPY, flat, split_type
+
+
+@dataclass
+class Sum:
+    result: np.ndarray
+    k: int
+    size: np.ndarray  # sum of |terms|, by element of the result
+
+
+class Args:
+    """The arguments of a call by name, the opset, and their dtypes as they were."""
+
+    def __init__(self, call, opset, drawn):
+        self._opset, self._given, self._dtypes = opset, {}, {}
+        for name, given in flat(call.args):
+            if isinstance(given, dict) and "s" in given:
+                value = given["s"]
+            else:
+                self._dtypes[name] = split_type(given if isinstance(given, str) else given["c"])[0]
+                value = drawn[name].astype(np.float64) if self._dtypes[name].startswith("fp") else drawn[name]
+            if "." in name:
+                self._given.setdefault(name.split(".")[0], []).append(value)
+            else:
+                self._given[name] = value
+
+    def __getattr__(self, name):
+        return self._given.get(name)
+
+    def get(self, name, default):
+        return self._given.get(name, default)
+
+    def dtype(self, name):
+        return self._dtypes.get(name)
+
+    def default(self, name, value):
+        """A float parameter, whose default is rounded to the dtype of x as all consts of a program are."""
+        given = self._given.get(name)
+        return given if given is not None else np.float64(NUMPY[self.dtype("x")](value))
+
+    @property
+    def opset(self):
+        return self._opset
+
+
+REFERENCE = {}
+
+
+def reference(*ops):
+    def register(function):
+        for op in ops:
+            REFERENCE[op] = function
+        return function
+
+    return register
+
+
+def plain(op, function, *names):
+    """An op that is one function of these parameters."""
+    REFERENCE[op] = lambda given: function(*(given.get(name, None) for name in names))
+
+
+def modules():
+    """Imports what registers the references of each family."""
+    import reference_elementwise  # noqa: F401
+    import reference_shapes  # noqa: F401
+    import reference_sums  # noqa: F401
+
+
+def results_of(call, opset, drawn, types):
+    """The wanted results as Sums in the dtypes of `types` (k = 0 where nothing is summed)."""
+    with np.errstate(all="ignore"):
+        found = REFERENCE[call.op](Args(call, opset, drawn))
+        found = found if isinstance(found, list) else [found]
+        assert len(found) == len(types), f"{call.op}: {len(found)} results, {len(types)} types"
+        return [settle(each, type_.split("[")[0]) for each, type_ in zip(found, types)]
+
+
+def settle(found, dtype):
+    """Floats stay in double; integers are cut to their dtype."""
+    each = found if isinstance(found, Sum) else Sum(np.asarray(found), 0, None)
+    result = np.asarray(each.result)
+    if dtype.startswith("fp"):
+        result = result.astype(np.float64)
+    elif dtype != "string":
+        result = result.astype(NUMPY[dtype])
+    size = None if each.k == 0 else np.broadcast_to(np.asarray(each.size, np.float64), result.shape)
+    return Sum(result, each.k, size)
