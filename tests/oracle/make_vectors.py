@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Makes tests/vectors: the calls of each family, what coremltools says of them, and the values they should give.
+
+    python tests/oracle/make_vectors.py [FAMILY...]     all families and the registry, when none is named
+
+Prints for each family what became of its calls, and every call that gives no verdict or for which exceptions.py has a
+word. README.md has the format."""
+
+import argparse
+import base64
+import importlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import numpy as np  # noqa: E402
+
+import coreml  # noqa: E402
+import draw  # noqa: E402
+import exceptions  # noqa: E402
+import registry  # noqa: E402
+import values  # noqa: E402
+from calls import flat, symbols_of  # noqa: E402
+
+VECTORS = HERE.parent / "vectors"
+FAMILIES = sorted(path.stem for path in (HERE / "families").glob("*.py") if path.stem not in ("__init__", "common"))
+LIMIT = 6 << 20  # bytes of all vectors together
+
+
+def versions():
+    import coremltools
+    import torch
+
+    return {"coremltools": coremltools.__version__, "numpy": np.__version__, "torch": torch.__version__.split("+")[0]}
+
+
+def packed(array):
+    little = np.ascontiguousarray(array)
+    return base64.b64encode(little.astype(little.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def wanted(result):
+    """A result as the vectors hold it: floats in single precision, which is far finer than any tolerance here."""
+    array = result.result
+    row = {"shape": list(array.shape), "r": packed(array.astype(np.float32) if array.dtype == np.float64 else array)}
+    if result.k:
+        row.update(k=result.k, s=packed(result.size.astype(np.float32)))
+    return row
+
+
+def with_values(call, opset, types):
+    """What a line holds beside types where values are compared: elements of arguments, wanted results."""
+    if not call.values or call.op not in values.REFERENCE or any(s not in call.bind for s in symbols_of(call)):
+        return {}
+    elements = draw.elements(call, call.bind)
+    results = values.results_of(call, opset, elements, types)
+    written = {name for name, given in flat(call.args) if isinstance(given, dict) and ("v" in given or "s" in given)}
+    row = {"data": {name: packed(array) for name, array in elements.items() if name not in written}}
+    row["want"] = [wanted(result) for result in results]
+    if call.bind:
+        row["bind"] = call.bind
+    if call.tol:
+        row["tol"] = call.tol
+    return row
+
+
+def lines_of(call, said, counts):
+    """The call's lines: one for all opsets that agree."""
+    verdicts = {}
+    for opset in coreml.OPSETS:
+        kind, answer = coreml.ask(call, opset)
+        kind, answer = exceptions.judge(call, opset, kind, answer, said)
+        row = {"refused": answer[:60]}
+        if kind == "out":
+            try:
+                row = {"out": answer, **with_values(call, opset, answer)}
+            except Exception as why:  # accepted, but there are no such results
+                said[f"{call.op}: reference: {type(why).__name__} {str(why)[:80]}; {call.args} (no verdict)"] += 1
+                kind = "none"
+        if kind in ("out", "refused"):
+            verdicts.setdefault(json.dumps(row) if kind == "out" else "refused", (row, []))[1].append(opset)
+        counts["with values" if "want" in row else kind] += 1
+    for row, opsets in verdicts.values():
+        yield {"op": call.op, "opsets": opsets, "in": call.args, **row}
+
+
+def spelled(value):
+    """JSON has no infinities: 1e999 reads as one."""
+    return json.dumps(value, separators=(",", ":")).replace("-Infinity", "-1e999").replace("Infinity", "1e999")
+
+
+def make(family):
+    """Writes a family's file; gives the number of lines."""
+    calls = importlib.import_module(f"families.{family}").calls()
+    counts, said, seen, rows = Counter(), Counter(), set(), []
+    for call in calls:
+        key = json.dumps([call.op, call.args, call.bind, repr(call.draw)])
+        if key in seen:
+            continue
+        seen.add(key)
+        rows += list(lines_of(call, said, counts))
+    with open(VECTORS / f"{family}.jsonl", "w") as out:
+        for row in [{"made with": versions()}, *rows]:
+            out.write(spelled(row) + "\n")
+    print(f"{family}: {len(rows)} lines; by opset: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
+    for text, n in sorted(said.items()):
+        print(f"    {n} x {text}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("family", nargs="*", choices=[[], *FAMILIES, "registry"], help="; ".join(FAMILIES))
+    options = parser.parse_args()
+    values.modules()
+    VECTORS.mkdir(exist_ok=True)
+    for family in options.family or FAMILIES:
+        if family != "registry":
+            make(family)
+    if not options.family or "registry" in options.family:
+        registry.write(VECTORS / "registry.json", versions())
+    total = sum(path.stat().st_size for path in VECTORS.iterdir())
+    print(f"{total} bytes of vectors")
+    if total > LIMIT:
+        sys.exit(f"that is more than {LIMIT}")
+
+
+if __name__ == "__main__":
+    main()
