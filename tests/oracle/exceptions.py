@@ -90,6 +90,7 @@ EXCEPTIONS = [
     Difference("an axis given twice is an error", "refused", of("expand_dims", repeated("axes", 1))),
     Difference("an axis out of range is an error", "refused", of("squeeze", axes_outside("axes"))),
     Difference("an axis given twice is an error", "refused", of("squeeze", repeated("axes"))),
+    Difference("epsilon is a scalar", "refused", of(("inverse", "log", "rsqrt"), lambda call, *_: rank(call, "epsilon") == 1)),
     Difference("only an extent of 1 can be squeezed", "refused", of("squeeze", squeezes_more)),
     Difference("perm is a permutation", "refused", of("transpose", axes_outside("perm"))),
     Difference("perm is a permutation", "refused", of("transpose", repeated("perm"))),

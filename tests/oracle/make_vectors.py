@@ -24,7 +24,7 @@ import draw  # noqa: E402
 import exceptions  # noqa: E402
 import registry  # noqa: E402
 import values  # noqa: E402
-from calls import flat, symbols_of  # noqa: E402
+from calls import NUMPY, flat, split_type, symbols_of  # noqa: E402
 
 VECTORS = HERE.parent / "vectors"
 FAMILIES = sorted(path.stem for path in (HERE / "families").glob("*.py") if path.stem not in ("__init__", "common"))
@@ -58,6 +58,10 @@ def with_values(call, opset, types):
         return {}
     elements = draw.elements(call, call.bind)
     results = values.results_of(call, opset, elements, types)
+    for result, type_ in zip(results, types):
+        dims = split_type(type_.replace(" ", ""))[1]
+        if len(dims) != result.result.ndim or any(d.isdigit() and int(d) != n for d, n in zip(dims, result.result.shape)):
+            raise ValueError(f"has shape {result.result.shape}, but coremltools says {type_}")
     written = {name for name, given in flat(call.args) if isinstance(given, dict) and ("v" in given or "s" in given)}
     row = {"data": {name: packed(array) for name, array in elements.items() if name not in written}}
     row["want"] = [wanted(result) for result in results]
@@ -84,13 +88,20 @@ def lines_of(call, said, counts):
         if kind in ("out", "refused"):
             verdicts.setdefault(json.dumps(row) if kind == "out" else "refused", (row, []))[1].append(opset)
         counts["with values" if "want" in row else kind] += 1
+    args, endless = without_infinities(call)
     for row, opsets in verdicts.values():
-        yield {"op": call.op, "opsets": opsets, "in": call.args, **row}
+        row["data"] = {**row.get("data", {}), **endless}
+        yield {"op": call.op, "opsets": opsets, "in": args, **{name: part for name, part in row.items() if part != {}}}
 
 
-def spelled(value):
-    """JSON has no infinities: 1e999 reads as one."""
-    return json.dumps(value, separators=(",", ":")).replace("-Infinity", "-1e999").replace("Infinity", "1e999")
+def without_infinities(call):
+    """The arguments, and the elements of those that JSON can't spell."""
+    args, endless = dict(call.args), {}
+    for name, given in flat(call.args):
+        if isinstance(given, dict) and "v" in given and not np.all(np.isfinite(given["v"])):
+            args[name] = {"c": given["c"]}
+            endless[name] = packed(np.array(given["v"], NUMPY[split_type(given["c"])[0]]))
+    return args, endless
 
 
 def make(family):
@@ -105,7 +116,7 @@ def make(family):
         rows += list(lines_of(call, said, counts))
     with open(VECTORS / f"{family}.jsonl", "w") as out:
         for row in [{"made with": versions()}, *rows]:
-            out.write(spelled(row) + "\n")
+            out.write(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{family}: {len(rows)} lines; by opset: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
     for text, n in sorted(said.items()):
         print(f"    {n} x {text}")
