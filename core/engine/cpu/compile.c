@@ -12,6 +12,8 @@ enum { NO_SLOT = UINT32_MAX };
 
 void *mil__lower_alloc(mil__lower *lower, size_t bytes) { return mil__arena_zero(&lower->plan->arena, 1, bytes); }
 
+static void *aligned(char *memory) { return (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63); }
+
 mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out) {
     mil__cpu_plan *plan = lower->plan;
     if (plan->n_owned == plan->cap_owned) {
@@ -25,8 +27,57 @@ mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out) {
     if (!memory) return mil__nomem(lower->err);
     plan->owned[plan->n_owned++] = memory;
     plan->weight_bytes += bytes;
-    *out = (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+    *out = aligned(memory);
     return MIL_OK;
+}
+
+static bool same_packed(const void *ctx, uint32_t number, const void *wanted) {
+    const mil__packed *a = &((const mil__cpu_model *)ctx)->packed[number], *b = wanted;
+    return a->source == b->source && memcmp(a->key, b->key, sizeof a->key) == 0;
+}
+
+mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[4], size_t bytes, void **out,
+                             bool *fresh) {
+    mil__cpu_model *model = lower->model;
+    mil__packed wanted = {.source = source->data, .buffer = source->buffer};
+    *fresh = true;
+    if (!source->buffer) return mil__lower_own(lower, bytes, out); /* a small one, or a copy of this plan's */
+    memcpy(wanted.key, key, sizeof wanted.key);
+    uint64_t hash = mil__hash(&wanted.source, sizeof wanted.source) + mil__hash(wanted.key, sizeof wanted.key);
+    uint32_t at = mil__map_find(&model->packed_map, hash, same_packed, model, &wanted);
+    *fresh = at == MIL__NOT_FOUND;
+    if (!*fresh) {
+        *out = aligned(model->packed[at].memory);
+        return MIL_OK;
+    }
+    if (model->n_packed == model->cap_packed) {
+        uint32_t cap = model->cap_packed ? model->cap_packed * 2 : 16;
+        mil__packed *grown = mil__realloc(model->packed, cap * sizeof *grown);
+        if (!grown) return mil__nomem(lower->err);
+        model->packed = grown;
+        model->cap_packed = cap;
+    }
+    wanted.memory = mil__alloc(bytes + 63);
+    if (!wanted.memory || !mil__map_add(&model->packed_map, hash, model->n_packed)) {
+        mil__free(wanted.memory);
+        return mil__nomem(lower->err);
+    }
+    mil_buffer_retain(wanted.buffer);
+    model->packed[model->n_packed++] = wanted;
+    model->packed_bytes += bytes;
+    *out = aligned(wanted.memory);
+    return MIL_OK;
+}
+
+void mil__cpu_packed_free(mil__cpu_model *model) {
+    for (uint32_t i = 0; i < model->n_packed; i++) {
+        mil__free(model->packed[i].memory);
+        mil_buffer_free(model->packed[i].buffer);
+    }
+    mil__free(model->packed);
+    mil__map_free(&model->packed_map);
+    model->packed = NULL;
+    model->n_packed = model->cap_packed = 0;
 }
 
 void mil__cpu_plan_free(mil__cpu_plan *plan) {

@@ -95,6 +95,7 @@ static void unload(void *compiled) {
         next = plan->next;
         mil__cpu_plan_free(plan);
     }
+    mil__cpu_packed_free(model);
     mil_program_free(model->program);
     model->program = NULL;
     if (model->holds_pool) mil__pool_release();
@@ -141,8 +142,9 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     const mil__cpu_model *model = compiled;
     (void)err;
     mil__str_printf(out, "cpu, %s, %d thread%s\n", model->kernels->isa, model->n_lanes, model->n_lanes == 1 ? "" : "s");
+    mil__str_printf(out, "packed weights: %zu bytes\n", model->packed_bytes);
     for (const mil__cpu_plan *plan = atomic_load(&model->plans); plan; plan = plan->next) {
-        mil__str_printf(out, "plan: %u steps, %zu bytes of values, %zu of scratch a thread, %zu of packed weights\n",
+        mil__str_printf(out, "plan: %u steps, %zu bytes of values, %zu of scratch a thread, %zu of converted consts\n",
                         plan->n_steps, plan->arena_bytes, plan->scratch_bytes, plan->weight_bytes);
         for (uint32_t i = 0; i < plan->n_steps; i++) print_step(out, plan, &plan->steps[i], i + 1);
     }
@@ -151,6 +153,7 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
 
 static void memory(const void *compiled, mil_model_memory *out) {
     const mil__cpu_model *model = compiled;
+    out->weights += model->packed_bytes;
     for (const mil__cpu_plan *plan = atomic_load(&model->plans); plan; plan = plan->next) {
         size_t context = plan->arena_bytes + plan->scratch_bytes * (size_t)model->n_lanes;
         out->weights += plan->weight_bytes;

@@ -70,9 +70,12 @@ static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) /
 static mil_status pack(mil__lower *lower, mil__gemm *gemm, const mil__slot *b) {
     if (b->kind != MIL__SLOT_CONST) return MIL_OK;
     void *packed;
+    bool fresh;
     gemm->b.data = b->data->data;
-    MIL__TRY(mil__lower_own(lower, lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype), &packed));
-    lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
+    const int64_t key[] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
+    size_t bytes = lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype);
+    MIL__TRY(mil__lower_packed(lower, b->data, key, bytes, &packed, &fresh));
+    if (fresh) lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
     gemm->packed_b = packed;
     return MIL_OK;
 }

@@ -89,6 +89,14 @@ struct mil__cpu_plan {
     mil__cpu_plan *next;
 };
 
+/* A const as a kernel wants it: made once, whatever the shapes that plans are for. Entry of a model's packed_map. */
+typedef struct mil__packed {
+    const void *source;           /* the const's elements */
+    mil_buffer *buffer;           /* theirs, held: no other const may come to lie where they did */
+    int64_t key[4];               /* what it depends on besides */
+    char *memory;
+} mil__packed;
+
 typedef struct mil__cpu_model {
     mil_program *program;         /* as compiled, before shapes are bound */
     mil_compile_options options;
@@ -99,6 +107,10 @@ typedef struct mil__cpu_model {
     void *lock;                   /* pthread_mutex_t: the list of plans of a model with symbolic inputs */
     mil__cpu_plan *_Atomic plans;
     bool is_static;               /* one plan, made at compile time */
+    mil__map packed_map;
+    mil__packed *packed;
+    uint32_t n_packed, cap_packed;
+    size_t packed_bytes;
     size_t context_bytes;         /* of the largest plan */
 } mil__cpu_model;
 
@@ -134,6 +146,10 @@ struct mil__group {
 
 void *mil__lower_alloc(mil__lower *lower, size_t bytes);                       /* plan's arena, zeros; NULL: out of memory */
 mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out);        /* 64-aligned, counted as weights */
+/* 64-aligned memory for a packed const, the model's: that of an earlier plan where the elements and key are the same. *fresh:
+ * it is to be filled. */
+mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[4], size_t bytes, void **out, bool *fresh);
+void mil__cpu_packed_free(mil__cpu_model *model);
 uint32_t mil__slot_of(mil__lower *lower, mil_value value);
 mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int64_t *shape, uint32_t *out);
 /* Appends a step that reads and writes the given slots. */
