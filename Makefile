@@ -111,13 +111,19 @@ HOST_OBJ := $(patsubst lua/%.c,$(BUILD)/lua$(LUA_HOST)/%.o,lua/host.c $(LUA_SRC)
 $(BUILD)/luamil: $(HOST_OBJ) $(BUILD)/libmil.a
 	$(CC) $(LDFLAGS_) $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-E,) $^ $(LUA_LIBS_$(LUA_HOST)) $(LIBS_) -o $@
 
-$(BUILD)/lua_files.c: tools/embed.sh $(LUA_MOD) $(SCRIPTS)
+EMBEDDED := $(filter-out lua/mil/meta.lua,$(LUA_MOD)) $(SCRIPTS)
+$(BUILD)/lua_files.c: tools/embed.sh $(EMBEDDED)
 	@mkdir -p $(@D)
-	@sh tools/embed.sh $(LUA_MOD) $(SCRIPTS) > $@.new && mv $@.new $@
+	@sh tools/embed.sh $(EMBEDDED) > $@.new && mv $@.new $@
 
 $(BUILD)/lua_files.o: $(BUILD)/lua_files.c
 	$(CC) $(CFLAGS_) -c $< -o $@
 endif
+
+# The terminal that the REPL's specs type into.
+$(BUILD)/pty: tests/pty.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_) $< $(LDFLAGS_) -o $@
 
 # ---- tests: C (build/tests/<name>_test from tests/c), specs on every Lua; each part ends with its sum ----
 
@@ -134,10 +140,10 @@ ctest: $(C_TESTS)
 SPEC ?=
 SPECS := $(foreach v,$(LUAS),"tools/spec.sh $(BUILD) $(v) $(LUA_COMMAND_$(v)) $(SPEC)")
 
-spec: lua program
+spec: lua program $(BUILD)/pty
 	@tools/sum.sh $(SPECS)
 
-test: all $(C_TESTS)
+test: all $(BUILD)/pty $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) $(SPECS) tests/install_test.sh
 
 # The C tests and one Lua's specs with the sanitizers, in a build of their own.
@@ -147,7 +153,7 @@ asan:
 # Lua itself has no sanitizer in it: the runtime comes first, and what Lua keeps at its end is no leak of ours.
 test-asan: export LD_PRELOAD_ASAN := $(shell $(CC) -print-file-name=libasan.so)
 test-asan: export ASAN_OPTIONS := detect_leaks=1
-test-asan: lua $(C_TESTS)
+test-asan: lua program $(BUILD)/pty $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) "LD_PRELOAD=$$LD_PRELOAD_ASAN ASAN_OPTIONS=detect_leaks=0 tools/spec.sh $(BUILD) 5.4 $(LUA_COMMAND_5.4) $(SPEC)"
 
 # ---- the main job on real input ----

@@ -14,6 +14,7 @@
  * could fail pushed before: no error jumps over libedit's frames.
  */
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ typedef struct lineinfo {
 } LineInfo;
 
 enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_SETTY = 8, EL_ADDFN = 9, EL_HIST = 10,
-       EL_CLIENTDATA = 14, EL_REFRESH = 20 };
+       EL_CLIENTDATA = 14 };
 enum { CC_NORM = 0, CC_EOF = 2, CC_REFRESH = 4, CC_ERROR = 6, CC_REDISPLAY = 8 };
 enum { H_SETSIZE = 1, H_ENTER = 10, H_SETUNIQUE = 20 };
 
@@ -88,8 +89,8 @@ static const char *const class_name = "mil.line";
 #define SUBMIT       "\030\015" /* ^X^M: ed-newline */
 #define LINE_UP      "\030\020" /* ^X^P: ed-prev-line */
 #define LINE_DOWN    "\030\016" /* ^X^N: ed-next-line */
-#define HISTORY_UP   "\020"     /* ^P: ed-prev-history, as ever */
-#define HISTORY_DOWN "\016"     /* ^N */
+#define HISTORY_UP   "\030\025" /* ^X^U: ed-prev-history */
+#define HISTORY_DOWN "\030\004" /* ^X^D: ed-next-history */
 
 typedef struct editor {
     EditLine *el; /* NULL once closed */
@@ -97,6 +98,7 @@ typedef struct editor {
     lua_State *L; /* of the read under way */
     const char *prompt;
     bool interrupted;
+    int back; /* entries of the history that were gone up in this read */
 } editor;
 
 /* Stack of a read under way; callbacks find what they need there. */
@@ -178,27 +180,65 @@ static unsigned char on_up(EditLine *el, int key) {
     (void)key;
     const LineInfo *line = lib.el_line(el);
     bool above = memchr(line->buffer, '\n', (size_t)(line->cursor - line->buffer)) != NULL;
+    if (!above) editor_of(el)->back++;
     lib.el_push(el, above ? LINE_UP : HISTORY_UP);
     return CC_NORM;
 }
 
+/* Below the newest entry libedit would put an old buffer in place of what is being typed. */
 static unsigned char on_down(EditLine *el, int key) {
     (void)key;
+    editor *e = editor_of(el);
     const LineInfo *line = lib.el_line(el);
     bool below = memchr(line->cursor, '\n', (size_t)(line->lastchar - line->cursor)) != NULL;
+    if (!below && e->back == 0) return CC_ERROR;
+    if (!below) e->back--;
     lib.el_push(el, below ? LINE_DOWN : HISTORY_DOWN);
     return CC_NORM;
+}
+
+/* Characters of UTF-8 text, which is what the cursor moves by. */
+static int n_characters(const char *from, const char *to) {
+    int n = 0;
+    for (; from < to; from++) n += (*from & 0xc0) != 0x80;
+    return n;
+}
+
+static unsigned char on_home(EditLine *el, int key) {
+    (void)key;
+    const LineInfo *line = lib.el_line(el);
+    const char *start = line->cursor;
+    while (start > line->buffer && start[-1] != '\n') start--;
+    lib.el_cursor(el, -n_characters(start, line->cursor));
+    return CC_REFRESH;
+}
+
+static unsigned char on_end(EditLine *el, int key) {
+    (void)key;
+    const LineInfo *line = lib.el_line(el);
+    const char *end = line->cursor;
+    while (end < line->lastchar && *end != '\n') end++;
+    lib.el_cursor(el, n_characters(line->cursor, end));
+    return CC_REFRESH;
 }
 
 static unsigned char on_interrupt(EditLine *el, int key) {
     (void)key;
     editor_of(el)->interrupted = true;
     const LineInfo *line = lib.el_line(el);
-    lib.el_cursor(el, (int)(line->lastchar - line->cursor)); /* at most as many characters as bytes */
-    lib.el_set(el, EL_REFRESH);
     printf("^C\r\n");
+    for (const char *p = line->cursor; p < line->lastchar; p++)
+        if (*p == '\n') printf("\r\n"); /* below what is shown of the chunk */
     fflush(stdout);
     return CC_EOF;
+}
+
+/* libedit's own handler of the signal gives the terminal back, and takes it again afterwards. */
+static unsigned char on_suspend(EditLine *el, int key) {
+    (void)el;
+    (void)key;
+    raise(SIGTSTP);
+    return CC_REDISPLAY;
 }
 
 static const char *prompt_of(EditLine *el) { return editor_of(el)->prompt; }
@@ -207,25 +247,28 @@ static void bind_keys(EditLine *el) {
     static const struct {
         const char *name, *help;
         unsigned char (*run)(EditLine *, int);
-        const char *keys[4];
+        const char *keys[4]; /* NULL at the end */
     } ours[] = {
         {"mil-enter", "Run the chunk, or go on with it", on_enter, {"^M", "^J"}},
         {"mil-newline", "A new line in the chunk", on_newline, {"\\e^M", "\\e^J"}},
         {"mil-tab", "Complete the name before the cursor", on_tab, {"^I"}},
-        {"mil-up", "The line above, or the chunk before", on_up, {"\\e[A", "\\eOA"}},
-        {"mil-down", "The line below, or the chunk after", on_down, {"\\e[B", "\\eOB"}},
+        {"mil-up", "The line above, or the chunk before", on_up, {"\\e[A", "\\eOA", "^P"}},
+        {"mil-down", "The line below, or the chunk after", on_down, {"\\e[B", "\\eOB", "^N"}},
+        {"mil-home", "The beginning of the line", on_home, {"^A", "\\e[H", "\\eOH"}},
+        {"mil-end", "The end of the line", on_end, {"^E", "\\e[F", "\\eOF"}},
         {"mil-interrupt", "Give the chunk up", on_interrupt, {"^C"}},
+        {"mil-suspend", "Stop the program for now", on_suspend, {"^Z"}},
     };
     static const char *const own[][2] = {{"^X^M", "ed-newline"}, {"^X^P", "ed-prev-line"}, {"^X^N", "ed-next-line"},
-                                         {"^R", "em-inc-search-prev"}, {"\\e[3~", "ed-delete-next-char"},
-                                         {"\\e[H", "ed-move-to-beg"}, {"\\e[F", "ed-move-to-end"}};
+                                         {"^X^U", "ed-prev-history"}, {"^X^D", "ed-next-history"},
+                                         {"^R", "em-inc-search-prev"}, {"\\e[3~", "ed-delete-next-char"}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) lib.el_set(el, EL_BIND, own[i][0], own[i][1], NULL);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         lib.el_set(el, EL_ADDFN, ours[i].name, ours[i].help, ours[i].run);
         for (const char *const *key = ours[i].keys; *key; key++) lib.el_set(el, EL_BIND, *key, ours[i].name, NULL);
     }
-    /* Ctrl-C is a key while a chunk is edited, and a signal while one runs. */
-    lib.el_set(el, EL_SETTY, "-d", "intr=", NULL);
+    /* Ctrl-C and Ctrl-Z are keys while a chunk is edited, and signals while one runs. */
+    lib.el_set(el, EL_SETTY, "-d", "-isig", NULL);
 }
 
 /* ---- for Lua ---- */
@@ -283,6 +326,7 @@ static int l_read(lua_State *L) {
     lua_pushcfunction(L, trampoline);
     e->L = L;
     e->interrupted = false;
+    e->back = 0;
     int n = 0;
     const char *text = lib.el_gets(e->el, &n);
     e->L = NULL;

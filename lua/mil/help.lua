@@ -74,11 +74,7 @@ function help.op(op, width)
 end
 
 -- The reference of something of the Lua face.
-function help.entry(entry)
-  local lines = { entry.signature, "", entry.help }
-  if entry.returns then lines[1] = lines[1] .. "  ->  " .. entry.returns end
-  return table.concat(lines, "\n")
-end
+function help.entry(entry) return entry.signature .. "\n\n" .. entry.help end
 
 -- All ops, a family a paragraph.
 function help.ops(width)
