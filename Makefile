@@ -120,6 +120,10 @@ $(BUILD)/lua_files.o: $(BUILD)/lua_files.c
 	$(CC) $(CFLAGS_) -c $< -o $@
 endif
 
+# What is generated of the documents: docs/reference, lua/mil/meta.lua; committed, and a spec says whether it is current.
+docs: lua
+	@LUA_PATH="$(BUILD)/share/?.lua;;" LUA_CPATH="$(BUILD)/lua$(LUA_HOST)/?.so;;" $(LUA_COMMAND_$(LUA_HOST)) tools/gendocs.lua
+
 # The terminal that the REPL's specs type into.
 $(BUILD)/pty: tests/pty.c
 	@mkdir -p $(@D)

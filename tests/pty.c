@@ -4,7 +4,7 @@
  *     pty SCRIPT COMMAND ARGS...          writes what the program wrote; exit status 0, or 1 where it went otherwise
  *
  * A line of the script is one of
- *     send TEXT          type it (escapes: \n Enter, \t Tab, \e Escape, \xHH, \\)
+ *     send TEXT          type it (escapes, here and below: \n Enter, \t Tab, \e Escape, \xHH, \\)
  *     expect TEXT        wait until the program has written it, behind what was expected before
  *     within MS TEXT     the same, in at most so many milliseconds
  *     never TEXT         it must not be in what was written since the last expect
@@ -73,7 +73,7 @@ static int fail(int line, const char *what, const char *text) {
 
 static int hex(char c) { return c >= 'a' ? c - 'a' + 10 : c - '0'; }
 
-static size_t unescape(char *text) {
+static size_t unescape(char *text, int for_keyboard) {
     char *out = text;
     for (const char *p = text; *p; p++) {
         if (*p != '\\' || !p[1]) {
@@ -81,7 +81,7 @@ static size_t unescape(char *text) {
             continue;
         }
         switch (*++p) {
-        case 'n': *out++ = '\r'; break; /* what the Enter key sends */
+        case 'n': *out++ = for_keyboard ? '\r' : '\n'; break; /* what the Enter key sends */
         case 't': *out++ = '\t'; break;
         case 'e': *out++ = 0x1b; break;
         case 'x':
@@ -96,7 +96,7 @@ static size_t unescape(char *text) {
 }
 
 static int send_text(char *text) {
-    size_t n = unescape(text);
+    size_t n = unescape(text, 1);
     for (size_t done = 0; done < n;) {
         ssize_t k = write(terminal, text + done, n - done);
         if (k < 0 && errno != EINTR) return 0;
@@ -136,6 +136,7 @@ static int step(int line, char *text) {
     if (!rest) return *text && *text != '#' ? fail(line, "not understood:", text) : 0;
     *rest++ = '\0';
     if (!strcmp(text, "send")) return send_text(rest) ? 0 : fail(line, "cannot send", rest);
+    unescape(rest, 0);
     if (!strcmp(text, "expect")) return expect(rest, PATIENCE) ? 0 : fail(line, "waited in vain for", rest);
     if (!strcmp(text, "within")) {
         double ms = strtod(rest, &rest);

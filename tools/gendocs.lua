@@ -140,14 +140,13 @@ end
 -- ---- lua/mil/meta.lua ----
 
 local function annotate_function(put, entry, owner)
-  for _, line in ipairs { entry.help } do put("---%s", line) end
+  put("---%s", entry.help)
   local names = {}
   for _, param in ipairs(entry.params) do
     put("---@param %s%s %s", param.name, param.optional and "?" or "", param.type)
     names[#names + 1] = param.name
   end
-  for result in (entry.returns or ""):gmatch "[^,]+%b{}[%[%]]*|?[^,]*|[^,]+" do put("---@return %s", result) end
-  if entry.returns and not entry.returns:find "[^,]+%b{}[%[%]]*|?[^,]*|[^,]+" then put("---@return %s", entry.returns) end
+  for _, result in ipairs(entry.results) do put("---@return %s", result) end
   put("function %s%s%s(%s) end", owner, entry.is_method and ":" or ".", entry.member, table.concat(names, ", "))
 end
 

@@ -75,7 +75,8 @@ local rows = {
   { "tensor:copy() -> mil.tensor", "A copy." },
 }
 
--- ---- read into {name, short, signature, help, class, member, is_method, params = {{name, type, optional}}, returns} ----
+-- ---- read into {name, short, signature, help, class, member, is_method, params = {{name, type, optional}},
+-- results = {types}}, or type of a field ----
 
 -- "a: {x: string?}, b?: integer" -> pieces between the commas outside of brackets
 local function pieces(text)
@@ -105,7 +106,7 @@ local function read(row)
     entry.type = rest:match "^:%s*(.+)$"
     return entry
   end
-  entry.params, entry.returns = {}, returns:match "^%->%s*(.+)$"
+  entry.params, entry.results = {}, pieces(returns:match "^%->%s*(.+)$" or "")
   for _, piece in ipairs(pieces(params:sub(2, -2))) do
     local name, optional, kind = piece:match "^%s*([%a_%.]+)(%??)%s*:%s*(.-)%s*$"
     table.insert(entry.params, { name = name, type = kind, optional = optional == "?" })

@@ -1,0 +1,273 @@
+-- SPDX-License-Identifier: MIT
+-- The luamil command: scripts as lua runs them, subcommands, exit statuses; through pipes, and in a pseudo-terminal
+-- (build/pty). As bin/luamil under the Lua that runs the specs; where that is the program's Lua, as the program too.
+local build = os.getenv "MIL_TEST_BUILD" or "build"
+local lua = os.getenv "MIL_TEST_LUA" or "lua"
+
+local folder = os.tmpname()
+os.remove(folder)
+os.execute("mkdir -p " .. folder .. "/empty")
+
+local function path_of(name) return folder .. "/" .. name end
+
+local function write(name, text)
+  local file = assert(io.open(path_of(name), "w"))
+  file:write(text)
+  file:close()
+  return path_of(name)
+end
+
+local function read(path)
+  local file = io.open(path)
+  local text = file and file:read "*a" or ""
+  if file then file:close() end
+  return text
+end
+
+local setting = ("HOME=%s XDG_CONFIG_HOME=%s/config XDG_STATE_HOME=%s/state "):format(folder, folder, folder)
+
+-- Runs a command line of the shell; gives its exit status, stdout, stderr.
+local function shell(line)
+  local script = ("( %s ) > %s 2> %s; echo $?"):format(line, path_of "out", path_of "err")
+  local pipe = io.popen(script)
+  local status = tonumber(pipe:read "*a")
+  pipe:close()
+  return status, read(path_of "out"), read(path_of "err")
+end
+
+local commands = { setting .. lua .. " bin/luamil" }
+if lua == "lua5.4" and io.open(build .. "/luamil") then commands[2] = setting .. build .. "/luamil" end
+
+local program = [[
+program(1.3)
+{
+  func main<ios18>(tensor<fp32, [2, 3]> x) {
+    tensor<fp32, [2, 3]> y = relu(x = x)[name = string("y")];
+  } -> (y);
+}
+]]
+
+for _, luamil in ipairs(commands) do
+  local function run(arguments) return shell(luamil .. " " .. arguments) end
+
+  local function piped(text, arguments) return shell(("%s %s < %s"):format(luamil, arguments or "", write("stdin", text))) end
+
+  describe(luamil:match "%S+$", function()
+    describe("runs scripts as lua does", function()
+      it("with their arguments", function()
+        local script = write("args.lua", "print(arg[0], arg[1], arg[2], arg[-1] ~= nil, ...)")
+        local status, out = run(script .. " a 'b c'")
+        assert.are.equal(script .. "\ta\tb c\ttrue\ta\tb c\n", out)
+        assert.are.equal(0, status)
+      end)
+      it("from standard input", function()
+        assert.are.same({ 0, "3\ta\n", "" }, { piped("print(1 + 2, ...)", "- a") })
+      end)
+      it("with -e, -l and -v", function()
+        assert.are.equal("5\n", select(2, run "-e 'print(5)'"))
+        assert.are.equal("nil\n", select(2, run [[-l mil.pretty -e 'print(pretty)']]))
+        assert.truthy(select(2, run "-v"):find "^luamil %d")
+        assert.truthy(select(2, run "--version"):find "^luamil %d")
+      end)
+      it("and exits with 1 and a traceback where they fail", function()
+        local status, out, err = run(write("bad.lua", "local function f() error 'no' end\nf()"))
+        assert.are.equal(1, status)
+        assert.are.equal("", out)
+        assert.truthy(err:find "^luamil: .*bad%.lua:1: no\nstack traceback")
+      end)
+      it("and says so where they are no Lua", function()
+        local status, _, err = run(write("worse.lua", "x = ="))
+        assert.are.equal(1, status)
+        assert.truthy(err:find "worse%.lua:1: unexpected symbol")
+      end)
+      it("with the exit status that they choose", function()
+        assert.are.equal(7, (run(write("seven.lua", "os.exit(7)"))))
+      end)
+      it("but never a model", function()
+        local status, _, err = run(write("m.mil", program))
+        assert.are.equal(2, status)
+        assert.truthy(err:find "m.mil is a model, not a script: luamil run")
+      end)
+    end)
+
+    describe("has subcommands", function()
+      it("listed by help, each with --help", function()
+        local status, out = run "help"
+        assert.are.equal(0, status)
+        for _, name in ipairs(require("mil.command").subcommands) do
+          assert.truthy(out:find("\n  " .. name .. " +%S"))
+          for _, line in ipairs { name .. " --help", "help " .. name } do
+            local ok, text = run(line)
+            assert.are.equal(0, ok)
+            assert.truthy(text:find("usage: luamil " .. name, 1, true))
+          end
+        end
+      end)
+      it("and refuses what it does not know", function()
+        local rows = { { "prnt", "did you mean print" }, { "run --inputt x", "unknown option %-%-inputt; did you mean %-%-input" },
+          { "run", "takes one model" }, { "run m --repeat x", "takes a number" }, { "run m --repeat", "takes a value" },
+          { "--no", "unknown option" }, { "run m --input x", "NAME=FILE" } }
+        for _, row in ipairs(rows) do
+          local status, out, err = run(row[1])
+          assert.are.same({ row[1], 2, "" }, { row[1], status, out })
+          assert.truthy(err:find(row[2]), row[1] .. ": " .. err)
+        end
+      end)
+      it("print", function()
+        local model = write("m.mil", program)
+        local status, out = run("print " .. model)
+        assert.are.equal(0, status)
+        assert.truthy(out:find "relu%(x = x%)")
+        local again = write("again.mil", out)
+        assert.are.equal(out, select(2, run("print " .. again)))
+        local failed, _, err = run "print nowhere.mil"
+        assert.are.equal(1, failed)
+        assert.truthy(err:find "^luamil: print: .*nowhere.mil")
+      end)
+      it("ops", function()
+        local status, out = run "ops"
+        assert.are.equal(0, status)
+        assert.truthy(out:find "softmax")
+        assert.truthy(select(2, run "ops softmax"):find "softmax { x, %[axis%] }")
+        local failed, _, err = run "ops sofmax"
+        assert.are.equal(1, failed)
+        assert.truthy(err:find "softmax")
+      end)
+      it("run", function()
+        local mil = require "mil"
+        local model = write("m.mil", program)
+        mil.tensor("fp32", { { -1, 2, -3 }, { 4, -5, 6 } }):save(path_of "x.npy")
+        local status, out, err = run(("run %s --input x=%s --output-dir %s"):format(model, path_of "x.npy", path_of "out_dir"))
+        assert.are.same({ 0, "", "" }, { status, out, err })
+        assert.are.same({ { 0, 2, 0 }, { 4, 0, 6 } }, mil.load_tensor(path_of "out_dir/y.npy"):table())
+        assert.truthy(select(2, run("run " .. model .. " --random")):find "y : .*fp32")
+        local ok, json = run("run " .. model .. " --random 3 --repeat 4 --json")
+        assert.are.equal(0, ok)
+        local number = "%-?[%d.e+-]+"
+        assert.truthy(json:find(('^{"median_ms": %s, "min_ms": %s, "compile_ms": %s, "peak_bytes": %%d+}\n$'):format(number, number, number)))
+        local failed, _, why = run("run " .. model)
+        assert.are.equal(1, failed)
+        assert.truthy(why:find "no %-%-input for x")
+      end)
+    end)
+
+    describe("is a REPL", function()
+      it("through a pipe, without prompts", function()
+        assert.are.same({ 0, "2\n6\n", "" }, { piped("1 + 1\nfor i = 1, 1 do\n  x = 6\nend\nx\n") })
+      end)
+      it("that goes on after errors, and says so at its end", function()
+        local status, out = piped("error 'a'\n7\n")
+        assert.are.equal(1, status)
+        assert.truthy(out:find "stdin:1: a\n.*\n?7\n$")
+      end)
+      it("with an rc file", function()
+        os.execute("mkdir -p " .. path_of "config/luamil")
+        write("config/luamil/rc.lua", "from_rc = 42\n")
+        local _, out = piped "from_rc\n"
+        os.remove(path_of "config/luamil/rc.lua")
+        assert.are.equal("42\n", out)
+      end)
+      it("that loads files, again when they change, and saves its chunks", function()
+        local file = write("part.lua", "function part() return 1 end\n")
+        local text = (":load %s\npart()\nos.execute [[sleep 0.02; echo \"function part() return 22 end\" > %s]];\npart()\n:save %s\n")
+          :format(file, file, path_of "saved.lua")
+        local _, out = piped(text)
+        assert.are.equal("1\nloaded " .. file .. " again\n22\nsaved 3 chunks to " .. path_of "saved.lua" .. "\n", out)
+        assert.are.equal("part()\n", read(path_of "saved.lua"):match "^[^\n]*\n")
+      end)
+
+      local function terminal(script, term)
+        local status, out, err = shell(("LANG=C.UTF-8 TERM=%s %s/pty %s env %s"):format(term or "xterm", build, write("script", script),
+          luamil))
+        assert.are.same({ 0, "" }, { status, err })
+        return out
+      end
+      it("in a terminal: chunks over several lines, completion, history", function()
+        terminal [[
+expect ?op, ?value or :help for help
+expect mil> 
+send 1 + 1\n
+expect \n2\nmil> 
+send for i = 1, 2 do\nprint("line " .. i)\nend\n
+expect line 1
+expect line 2
+expect mil> 
+send \e[A
+expect print("line " .. i)
+send \n
+expect line 2
+expect mil> 
+send mil.load_t\t("nowhere.npy")\n
+expect nowhere.npy
+expect mil> 
+send #"h\xc3\xa9"\n
+expect \n3\nmil> 
+send for i = 1, 2 do\nend\e[A\x05 print("top " .. i)\n
+expect top 2
+expect mil> 
+send given up\x03
+expect ^C
+expect mil> 
+send \x04
+status 0
+]]
+        local saved = read(path_of "state/luamil/history")
+        assert.truthy(saved:find('for i = 1, 2 do\\nprint("line " .. i)\\nend\n', 1, true))
+        assert.falsy(saved:find "given up")
+        terminal "expect mil> \nsend \\e[A\nexpect print(\"top \" .. i)\nsend \\n\nexpect top 2\nexpect mil> \nsend :quit\\n\nstatus 0\n"
+      end)
+      it("where Ctrl-C stops what runs", function()
+        terminal [[
+expect mil> 
+send while true do end\n
+sleep 150
+send \x03
+within 100 interrupted
+expect mil> 
+send coroutine.wrap(function() while true do end end)()\n
+sleep 150
+send \x03
+within 100 interrupted
+expect mil> 
+send while true do pcall(function() while true do end end) end\n
+sleep 150
+send \x03
+within 100 interrupted
+expect mil> 
+send 6 * 7\n
+expect 42
+send :quit\n
+status 0
+]]
+      end)
+      it("and stops a model that runs", function()
+        terminal([[
+expect mil> 
+send f = mil.func()\n
+expect mil> 
+send x = f:input("x", "fp32", {2048, 2048})\n
+expect mil> 
+send y = x for i = 1, 40 do y = y:matmul(x) end\n
+expect mil> 
+send y = f:output("y", y)\n
+expect mil> 
+send m = f:compile { threads = 1 }\n
+expect mil> 
+send m:run { x = mil.ones("fp32", {2048, 2048}) }\n
+sleep 300
+send \x03
+within 100 interrupted
+expect mil> 
+send 6 * 7\n
+expect 42
+send :quit\n
+status 0
+]])
+      end)
+      it("with plain lines where the terminal is dumb", function()
+        terminal("expect mil> \nsend 1 + 1\\n\nexpect \\n2\nexpect mil> \nsend for i = 3, 3 do\\n\nexpect ...> \n"
+          .. "send print(i * 9) end\\n\nexpect 27\nsend \\x04\nstatus 0\n", "dumb")
+      end)
+    end)
+  end)
+end
