@@ -43,6 +43,8 @@ void mil__broadcast_strides(const mil_tensor *tensor, int rank, int64_t *strides
 }
 
 mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank, int *out) {
+    if (rank == 0)
+        return mil__call_fail(call, MIL_EVALUE, "%s = %lld is out of range: a scalar has no axes", param, (long long)axis);
     if (axis < -rank || axis >= rank) {
         return mil__call_fail(call, MIL_EVALUE, "%s = %lld is out of range for rank %d (%d to %d)", param,
                               (long long)axis, rank, -rank, rank - 1);
