@@ -59,7 +59,7 @@ static inline void fuzz_free(void *ptr) { fuzz_realloc(NULL, ptr, 0); }
         if (!(ok)) fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #ok), abort();     \
     } while (0)
 
-static void fuzz_run(const uint8_t *data, size_t size) {
+static inline void fuzz_run(const uint8_t *data, size_t size) {
     size_t before = fuzz_held;
     fuzz_peak = fuzz_held;
     LLVMFuzzerTestOneInput(data, size);
@@ -230,7 +230,7 @@ static int fuzz_loop(const char *folder, double seconds) {
     size_t n_files = fuzz_n;
     if (n_files == 0) return fprintf(stderr, "%s: no files to begin with\n", folder), 2;
     for (size_t i = 0; i < n_files; i++) fuzz_one(fuzz_corpus[i].data, fuzz_corpus[i].size);
-    fuzz_n = n_files;
+    while (fuzz_n > n_files) free(fuzz_corpus[--fuzz_n].data); /* the files themselves again */
     long runs = 0;
     for (time_t begin = time(NULL); difftime(time(NULL), begin) < seconds; runs++) {
         const fuzz_input *input = &fuzz_corpus[fuzz_below(fuzz_n)];

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* Named tensors of a file: the format chosen by content, look-up by name; saving, the format chosen by the name's ending. */
+#include <stdio.h>
+
+#include "weights/weights.h"
+
+/* ---- what formats share ---- */
+
+mil_status mil__weights_fail(const mil_weights *weights, mil_error *err, mil_status status, const char *name,
+                             const char *format, ...) {
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    const char *printable = name ? MIL__PRINTABLE(name) : "";
+    mil__fail(err, status, "%s: %.200s: %s%s%s%s", weights->format->name, weights->path, name ? "tensor \"" : "", printable,
+              name ? "\": " : "", what);
+    if (err) {
+        snprintf(err->file, sizeof err->file, "%s", weights->path);
+        snprintf(err->value, sizeof err->value, "%s", printable);
+    }
+    return status;
+}
+
+typedef struct key {
+    const char *name;
+    size_t length;
+} key;
+
+static bool has_name(const void *ctx, uint32_t i, const void *sought) {
+    const mil_weights *weights = ctx;
+    const key *k = sought;
+    const char *name = weights->items[i].name;
+    return strlen(name) == k->length && memcmp(name, k->name, k->length) == 0;
+}
+
+static uint32_t find(const mil_weights *weights, const char *name, size_t length) {
+    return mil__map_find(&weights->names, mil__hash(name, length), has_name, weights, &(key){name, length});
+}
+
+mil_status mil__weights_add(mil_weights *weights, const char *name, size_t length, mil__weight **out, mil_error *err) {
+    if (find(weights, name, length) != MIL__NOT_FOUND)
+        return mil__weights_fail(weights, err, MIL_EFORMAT, name, "is there twice");
+    if (weights->n == weights->cap) {
+        size_t cap = weights->cap ? weights->cap + weights->cap / 2 : 16;
+        mil__weight *items = mil__realloc(weights->items, cap * sizeof *items);
+        if (!items) return mil__nomem(err);
+        weights->items = items;
+        weights->cap = cap;
+    }
+    const char *copy = mil__arena_text(&weights->arena, name, length);
+    if (!copy || !mil__map_add(&weights->names, mil__hash(name, length), (uint32_t)weights->n)) return mil__nomem(err);
+    *out = &weights->items[weights->n++];
+    memset(*out, 0, sizeof **out);
+    (*out)->name = copy;
+    return MIL_OK;
+}
+
+void mil__normalize_bools(uint8_t *data, size_t n) {
+    for (size_t i = 0; i < n; i++) data[i] = data[i] != 0;
+}
+
+static bool has_odd_bools(const uint8_t *data, size_t n) {
+    uint8_t all = 0;
+    for (size_t i = 0; i < n; i++) all |= data[i];
+    return all > 1;
+}
+
+mil_status mil__weights_view(const mil_weights *weights, mil_dtype dtype, int rank, const int64_t *shape, uint64_t offset,
+                             mil_tensor **out, mil_error *err) {
+    const uint8_t *data = weights->data + offset;
+    size_t element = (size_t)mil_dtype_bits(dtype) / 8, bytes = 0;
+    int64_t n;
+    if (!mil__shape_numel(rank, shape, &n) || !mil__dtype_bytes(dtype, n, &bytes)) return mil__nomem(err);
+    if ((uintptr_t)data % element == 0 && !(dtype == MIL_BOOL && has_odd_bools(data, bytes)))
+        return mil_tensor_over(weights->file, (size_t)offset, dtype, rank, shape, NULL, out, err);
+    mil_tensor *copy;
+    MIL__TRY(mil__tensor_raw(dtype, rank, shape, &copy, err));
+    memcpy(copy->data, data, bytes);
+    if (dtype == MIL_BOOL) mil__normalize_bools(copy->data, bytes);
+    *out = copy;
+    return MIL_OK;
+}
+
+/* ---- opening ---- */
+
+static bool begins(const mil_weights *weights, const char *magic, size_t n) {
+    return weights->bytes >= n && memcmp(weights->data, magic, n) == 0;
+}
+
+static bool ends(const char *path, const char *ending) {
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
+}
+
+/* safetensors has no magic number: a file is one if it says so by its name, or has a `{` where its header begins. */
+static const mil__weights_format *format_of(const mil_weights *weights) {
+    if (begins(weights, "\x93NUMPY", 6)) return &mil__npy;
+    if (begins(weights, "PK\3\4", 4) || begins(weights, "PK\5\6", 4)) return &mil__npz;
+    if (ends(weights->path, ".npy")) return &mil__npy;
+    if (ends(weights->path, ".npz")) return &mil__npz;
+    bool has_brace = weights->bytes > 8 && weights->data[8] == '{';
+    return has_brace || ends(weights->path, ".safetensors") ? &mil__safetensors : NULL;
+}
+
+static mil_status open_file(mil_weights *weights, const char *path, mil_error *err) {
+    weights->path = mil__strdup(path);
+    if (!weights->path) return mil__nomem(err);
+    MIL__TRY(mil_buffer_map(path, &weights->file, err));
+    weights->data = mil_buffer_data(weights->file);
+    weights->bytes = mil_buffer_bytes(weights->file);
+    weights->format = format_of(weights);
+    if (weights->format) return weights->format->open(weights, err);
+    mil__fail(err, MIL_EFORMAT, "%.200s: is neither safetensors, npy nor npz", path);
+    if (err) snprintf(err->file, sizeof err->file, "%s", path);
+    return MIL_EFORMAT;
+}
+
+mil_status mil_weights_open(const char *path, mil_weights **out, mil_error *err) {
+    mil_weights *weights = mil__calloc(1, sizeof *weights);
+    if (!weights) return mil__nomem(err);
+    atomic_init(&weights->count, 1);
+    mil_status status = open_file(weights, path, err);
+    if (status == MIL_OK) *out = weights;
+    else mil_weights_free(weights);
+    return status;
+}
+
+mil_weights *mil_weights_retain(mil_weights *weights) {
+    if (weights) atomic_fetch_add_explicit(&weights->count, 1, memory_order_relaxed);
+    return weights;
+}
+
+void mil_weights_free(mil_weights *weights) {
+    if (!weights || atomic_fetch_sub_explicit(&weights->count, 1, memory_order_acq_rel) != 1) return;
+    mil_buffer_free(weights->file);
+    mil__map_free(&weights->names);
+    mil__arena_free(&weights->arena);
+    mil__free(weights->items);
+    mil__free(weights->path);
+    mil__free(weights);
+}
+
+/* ---- looking ---- */
+
+size_t mil_weights_count(const mil_weights *weights) { return weights->n; }
+
+const char *mil_weights_name(const mil_weights *weights, size_t i) {
+    return i < weights->n ? weights->items[i].name : NULL;
+}
+
+static const char *name_at(const void *ctx, size_t i) { return mil_weights_name(ctx, i); }
+
+enum { NEAREST_AMONG = 20000 }; /* names beyond are not looked at: comparing them takes longer than is worth waiting */
+
+mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err) {
+    uint32_t i = find(weights, name, strlen(name));
+    if (i == MIL__NOT_FOUND) {
+        size_t n = weights->n < NEAREST_AMONG ? weights->n : NEAREST_AMONG;
+        const char *near = mil__nearest(name, n, name_at, weights);
+        return mil__weights_fail(weights, err, MIL_ENAME, name, "is not in the file%s%s%s", near ? "; \"" : "",
+                                 near ? MIL__PRINTABLE(near) : "", near ? "\" is" : "");
+    }
+    const mil__weight *weight = &weights->items[i];
+    if (weight->unsupported)
+        return mil__weights_fail(weights, err, MIL_EUNSUPPORTED, weight->name, "%s is not supported", weight->unsupported);
+    return weights->format->get(weights, weight, out, err);
+}
+
+const char *mil_weights_metadata(const mil_weights *weights, const char *sought) {
+    for (size_t i = 0; i < weights->n_metadata; i++) {
+        if (strcmp(weights->metadata[2 * i], sought) == 0) return weights->metadata[2 * i + 1];
+    }
+    return NULL;
+}
+
+/* ---- saving ---- */
+
+static bool same_name(const void *ctx, uint32_t i, const void *name) {
+    return strcmp(((const mil_named_tensor *)ctx)[i].name, name) == 0;
+}
+
+static mil_status check_names(const mil_named_tensor *tensors, size_t n, mil_error *err) {
+    mil__map seen = {0};
+    mil_status status = n < UINT32_MAX - 2 ? MIL_OK : mil__nomem(err);
+    for (size_t i = 0; status == MIL_OK && i < n; i++) {
+        const char *name = tensors[i].name;
+        uint64_t hash = mil__hash_text(name);
+        if (!mil__is_utf8(name, strlen(name)))
+            status = mil__fail(err, MIL_EVALUE, "save: the name \"%s\" is not UTF-8", MIL__PRINTABLE(name));
+        else if (mil__map_find(&seen, hash, same_name, tensors, name) != MIL__NOT_FOUND)
+            status = mil__fail(err, MIL_EVALUE, "save: the name \"%s\" is there twice", MIL__PRINTABLE(name));
+        else if (!mil__map_add(&seen, hash, (uint32_t)i))
+            status = mil__nomem(err);
+    }
+    mil__map_free(&seen);
+    return status;
+}
+
+/* Copies of the tensors that are not contiguous; the others retained. */
+static mil_status make_contiguous(const mil_named_tensor *tensors, size_t n, mil_named_tensor *out, mil_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        mil_tensor *tensor = (mil_tensor *)tensors[i].tensor, *copy = NULL;
+        if (mil__is_contiguous(tensor)) copy = tensor->buffer ? mil_tensor_retain(tensor) : tensor;
+        else MIL__TRY(mil_tensor_convert(tensor, tensor->dtype, &copy, err));
+        out[i] = (mil_named_tensor){tensors[i].name, copy};
+    }
+    return MIL_OK;
+}
+
+typedef enum ending { SAFETENSORS, NPZ, NPY } ending;
+
+static mil_status write_as(ending format, mil__writer *writer, const mil_named_tensor *tensors, size_t n,
+                           const char *const *metadata, mil_error *err) {
+    switch (format) {
+    case SAFETENSORS: return mil__safetensors_write(writer, tensors, n, metadata, err);
+    case NPZ: return mil__npz_write(writer, tensors, n, err);
+    default: return mil__npy_write(writer, tensors[0].tensor, err);
+    }
+}
+
+static mil_status save(ending format, const char *path, const mil_named_tensor *tensors, size_t n,
+                       const char *const *metadata, mil_error *err) {
+    mil__writer writer;
+    MIL__TRY(mil__writer_open(path, &writer, err));
+    mil_status status = write_as(format, &writer, tensors, n, metadata, err);
+    if (status == MIL_OK) return mil__writer_commit(&writer, err);
+    mil__writer_abandon(&writer);
+    return status;
+}
+
+mil_status mil_weights_save(const char *path, const mil_named_tensor *tensors, size_t n, const char *const *metadata,
+                            mil_error *err) {
+    ending format = ends(path, ".safetensors") ? SAFETENSORS : ends(path, ".npz") ? NPZ : NPY;
+    if (format == NPY && !ends(path, ".npy"))
+        return mil__fail(err, MIL_EVALUE, "save: %.200s: the name must end in .safetensors, .npz or .npy", path);
+    if (format == NPY && n != 1) return mil__fail(err, MIL_EVALUE, "save: an npy file holds one tensor, but %zu were given", n);
+    if (format != SAFETENSORS && metadata && metadata[0])
+        return mil__fail(err, MIL_EVALUE, "save: only safetensors files hold metadata");
+    if (format != NPY) MIL__TRY(check_names(tensors, n, err));
+    mil_named_tensor *copies = mil__calloc(n, sizeof *copies);
+    if (!copies) return mil__nomem(err);
+    mil_status status = make_contiguous(tensors, n, copies, err);
+    if (status == MIL_OK) status = save(format, path, copies, n, metadata, err);
+    for (size_t i = 0; i < n; i++) {
+        if (copies[i].tensor && copies[i].tensor->buffer) mil_tensor_free((mil_tensor *)copies[i].tensor);
+    }
+    mil__free(copies);
+    return status;
+}
