@@ -119,19 +119,26 @@ static double channel_value(const mil__call *call, int slot, int64_t channel) {
     return mil__load_f64(vector, channel * vector->strides[0]);
 }
 
+/* x of another rank than 4 takes one alpha, repeated for each channel. */
+static mil_status check_one_alpha(mil__call *call, const mil_tensor *alpha) {
+    for (int64_t c = 1; c < alpha->shape[0]; c++) {
+        double first = mil__load_f64(alpha, 0), other = mil__load_f64(alpha, c * alpha->strides[0]);
+        if (fabs(other - first) <= 1e-5) continue;
+        return mil__call_fail(call, MIL_EVALUE, "%s takes one alpha for all channels (only rank 4 one for each), but "
+                              "alpha[0] = %g and alpha[%lld] = %g", MIL__ARG_TEXT(call, "x"), first, (long long)c,
+                              other);
+    }
+    return MIL_OK;
+}
+
 mil_status mil__infer_prelu(mil__call *call) {
     const mil__operand *x = mil__arg(call, "x"), *alpha = mil__arg(call, "alpha");
     int rank = mil__rank(x);
     if (rank < 3 || rank > 5)
-        return mil__call_fail(call, MIL_ETYPE, "x takes rank 3 to 5, but %s has rank %d", MIL__ARG_TEXT(call, "x"), rank);
+        return mil__call_fail(call, MIL_ETYPE, "x takes rank 3 to 5, but %s has rank %d", MIL__ARG_TEXT(call, "x"),
+                              rank);
     MIL__TRY(check_channels(call, "alpha"));
-    const mil_tensor *data = alpha->data;
-    for (int64_t c = 1; rank != 4 && data && c < data->shape[0]; c++) {
-        if (fabs(mil__load_f64(data, c * data->strides[0]) - mil__load_f64(data, 0)) <= 1e-5) continue;
-        return mil__call_fail(call, MIL_EVALUE, "x of rank %d takes one alpha for all channels (rank 4: one for each), but "
-                              "alpha[0] = %g and alpha[%lld] = %g", rank, mil__load_f64(data, 0), (long long)c,
-                              mil__load_f64(data, c * data->strides[0]));
-    }
+    if (rank != 4 && alpha->data) MIL__TRY(check_one_alpha(call, alpha->data));
     return mil__infer_like_first(call);
 }
 
@@ -146,7 +153,8 @@ mil_status mil__eval_prelu(mil__call *call) { return eval_channels(call, prelu);
 mil_status mil__infer_softplus_parametric(mil__call *call) {
     int rank = mil__rank(mil__arg(call, "x"));
     if (rank < 3)
-        return mil__call_fail(call, MIL_ETYPE, "x takes rank 3 or above, but %s has rank %d", MIL__ARG_TEXT(call, "x"), rank);
+        return mil__call_fail(call, MIL_ETYPE, "x takes rank 3 or above, but %s has rank %d",
+                              MIL__ARG_TEXT(call, "x"), rank);
     MIL__TRY(check_channels(call, "alpha"));
     MIL__TRY(check_channels(call, "beta"));
     return mil__infer_like_first(call);

@@ -19,6 +19,8 @@ static const call_row refusals[] = {
     {"prelu", 15, "x=fp16[2, 3] alpha=@fp16[3]", "prelu: x takes rank 3 to 5, but x fp16[2, 3] has rank 2"},
     {"prelu", 15, "x=fp16[2, 3, 4] alpha=@fp16[4]",
      "prelu: alpha fp16[4] takes a vector with a value for each channel, but x fp16[2, 3, 4] has 3 of them"},
+    {"prelu", 15, "x=fp16[2, 2, 4] alpha={0, 1}",
+     "prelu: x fp16[2, 2, 4] takes one alpha for all channels (only rank 4 one for each), but alpha[0] = 0 and alpha[1] = 1"},
     {"softplus_parametric", 15, "x=fp16[2, C, 4] alpha=@fp16[3] beta=@fp16[3]",
      "softplus_parametric: alpha fp16[3] takes a vector with a value for each channel, but x fp16[2, C, 4] has C of them"},
     {"reduce_sum", 15, "x=fp16[2, 3] axes={1, -1}", "reduce_sum: axes lists axis 1 twice"},
