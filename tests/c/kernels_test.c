@@ -57,13 +57,14 @@ typedef struct bound {
     double tol, terms; /* terms: k 2^-24 sum |terms| */
 } bound;
 
+static double tolerance(mil__storage dtype) { return dtype == MIL__F16 ? 0x1p-9 : 1e-5; }  /* 2 ulp of fp16 */
+static double least(mil__storage dtype) { return dtype == MIL__F16 ? 0x1p-24 : 0x1p-149; } /* its smallest number */
+
 static bool near(double got, double wanted, bound b) {
     if (isnan(wanted)) return isnan(got);
     if (isinf(wanted)) return got == wanted;
     return fabs(got - wanted) <= b.tol * fabs(wanted) + b.terms;
 }
-
-static double tolerance(mil__storage dtype) { return dtype == MIL__F16 ? 0x1p-9 : 1e-5; } /* 2 ulp of fp16 */
 
 static bool told; /* of this row */
 
@@ -91,7 +92,7 @@ static void each_isa(void (*check)(const mil__kernels *kernels)) {
         call;                                                                                                         \
     }
 
-static char row_text[200];
+static char row_text[400];
 #define ROW(...) (snprintf(row_text, sizeof row_text, __VA_ARGS__), test_row = row_text, told = false)
 
 static double act(mil__act act, double x, double p, double q) {
@@ -165,7 +166,7 @@ static void check_gemm(const mil__kernels *kernels, const gemm_case *g) {
             }
             double other = g->add ? get(added, i * width + at) : 0, offset = g->bias ? get(&bias, j) : 0;
             terms += fabs(other) + fabs(offset);
-            bound bound = {tolerance(g->c), ((double)g->k + 2) * 0x1p-24 * terms};
+            bound bound = {tolerance(g->c), ((double)g->k + 2) * 0x1p-24 * terms + least(g->c)};
             check_near("c", i * g->n + j, get(&c, i * width + at), after(&gemm.ep, sum, offset, other), bound);
         }
     free(a.data), free(b.data), free(c.data), free(bias.data), free(add.data), free(before.data), free(packed), free(scratch);
@@ -461,6 +462,169 @@ static void chains(void) {
     each_isa(broadcasts);
 }
 
+/* ---- convolution and pooling: random windows, against loops over every tap ---- */
+
+/* A window that has at least one output along each of `spatial` axes. Large ones now and then, to cross tiles. */
+static mil__window random_window(int spatial, bool is_pool, bool large) {
+    mil__window w;
+    for (int i = 0; i < 3; i++) {
+        bool real = i >= 3 - spatial;
+        w.kernel[i] = real ? 1 + pick(4) : 1;
+        w.stride[i] = real ? 1 + pick(3) : 1;
+        w.dilation[i] = real && !is_pool ? 1 + pick(3) : 1;
+        w.before[i] = real ? pick(w.kernel[i]) : 0;
+        size_t reach = (w.kernel[i] - 1) * w.dilation[i] + 1, after = real ? pick(w.kernel[i]) : 0;
+        size_t least = reach > w.before[i] + after ? reach - w.before[i] - after : 1;
+        w.in[i] = real ? least + pick(large && i > 0 ? 60 : 9) : 1;
+        w.out[i] = (w.in[i] + w.before[i] + after - reach) / w.stride[i] + 1;
+    }
+    return w;
+}
+
+static size_t product(const size_t n[3]) { return n[0] * n[1] * n[2]; }
+
+typedef struct place {
+    size_t o[3], t[3];
+    bool inside;
+    size_t in; /* index in the plane */
+} place;
+
+/* Tap t of output o. */
+static place place_of(const mil__window *w, size_t o, size_t t) {
+    place p = {.o = {o / w->out[2] / w->out[1], o / w->out[2] % w->out[1], o % w->out[2]},
+               .t = {t / w->kernel[2] / w->kernel[1], t / w->kernel[2] % w->kernel[1], t % w->kernel[2]}, .inside = true};
+    for (int i = 0; i < 3; i++) {
+        long long at = (long long)(p.o[i] * w->stride[i] + p.t[i] * w->dilation[i]) - (long long)w->before[i];
+        p.inside = p.inside && at >= 0 && at < (long long)w->in[i];
+        p.in = p.in * w->in[i] + (size_t)(p.inside ? at : 0);
+    }
+    return p;
+}
+
+typedef struct conv_case {
+    mil__window w;
+    size_t batch, groups, group_in, group_out;
+    mil__storage x, weight, y;
+    bool bias, add, add_last, in_place, is_transpose;
+    mil__act act;
+    int lanes;
+} conv_case;
+
+/* sums[c_out, outputs] and the sums of their terms' magnitudes, of one image */
+static void plain_conv(const conv_case *c, const array *x, const array *w, size_t image, double *sums, double *terms) {
+    size_t taps = product(c->w.kernel), x_n = product(c->w.in), y_n = product(c->w.out), c_in = c->groups * c->group_in;
+    size_t from_n = c->is_transpose ? y_n : x_n, to_n = c->is_transpose ? x_n : y_n;
+    for (size_t i = 0; i < c->groups * c->group_out * to_n; i++) sums[i] = terms[i] = 0;
+    for (size_t co = 0; co < c->groups * c->group_out; co++)
+        for (size_t k = 0; k < c->group_in; k++)
+            for (size_t o = 0; o < y_n; o++)
+                for (size_t t = 0; t < taps; t++) {
+                    place at = place_of(&c->w, o, t);
+                    if (!at.inside) continue;
+                    size_t ci = co / c->group_out * c->group_in + k, from = c->is_transpose ? o : at.in;
+                    size_t to = co * to_n + (c->is_transpose ? at.in : o);
+                    size_t weight = c->is_transpose ? (ci * c->group_out + co % c->group_out) * taps + t
+                                                    : (co * c->group_in + k) * taps + t;
+                    double term = get(x, (image * c_in + ci) * from_n + from) * get(w, weight);
+                    sums[to] += term, terms[to] += fabs(term);
+                }
+}
+
+static void check_conv(const mil__kernels *kernels, const conv_case *c) {
+    const mil__window *w = &c->w;
+    ROW("%s conv%s batch %zu groups %zu (%zu -> %zu) in %zux%zux%zu kernel %zux%zux%zu stride %zu,%zu,%zu dilation %zu,%zu,%zu "
+        "before %zu,%zu,%zu x%d w%d y%d add%d%d act%d lanes%d", kernels->isa, c->is_transpose ? "_transpose" : "", c->batch,
+        c->groups, c->group_in, c->group_out, w->in[0], w->in[1], w->in[2], w->kernel[0], w->kernel[1], w->kernel[2],
+        w->stride[0], w->stride[1], w->stride[2], w->dilation[0], w->dilation[1], w->dilation[2], w->before[0], w->before[1],
+        w->before[2], c->x, c->weight, c->y, c->add, c->in_place, c->act, c->lanes);
+    size_t c_in = c->groups * c->group_in, c_out = c->groups * c->group_out, taps = product(w->kernel);
+    size_t x_n = product(c->is_transpose ? w->out : w->in), y_n = product(c->is_transpose ? w->in : w->out);
+    array x = array_of(c->x, c->batch * c_in * x_n), weight = array_of(c->weight, c_out * c->group_in * taps);
+    array y = array_of(c->y, c->batch * c_out * y_n), add = array_of(c->y, y.n), bias = array_of(MIL__F32, c_out);
+    if (c->in_place) memcpy(add.data, y.data, y.n * mil__storage_bytes(c->y));
+    mil__conv conv = {
+        .batch = c->batch, .c_in = c_in, .c_out = c_out, .groups = c->groups, .window = *w, .x = x.data, .y = y.data,
+        .x_dtype = c->x, .w_dtype = c->weight, .y_dtype = c->y, .x_channel = (ptrdiff_t)x_n, .x_image = (ptrdiff_t)(c_in * x_n),
+        .y_channel = (ptrdiff_t)y_n, .y_image = (ptrdiff_t)(c_out * y_n),
+        .ep = {.bias = c->bias ? bias.data : NULL, .add = !c->add ? NULL : c->in_place ? y.data : add.data,
+               .add_dtype = c->y, .add_last = c->add_last, .act = c->act, .p = 0.1f, .q = 0.5f}};
+    (c->is_transpose ? kernels->conv_transpose_plan : kernels->conv_plan)(&conv, c->lanes);
+    void *packed = malloc(conv.packed_w_bytes), *scratch = aligned_alloc(64, conv.scratch_bytes + 64);
+    (c->is_transpose ? kernels->conv_transpose_pack_w : kernels->conv_pack_w)(&conv, weight.data, packed);
+    conv.packed_w = packed;
+    EACH_TILE(conv.n_tiles, (c->is_transpose ? kernels->conv_transpose : kernels->conv)(&conv, begin, end, scratch))
+    double *sums = malloc(c_out * y_n * sizeof *sums), *terms = malloc(c_out * y_n * sizeof *terms);
+    for (size_t image = 0; image < c->batch; image++) {
+        plain_conv(c, &x, &weight, image, sums, terms);
+        for (size_t i = 0; i < c_out * y_n; i++) {
+            size_t at = image * c_out * y_n + i;
+            double other = c->add ? get(&add, at) : 0, offset = c->bias ? get(&bias, i / y_n) : 0;
+            double slack = ((double)(c->group_in * taps) + 2) * 0x1p-24 * (terms[i] + fabs(other) + fabs(offset)) + least(c->y);
+            check_near("y", at, get(&y, at), after(&conv.ep, sums[i], offset, other), (bound){tolerance(c->y), slack});
+        }
+    }
+    free(x.data), free(weight.data), free(y.data), free(add.data), free(bias.data);
+    free(packed), free(scratch), free(sums), free(terms);
+}
+
+static void conv_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 500; i++) {
+        bool depthwise = i % 4 == 1, large = i % 20 == 0;
+        conv_case c = {.w = random_window(1 + (int)pick(3), false, large), .batch = 1 + pick(2),
+                       .groups = depthwise ? 2 + pick(6) : 1 + pick(2), .group_in = depthwise ? 1 : 1 + pick(large ? 3 : 20),
+                       .group_out = depthwise ? 1 + pick(2) : 1 + pick(large ? 4 : 20), .bias = pick(2), .add = pick(3) == 0,
+                       .add_last = pick(2), .in_place = pick(2), .is_transpose = i % 3 == 2, .act = (mil__act)pick(N_ACTS),
+                       .lanes = 1 + (int)pick(6)};
+        if (i % 7 == 0) /* 1 x 1, as it lies */
+            for (int k = 0; k < 3; k++) c.w.kernel[k] = c.w.stride[k] = c.w.dilation[k] = 1, c.w.before[k] = 0, c.w.out[k] = c.w.in[k];
+        if (i % 50 == 3) c.group_in = 90, c.w.kernel[2] = 4; /* more than one block of k */
+        if (i % 50 == 3) c.w.in[2] = 20, c.w.out[2] = (20 + 2 * c.w.before[2] - 3 * c.w.dilation[2] - 1) / c.w.stride[2] + 1;
+        c.x = pick(2) ? MIL__F16 : MIL__F32;
+        c.weight = pick(2) ? MIL__F16 : MIL__F32;
+        c.y = pick(2) ? MIL__F16 : MIL__F32;
+        check_conv(kernels, &c);
+    }
+}
+
+static double plain_pool(const mil__pool *p, const array *x, size_t plane, size_t o) {
+    const mil__window *w = &p->window;
+    double sum = p->kind == MIL__POOL_MAX ? -INFINITY : 0;
+    size_t inside = 0, taps = product(w->kernel);
+    for (size_t t = 0; t < taps; t++) {
+        place at = place_of(w, o, t);
+        if (!at.inside) continue;
+        double value = get(x, plane * product(w->in) + at.in);
+        inside++;
+        if (p->kind == MIL__POOL_MAX) sum = isnan(sum) || isnan(value) ? NAN : fmax(sum, value);
+        else sum += p->kind == MIL__POOL_AVG ? value : value * value;
+    }
+    if (p->kind == MIL__POOL_MAX) return sum;
+    return p->kind == MIL__POOL_L2 ? sqrt(sum) : sum / (double)(p->exclude_pad ? inside : taps);
+}
+
+static void pool_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 400; i++) {
+        mil__pool p = {.kind = (mil__pool_kind)(i % 3), .planes = 1 + pick(4), .exclude_pad = pick(2),
+                       .window = random_window(1 + (int)pick(3), true, i % 10 == 0), .dtype = pick(2) ? MIL__F16 : MIL__F32};
+        const mil__window *w = &p.window;
+        ROW("%s pool %d, row %d, in %zux%zux%zu kernel %zux%zux%zu", kernels->isa, p.kind, i, w->in[0], w->in[1], w->in[2],
+            w->kernel[0], w->kernel[1], w->kernel[2]);
+        array x = array_of(p.dtype, p.planes * product(w->in)), y = array_of(p.dtype, p.planes * product(w->out));
+        if (i % 5 == 0) set(&x, pick(x.n), NAN);
+        p.x = x.data, p.y = y.data;
+        kernels->pool_plan(&p, 1 + (int)pick(4));
+        void *scratch = aligned_alloc(64, p.scratch_bytes + 64);
+        EACH_TILE(p.n_tiles, kernels->pool(&p, begin, end, scratch))
+        for (size_t k = 0; k < y.n; k++)
+            check_near("y", k, get(&y, k), plain_pool(&p, &x, k / product(w->out), k % product(w->out)),
+                       (bound){tolerance(p.dtype), (double)product(w->kernel) * 0x1p-24});
+        free(x.data), free(y.data), free(scratch);
+    }
+}
+
+static void convs(void) { each_isa(conv_options); }
+static void pools(void) { each_isa(pool_options); }
+
 /* ---- which instruction sets were tested ---- */
 
 static void isas(void) {
@@ -471,4 +635,4 @@ static void isas(void) {
     CHECK(mil__kernels_best() != NULL);
 }
 
-TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains))
+TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(convs), CASE(pools))
