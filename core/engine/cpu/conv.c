@@ -51,12 +51,6 @@ static mil_status run_conv(mil__run *run, const mil__step *step) {
     return MIL_OK;
 }
 
-/* A weight that is known only at run time is packed by a step of its own, into memory of the arena. */
-typedef struct pack_params {
-    mil__conv conv;
-    void (*pack)(const mil__conv *conv, const void *weight, void *packed);
-} pack_params;
-
 static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_params *p, uint32_t x, const mil__slot *w,
                             bool is_transpose) {
     mil__after after = {.alpha = 1};
@@ -73,13 +67,16 @@ static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_par
     if (after.add) {
         p->has_add = true;
         in[n_in++] = mil__slot_of(lower, after.add);
-        mil__slot_take_over(lower, out, in[1]);
+        mil__after_share(lower, out, in[1], in, 1);
     }
     if (is_transpose) lower->k->conv_transpose_plan(&p->conv, lower->n_lanes);
     else lower->k->conv_plan(&p->conv, lower->n_lanes);
     void *packed;
-    MIL__TRY(mil__lower_own(lower, p->conv.packed_w_bytes, &packed));
-    (is_transpose ? lower->k->conv_transpose_pack_w : lower->k->conv_pack_w)(&p->conv, w->data->data, packed);
+    bool fresh;
+    const int64_t key[] = {p->conv.method + (is_transpose ? 16 : 0), (int64_t)p->conv.groups, (int64_t)p->conv.c_in,
+                           is_transpose ? (int64_t)p->conv.tile_c : 0}; /* what packing looks at */
+    MIL__TRY(mil__lower_packed(lower, w->data, key, p->conv.packed_w_bytes, &packed, &fresh));
+    if (fresh) (is_transpose ? lower->k->conv_transpose_pack_w : lower->k->conv_pack_w)(&p->conv, w->data->data, packed);
     p->conv.packed_w = packed;
     p->kernel = is_transpose ? lower->k->conv_transpose : lower->k->conv;
     mil__step step = {.run = run_conv, .params = p, .in = in, .n_in = n_in, .out = in + 2, .n_out = 1,

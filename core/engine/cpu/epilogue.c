@@ -124,3 +124,9 @@ mil_status mil__after_fill(mil__lower *lower, const mil__after *after, mil__epil
     }
     return MIL_OK;
 }
+
+void mil__after_share(mil__lower *lower, uint32_t out, uint32_t add, const uint32_t *root_in, uint32_t n_root_in) {
+    for (uint32_t i = 0; i < n_root_in; i++)
+        if (mil__slot_at(lower, root_in[i])->root == mil__slot_at(lower, add)->root) return;
+    mil__slot_take_over(lower, out, add);
+}

@@ -19,5 +19,7 @@ typedef struct mil__after {
 bool mil__after_read(const mil__lower *lower, const mil__group *group, const mil__op *next, mil__after *out);
 /* Fills a kernel's epilogue, but for the pointer of `add`. */
 mil_status mil__after_fill(mil__lower *lower, const mil__after *after, mil__epilogue *out);
+/* The result lies where the residual did, if that dies here and the root reads none of it: y = x + conv(x) needs both. */
+void mil__after_share(mil__lower *lower, uint32_t out, uint32_t add, const uint32_t *root_in, uint32_t n_root_in);
 
 #endif

@@ -105,7 +105,7 @@ static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params
         p->gemm.ep.add_cs = 1;
         p->has_add = true;
         in[n_in++] = mil__slot_of(lower, after.add);
-        mil__slot_take_over(lower, out, in[2]);
+        mil__after_share(lower, out, in[2], in, 2);
     }
     out_list[0] = out;
     if (pack_y) MIL__TRY(pack(lower, &p->gemm, mil__slot_at(lower, y)));
