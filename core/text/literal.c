@@ -325,7 +325,7 @@ static mil_status make_strings(tensor_payload *t, mil_tensor **out) {
     if (!tensor) return mil__nomem(ps->lex.err);
     mil__string_ref *ref = tensor->data;
     if (refs) memcpy(ref, ps->elements.s, refs);
-    for (int64_t i = 0; i < t->n; i++) ref[i].offset += refs;
+    for (int64_t i = 0; i < t->n; i++) ref[i].offset += refs - (size_t)i * sizeof *ref; /* they count from themselves */
     if (ps->chars.n) memcpy((char *)tensor->data + refs, ps->chars.s, ps->chars.n);
     *out = tensor;
     return MIL_OK;

@@ -48,13 +48,10 @@ static uint64_t round_to(format f, uint64_t m, int64_t e, bool sticky) {
 }
 
 static uint64_t round_wide(format f, u128 m, int64_t e, bool sticky) {
-    while (m >> 64) { /* at most twice */
-        int drop = (m >> 96) ? 64 - (__builtin_clzll((uint64_t)(m >> 64))) : 32;
-        sticky |= (m & (((u128)1 << drop) - 1)) != 0;
-        m >>= drop;
-        e += drop;
-    }
-    return round_to(f, (uint64_t)m, e, sticky);
+    uint64_t above = (uint64_t)(m >> 64);
+    int drop = above ? 64 - __builtin_clzll(above) : 0;
+    sticky |= (m & (((u128)1 << drop) - 1)) != 0;
+    return round_to(f, (uint64_t)(m >> drop), e + drop, sticky);
 }
 
 /* ---- decimal ---- */

@@ -129,9 +129,8 @@ static uint64_t element_bits(const mil_tensor *tensor, int64_t at, int bits) {
 static void put_element(printer *pr, const mil_tensor *tensor, const mil__dtype_info *info, int64_t at) {
     char text[MIL__NUMBER_TEXT];
     if (info->class == 's') {
-        size_t n;
-        const char *s = mil_tensor_string(tensor, at, &n);
-        put_string(pr, s, n);
+        const mil__string_ref *ref = (const mil__string_ref *)tensor->data + at;
+        put_string(pr, (const char *)ref + ref->offset, ref->length);
     } else if (info->class == 'b') {
         put_text(pr, mil__load_i64(tensor, at) ? "true" : "false");
     } else if (info->class == 'f') {
