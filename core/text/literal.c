@@ -258,8 +258,8 @@ typedef struct tensor_payload {
 } tensor_payload;
 
 static mil_status wrong_count(tensor_payload *t, const char *at, int64_t found, int64_t wanted) {
-    return mil__lex_fail(&t->ps->lex, at, MIL_ETYPE, "%lld elements in a literal of type %s; %lld are expected here",
-                         (long long)found, MIL__TYPE_TEXT(t->ps->program->types, t->type), (long long)wanted);
+    return mil__lex_fail(&t->ps->lex, at, MIL_ETYPE, "%lld element%s in a literal of type %s; %lld expected here",
+                         (long long)found, found == 1 ? "" : "s", MIL__TYPE_TEXT(t->ps->program->types, t->type), (long long)wanted);
 }
 
 static mil_status end_row(tensor_payload *t, int axis, const char *at, int64_t count) {
@@ -503,7 +503,7 @@ static mil_status parse_items(mil__parser *ps, const mil_type *type, mil__attr *
     MIL__TRY(mil__lex_expect(&ps->lex, brackets[1], "after the items"));
     bool fits = type->kind == MIL_DICT || (type->kind == MIL_TUPLE ? n == type->n_items : type->length < 0 || n == type->length);
     if (!fits)
-        return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "%d items in a literal of type %s", n,
+        return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "%d item%s in a literal of type %s", n, n == 1 ? "" : "s",
                              MIL__TYPE_TEXT(ps->program->types, type));
     out->n_items = (int)(ps->stack.n - base);
     out->items = mil__arena_copy(&ps->program->arena, ps->stack.items ? ps->stack.items + base : NULL,

@@ -406,12 +406,22 @@ static mil_status parse_blocks(mil__parser *ps, statement *st) {
     return MIL_OK;
 }
 
-/* Is there, behind the ";", a block as another tool writes it? */
-static bool at_late_block(mil__parser *ps) {
+/* Is there a block: "(", or a word and "("? */
+static bool at_block(mil__parser *ps) {
     if (mil__lex_peek(&ps->lex) == '(') return true;
+    mil__lexer before = ps->lex;
+    bool is_block = mil__lex_name(&ps->lex).n && mil__lex_peek(&ps->lex) == '(';
+    ps->lex = before;
+    return is_block;
+}
+
+/* The same behind the ";", where another tool writes its blocks; a word there must be its word, for it might be an op. */
+static bool at_late_block(mil__parser *ps) {
     static const char word[] = "block";
     size_t n = sizeof word - 1;
-    return (size_t)(ps->lex.end - ps->lex.p) > n && memcmp(ps->lex.p, word, n) == 0 && strchr(" (", ps->lex.p[n]) && ps->lex.p[n];
+    if (mil__lex_peek(&ps->lex) == '(') return true;
+    return (size_t)(ps->lex.end - ps->lex.p) > n && memcmp(ps->lex.p, word, n) == 0 &&
+           !mil__lex_class[(unsigned char)ps->lex.p[n]] && at_block(ps);
 }
 
 /* ---- statements ---- */
@@ -494,16 +504,15 @@ static mil_status parse_results(mil__parser *ps, statement *st) {
 static mil_status parse_parts(mil__parser *ps, statement *st) {
     if (at_type(ps)) MIL__TRY(parse_results(ps, st));
     MIL__TRY(mil__lex_expect_name(&ps->lex, st->n_results ? "an op" : "a type or an op", &st->op_name));
+    MIL__TRY(find_op(ps, st));
     if (mil__lex_take(&ps->lex, '<')) { /* an opset of its own, in dumps; the function's holds */
         mil__slice opset;
         MIL__TRY(mil__lex_expect_name(&ps->lex, "an opset", &opset));
         MIL__TRY(mil__lex_expect(&ps->lex, '>', "after the opset"));
     }
-    MIL__TRY(find_op(ps, st));
     MIL__TRY(parse_args(ps, st));
     MIL__TRY(parse_attributes(ps, st, &st->attrs));
-    char c = mil__lex_peek(&ps->lex);
-    if (c == '(' || mil__lex_at_name(&ps->lex)) MIL__TRY(parse_blocks(ps, st));
+    if (at_block(ps)) MIL__TRY(parse_blocks(ps, st));
     if (!mil__lex_take(&ps->lex, ';')) {
         char context[100];
         snprintf(context, sizeof context, "\";\" after %s", st->op->name);
