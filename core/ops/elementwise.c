@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain evaluation of elementwise ops. Elements are brought to doubles (or int64s) a stretch at a time, computed there, and
- * stored with one rounding:
+/* Plain evaluation of elementwise ops. Elements are brought to doubles (or int64s) a stretch at a time, computed there,
+ * and stored with one rounding:
  *
  *   x, any dtype and strides --> double a[STRETCH] --> f --> a --> result
  *   y, broadcast by stride 0 --> double b[STRETCH] ---^

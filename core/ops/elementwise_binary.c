@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* elementwise_binary: inference and plain evaluation.
  *
- * On int32, + - * and pow wrap around; division by 0 gives 0; a negative power is the quotient rounded toward zero. maximum
- * and minimum give NaN where either operand is NaN, as NumPy and PyTorch do. */
+ * On int32, + - * and pow wrap around; division by 0 gives 0; a negative power is the quotient rounded toward zero.
+ * maximum and minimum give NaN where either operand is NaN, as NumPy and PyTorch do. */
 #include <math.h>
 
 #include "ops/elementwise.h"
@@ -49,8 +49,8 @@ static mil_status infer_with_sym(mil__call *call, dim_fn *fn) {
         if (divisor == 0 && (fn == mil__dim_floordiv)) return MIL_OK;
         sym[i] = fn(call->types, a[na == 1 ? 0 : i], divisor);
     }
-    if (mil__types_status(call->types) == MIL_EVALUE) mil__types_clear_status(call->types); /* beyond 64 bits: unknown */
-    else call->out_sym[0] = sym;
+    if (mil__types_status(call->types) != MIL_EVALUE) call->out_sym[0] = sym;
+    else mil__types_clear_status(call->types); /* beyond 64 bits: unknown */
     return MIL_OK;
 }
 

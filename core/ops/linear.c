@@ -15,12 +15,14 @@ static const mil_tensor *data(const mil__call *call, int slot) {
 mil_status mil__infer_linear(mil__call *call) {
     const mil__operand *x = mil__arg(call, "x"), *weight = mil__arg(call, "weight"), *bias = mil__arg(call, "bias");
     int rank = mil__rank(x);
-    if (rank < 1) return mil__call_fail(call, MIL_ETYPE, "x takes rank 1 or above, but %s is a scalar", MIL__ARG_TEXT(call, "x"));
+    if (rank < 1)
+        return mil__call_fail(call, MIL_ETYPE, "x takes rank 1 or above, but %s is a scalar", MIL__ARG_TEXT(call, "x"));
     if (mil__rank(weight) != 2)
         return mil__call_fail(call, MIL_ETYPE, "%s must have rank 2: [out, in]", MIL__ARG_TEXT(call, "weight"));
     if (differ(mil__dim(x, rank - 1), mil__dim(weight, 1)))
         return mil__call_fail(call, MIL_ETYPE, "%s takes %lld features, but %s has %lld", MIL__ARG_TEXT(call, "weight"),
-                              (long long)mil__dim(weight, 1), MIL__ARG_TEXT(call, "x"), (long long)mil__dim(x, rank - 1));
+                              (long long)mil__dim(weight, 1), MIL__ARG_TEXT(call, "x"),
+                              (long long)mil__dim(x, rank - 1));
     if (bias && (mil__rank(bias) != 1 || mil__dim(bias, 0) != mil__dim(weight, 0)))
         return mil__call_fail(call, MIL_ETYPE, "%s must be [%s], as %s has that many rows", MIL__ARG_TEXT(call, "bias"),
                               MIL__DIM_TEXT(call->types, mil__dim(weight, 0)), MIL__ARG_TEXT(call, "weight"));
@@ -79,8 +81,8 @@ mil_status mil__infer_matmul(mil__call *call) {
                               MIL__ARG_TEXT(call, "x"));
     factors f = factors_of(mil__rank(x), x->type->shape, mil__rank(y), y->type->shape, params);
     if (differ(f.k, f.y_k))
-        return mil__call_fail(call, MIL_ETYPE, "%s%s has %lld columns, but %s%s has %lld rows", MIL__ARG_TEXT(call, "x"),
-                              params->transpose_x ? ", transposed," : "", (long long)f.k, MIL__ARG_TEXT(call, "y"),
+        return mil__call_fail(call, MIL_ETYPE, "%s%s has %lld columns, but %s%s has %lld rows",
+                              MIL__ARG_TEXT(call, "x"), params->transpose_x ? ", transposed," : "", (long long)f.k, MIL__ARG_TEXT(call, "y"),
                               params->transpose_y ? ", transposed," : "", (long long)f.y_k);
     mil_dim shape[MIL_MAX_RANK];
     int rank;
@@ -148,13 +150,14 @@ static mil_status equation_rank(mil__call *call, int *out) {
     bool fits = canonical(equation, renamed);
     *out = fits && strcmp(renamed, "abcd,adce->abce") == 0 ? 4 : fits && strcmp(renamed, "abc,cbd->abd") == 0 ? 3 : 0;
     if (*out) return MIL_OK;
-    return mil__call_fail(call, MIL_EVALUE, "equation \"%.60s\" is neither nchw,nwhr->nchr nor chw,whr->chr (with whatever "
-                          "letters)", equation);
+    return mil__call_fail(call, MIL_EVALUE, "equation \"%.60s\" is neither nchw,nwhr->nchr nor chw,whr->chr (with "
+                          "whatever letters)", equation);
 }
 
 static mil_status einsum_fail(mil__call *call, const mil__operand *values, const char *what) {
     return mil__call_fail(call, MIL_ETYPE, "values[0] %s and values[1] %s must have %s",
-                          MIL__TYPE_TEXT(call->types, values[0].type), MIL__TYPE_TEXT(call->types, values[1].type), what);
+                          MIL__TYPE_TEXT(call->types, values[0].type), MIL__TYPE_TEXT(call->types, values[1].type),
+                          what);
 }
 
 mil_status mil__infer_einsum(mil__call *call) {
@@ -167,7 +170,8 @@ mil_status mil__infer_einsum(mil__call *call) {
     if (mil__rank(x) != rank || mil__rank(y) != rank)
         return einsum_fail(call, x, rank == 4 ? "rank 4, as the equation has" : "rank 3, as the equation has");
     const mil_dim *a = x->type->shape + rank - 3, *b = y->type->shape + rank - 3; /* [c, h, w] and [w, h, r] */
-    if (differ(a[2], b[0])) return einsum_fail(call, x, "equal dims to sum over: the last of values[0], the third last of values[1]");
+    if (differ(a[2], b[0]))
+        return einsum_fail(call, x, "equal dims to sum over: the last of values[0], the third last of values[1]");
     if (a[1] != b[1] && a[1] != 1 && b[1] != 1)
         return einsum_fail(call, x, "equal second last dims, or one of them 1");
     mil_dim shape[4] = {0}, *out = shape + rank - 3;

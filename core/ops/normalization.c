@@ -141,7 +141,8 @@ static void standardize(const norm *v, int64_t n, const double *x, double *y) {
 /* A slice is a channel of an item. */
 static void instance_norm(const void *ctx, int64_t slice, int64_t n, const void *in, void *out) {
     const norm *v = ctx;
-    double *y = out, gamma = v->gamma ? v->gamma[slice % v->channels] : 1, beta = v->beta ? v->beta[slice % v->channels] : 0;
+    int64_t channel = slice % v->channels;
+    double *y = out, gamma = v->gamma ? v->gamma[channel] : 1, beta = v->beta ? v->beta[channel] : 0;
     standardize(v, n, in, y);
     for (int64_t k = 0; k < n; k++) y[k] = y[k] * gamma + beta;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain evaluation of batched matrix products. Both operands are brought to contiguous doubles (or int64s); then, row by row:
+/* Plain evaluation of batched matrix products. Both operands are brought to contiguous doubles (or int64s); then,
+ * row by row:
  *
  *          y [k, n]           one row of the result at a time: by sums of y's rows where those are contiguous,
  *   x [i]  . . . . . .        else by dot products along y's columns

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain evaluation along axes. See slices.h. The axes are parted in two: an outer walk goes over those that stay, and for
- * each place an inner one over those of the slice, which is brought into one contiguous piece of scratch. */
+/* Plain evaluation along axes. See slices.h. The axes are parted in two: an outer walk goes over those that stay, and
+ * for each place an inner one over those of the slice, which is brought into one contiguous piece of scratch. */
 #include <math.h>
 
 #include "ops/rules.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* transformers: inference and plain evaluation of attention, a query at a time:
  *
- *   scores [S] = key [S, E] by query [E] / sqrt(E) + mask [S];  weights = softmax(scores);  result [EV] = weights by value
+ *   scores [S] = key [S, E] by query [E] / sqrt(E) + mask [S]
+ *   result [EV] = softmax(scores) by value [S, EV]
  */
 #include <math.h>
 
@@ -16,7 +17,8 @@ static bool differ(mil_dim a, mil_dim b) { return a >= 0 && b >= 0 && a != b; }
 static mil_status check_dims(mil__call *call, const char *a, int a_axis, const char *b, int b_axis, const char *what) {
     const mil_type *one = mil__arg(call, a)->type, *two = mil__arg(call, b)->type;
     if (!differ(one->shape[one->rank - a_axis], two->shape[two->rank - b_axis])) return MIL_OK;
-    return mil__call_fail(call, MIL_ETYPE, "%s and %s must have %s", MIL__ARG_TEXT(call, a), MIL__ARG_TEXT(call, b), what);
+    return mil__call_fail(call, MIL_ETYPE, "%s and %s must have %s", MIL__ARG_TEXT(call, a), MIL__ARG_TEXT(call, b),
+                          what);
 }
 
 static mil_status check_mask(mil__call *call) {
@@ -33,8 +35,8 @@ static mil_status check_mask(mil__call *call) {
         fits = own == 1 || !differ(own, wanted);
     }
     if (fits) return MIL_OK;
-    return mil__call_fail(call, MIL_ETYPE, "%s does not broadcast to %s's dims before the last", MIL__ARG_TEXT(call, "attn_mask"),
-                          MIL__ARG_TEXT(call, "query"));
+    return mil__call_fail(call, MIL_ETYPE, "%s does not broadcast to %s's dims before the last",
+                          MIL__ARG_TEXT(call, "attn_mask"), MIL__ARG_TEXT(call, "query"));
 }
 
 mil_status mil__infer_scaled_dot_product_attention(mil__call *call) {
@@ -42,8 +44,9 @@ mil_status mil__infer_scaled_dot_product_attention(mil__call *call) {
     const mil_type *value = mil__arg(call, "value")->type;
     int rank = query->rank;
     if (rank < 3 || key->rank != rank || value->rank != rank)
-        return mil__call_fail(call, MIL_ETYPE, "takes query, key and value of one rank, 3 or above, but got %s, %s and %s",
-                              MIL__ARG_TEXT(call, "query"), MIL__ARG_TEXT(call, "key"), MIL__ARG_TEXT(call, "value"));
+        return mil__call_fail(call, MIL_ETYPE, "takes query, key and value of one rank, 3 or above, but got %s, %s and "
+                              "%s", MIL__ARG_TEXT(call, "query"), MIL__ARG_TEXT(call, "key"),
+                              MIL__ARG_TEXT(call, "value"));
     for (int a = rank; a > 2; a--) {
         MIL__TRY(check_dims(call, "query", a, "key", a, "equal dims before the last two"));
         MIL__TRY(check_dims(call, "query", a, "value", a, "equal dims before the last two"));
