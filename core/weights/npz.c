@@ -222,7 +222,7 @@ typedef struct unpacking {
     uint64_t in_left;
     uint32_t crc;
     uint64_t n;         /* given out so far */
-    bool ended;
+    bool ended, no_memory;
 } unpacking;
 
 static mil_status begin(const mil_weights *weights, const mil__weight *weight, unpacking *u, mil_error *err) {
@@ -255,7 +255,7 @@ static bool unpack(unpacking *u, uint8_t *dst, size_t n, size_t *got) {
         u->crc = (uint32_t)crc32(u->crc, dst + *got, room - u->z.avail_out);
         *got += room - u->z.avail_out;
         if (result == Z_STREAM_END) u->ended = true;
-        else if (result != Z_OK) return false;
+        else if (result != Z_OK) return u->no_memory = result == Z_MEM_ERROR, false;
     }
     u->n += *got;
     return true;
@@ -271,7 +271,8 @@ static bool finish(unpacking *u, const mil__weight *weight) {
     return u->ended && u->n == weight->plain_bytes && u->crc == weight->crc && !u->in_left && !u->z.avail_in;
 }
 
-static mil_status broken(const mil_weights *weights, const mil__weight *weight, mil_error *err) {
+static mil_status broken(const mil_weights *weights, const mil__weight *weight, const unpacking *u, mil_error *err) {
+    if (u && u->no_memory) return mil__nomem(err);
     return bad(weights, err, weight->name, "its data is broken, or not what the directory says (size, CRC-32)");
 }
 
@@ -290,7 +291,7 @@ static mil_status get_stored(const mil_weights *weights, const mil__weight *weig
     mil__npy_header header;
     char message[128];
     const uint8_t *data = weights->data + weight->offset;
-    if ((uint32_t)crc32_z(0, data, (size_t)weight->bytes) != weight->crc) return broken(weights, weight, err);
+    if ((uint32_t)crc32_z(0, data, (size_t)weight->bytes) != weight->crc) return broken(weights, weight, NULL, err);
     if (!mil__npy_read_header(data, (size_t)weight->bytes, &header, message))
         return bad(weights, err, weight->name, message);
     MIL__TRY(check_header(weights, weight, &header, err));
@@ -305,7 +306,7 @@ static mil_status check_large(const mil_weights *weights, const mil__weight *wei
     MIL__TRY(begin(weights, weight, &u, err));
     bool ok = finish(&u, weight);
     inflateEnd(&u.z);
-    return ok ? MIL_OK : broken(weights, weight, err);
+    return ok ? MIL_OK : broken(weights, weight, &u, err);
 }
 
 /* The elements go straight into a buffer of their own: those that came with the header's first bytes, then the others. */
@@ -322,7 +323,7 @@ static mil_status unpack_tensor(const mil_weights *weights, const mil__weight *w
     uint8_t *data = mil_buffer_data(buffer);
     if (early) memcpy(data, head + header.data_at, early);
     bool ok = unpack(u, data + early, header.bytes - early, &got) && got == header.bytes - early && finish(u, weight);
-    mil_status status = ok ? mil__npy_tensor(&header, buffer, 0, out, err) : broken(weights, weight, err);
+    mil_status status = ok ? mil__npy_tensor(&header, buffer, 0, out, err) : broken(weights, weight, u, err);
     mil_buffer_free(buffer);
     return status;
 }
@@ -335,7 +336,7 @@ static mil_status get_deflated(const mil_weights *weights, const mil__weight *we
     mil_status status = begin(weights, weight, &u, err);
     if (status == MIL_OK) {
         if (unpack(&u, head, most, &got)) status = unpack_tensor(weights, weight, &u, head, got, out, err);
-        else status = broken(weights, weight, err);
+        else status = broken(weights, weight, &u, err);
         inflateEnd(&u.z);
     }
     mil__free(head);

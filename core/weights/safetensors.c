@@ -8,6 +8,7 @@
  * Everything in the header is checked when the file is opened: afterwards each tensor is known to lie in the file, and no
  * two share a byte. Where the format's own reader is lax we are strict: the header begins with `{`, no name, metadata key
  * or field is there twice. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -232,9 +233,10 @@ static mil_status check_places(mil_weights *weights, uint64_t buffer_at, mil_err
 
 static mil_status parse(const mil_weights *weights, const char *text, size_t n, json_t **out, mil_error *err) {
     json_error_t problem;
+    errno = 0;
     *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &problem);
     if (*out && json_is_object(*out)) return MIL_OK;
-    if (!*out && json_error_code(&problem) == json_error_out_of_memory) return mil__nomem(err);
+    if (!*out && errno == ENOMEM) return mil__nomem(err); /* jansson itself calls most failed allocations bad syntax */
     json_decref(*out);
     *out = NULL;
     return mil__weights_fail(weights, err, MIL_EFORMAT, NULL, "the header is no JSON object: %s (byte %d of it)",

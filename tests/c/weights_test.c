@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* Weight files. tests/vectors/weights/index.txt says what each file there is (tests/oracle/weights_files.py wrote both, and
+ * asked safetensors and numpy); what is saved here goes to build/tests/weights, where that script can read it back. */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "tensor/tensor.h"
+
+#define FOLDER "tests/vectors/weights/"
+#define OUT    "build/tests/weights/"
+
+/* ---- the index ---- */
+
+static mil_status status_of(const char *name) {
+    for (int i = 0; i <= MIL_ECANCELLED; i++) {
+        if (strcmp(mil_status_name((mil_status)i), name) == 0) return (mil_status)i;
+    }
+    return MIL_OK;
+}
+
+/* The next word of a line, which it is cut from. */
+static char *word(char **line) {
+    char *begin = *line, *end = strchr(begin, ' ');
+    *line = end ? end + 1 : begin + strlen(begin);
+    if (end) *end = 0;
+    return begin;
+}
+
+static mil_weights *file;      /* the line "file" before */
+static mil_status file_status;
+static size_t n_seen;          /* tensors of it */
+
+static void close_file(void) {
+    if (file) CHECK_EQ((long long)mil_weights_count(file), (long long)n_seen);
+    mil_weights_free(file);
+    file = NULL;
+    n_seen = 0;
+}
+
+static void open_file(char *line) {
+    static char row[128];
+    char path[256], *name = word(&line);
+    mil_error err = {0};
+    close_file();
+    snprintf(row, sizeof row, "%s", name);
+    test_row = row;
+    snprintf(path, sizeof path, FOLDER "%s", name);
+    const char *wanted = word(&line);
+    file_status = strcmp(wanted, "ok") == 0 ? MIL_OK : status_of(wanted);
+    CHECK_STATUS(mil_weights_open(path, &file, &err), file_status, &err);
+    if (file_status == MIL_OK) return;
+    CHECK(file == NULL);
+    CHECK_HAS(err.message, line);
+    CHECK_EQ((const char *)err.file, path);
+}
+
+/* The element as text, as the index spells it. */
+static bool same_value(const mil_tensor *t, int64_t offset, const char *wanted) {
+    if (mil__dtype_is_float(t->dtype)) {
+        double value = mil__load_f64(t, offset), other = strtod(wanted, NULL);
+        return value == other || (value != value && other != other);
+    }
+    if (t->dtype == MIL_UINT64) return ((const uint64_t *)t->data)[offset] == strtoull(wanted, NULL, 10);
+    return mil__load_i64(t, offset) == strtoll(wanted, NULL, 10);
+}
+
+static void check_values(const mil_tensor *t, char *line) {
+    int64_t n = mil__numel(t);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t offset = 0, rest = i;
+        for (int axis = t->rank - 1; axis >= 0; axis--) {
+            offset += rest % t->shape[axis] * t->strides[axis];
+            rest /= t->shape[axis];
+        }
+        const char *wanted = word(&line);
+        if (!CHECK(*wanted && same_value(t, offset, wanted))) return;
+    }
+    CHECK_EQ((const char *)line, "");
+}
+
+static void check_tensor(char *line) {
+    mil_error err = {0};
+    mil_tensor *t = NULL;
+    char *name = word(&line), *what = word(&line);
+    if (strcmp(name, "\"\"") == 0) name = "";
+    if (!file) return;
+    CHECK_EQ(mil_weights_name(file, n_seen++), name);
+    mil_status wanted = status_of(what);
+    CHECK_STATUS(mil_weights_get(file, name, &t, &err), wanted, &err);
+    if (wanted != MIL_OK) {
+        CHECK(t == NULL);
+        CHECK_HAS(err.message, line);
+        CHECK_EQ((const char *)err.value, name);
+        return;
+    }
+    if (!t) return;
+    char shape[160], *wanted_shape = word(&line);
+    snprintf(shape, sizeof shape, "%s", t->rank ? "" : "-");
+    for (int i = 0; i < t->rank; i++)
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", i ? "," : "", (long long)t->shape[i]);
+    CHECK_EQ(mil_dtype_name(t->dtype), what);
+    CHECK_EQ((const char *)shape, wanted_shape);
+    if (t->dtype != MIL_BOOL) CHECK((uintptr_t)t->data % ((unsigned)mil_dtype_bits(t->dtype) / 8) == 0);
+    check_values(t, line);
+    mil_tensor_free(t);
+}
+
+static void check_metadata(char *line) {
+    char *key = word(&line);
+    if (file) CHECK_EQ(mil_weights_metadata(file, key), line);
+}
+
+static void files_of_the_index(void) {
+    static char line[1 << 20];
+    int n = 0;
+    FILE *index = fopen(FOLDER "index.txt", "r");
+    if (!CHECK(index != NULL)) return;
+    while (fgets(line, sizeof line, index)) {
+        line[strcspn(line, "\n")] = 0;
+        char *rest = line, *kind = word(&rest);
+        if (strcmp(kind, "file") == 0) open_file(rest), n++;
+        else if (strcmp(kind, "tensor") == 0) check_tensor(rest);
+        else if (strcmp(kind, "metadata") == 0) check_metadata(rest);
+        else CHECK_EQ(kind, "file, tensor or metadata");
+    }
+    close_file();
+    fclose(index);
+    test_row = "";
+    CHECK(n > 100);
+}
+
+/* ---- looking up ---- */
+
+static void names(void) {
+    mil_error err = {0};
+    mil_weights *w = NULL;
+    mil_tensor *t = NULL;
+    if (!CHECK_OK(mil_weights_open(FOLDER "good_all_dtypes.safetensors", &w, &err), &err)) return;
+    CHECK_STATUS(mil_weights_get(w, "fp61", &t, &err), MIL_ENAME, &err);
+    CHECK_HAS(err.message, "tensor \"fp61\": is not in the file; \"fp");
+    CHECK_STATUS(mil_weights_get(w, "nothing like it", &t, &err), MIL_ENAME, &err);
+    CHECK_HAS(err.message, "tensor \"nothing like it\": is not in the file");
+    CHECK(strstr(err.message, ";") == NULL);
+    CHECK(t == NULL);
+    CHECK(mil_weights_metadata(w, "other") == NULL);
+    CHECK(mil_weights_name(w, 1000) == NULL);
+    mil_weights *again = mil_weights_retain(w);
+    mil_weights_free(w);
+    CHECK_OK(mil_weights_get(again, "fp32", &t, &err), &err);
+    mil_weights_free(again);
+    CHECK_EQ((long long)mil_tensor_numel(t), 6); /* the tensor keeps the file */
+    CHECK(mil_buffer_kind_of(mil_tensor_buffer(t)) == MIL_MAPPED);
+    CHECK_STATUS(mil_tensor_fill(t, 0, &err), MIL_ESTATE, &err);
+    CHECK_HAS(err.message, "fp32[2, 3] cannot be written: it is mapped from a file, read-only");
+    mil_tensor_free(t);
+    CHECK_STATUS(mil_weights_open("tests/no such file", &w, &err), MIL_EIO, &err);
+    CHECK_HAS(err.message, "cannot open tests/no such file: No such file or directory");
+    CHECK_STATUS(mil_weights_open("tests", &w, &err), MIL_EIO, &err);
+    mil_weights_free(NULL);
+}
+
+/* ---- saving ---- */
+
+static const mil_dtype saved_dtypes[] = {MIL_FP16, MIL_FP32,  MIL_FP64,   MIL_INT8,   MIL_INT16,  MIL_INT32,
+                                         MIL_INT64, MIL_UINT8, MIL_UINT16, MIL_UINT32, MIL_UINT64, MIL_BOOL};
+enum { N_DTYPES = MIL__COUNT(saved_dtypes), N_SAVED = N_DTYPES + 3 };
+
+static mil_tensor *counting(mil_dtype dtype) {
+    mil_tensor *t = NULL;
+    mil_error err;
+    CHECK_OK(mil_tensor_new(dtype, 2, (int64_t[]){3, 4}, &t, &err), &err);
+    for (int i = 0; i < 12; i++)
+        CHECK_OK(mil_tensor_set_int(t, (int64_t[]){i / 4, i % 4}, dtype == MIL_BOOL ? i % 2 : i, &err), &err);
+    return t;
+}
+
+static void make_saved(mil_named_tensor *out) {
+    static char text[N_DTYPES][16];
+    mil_error err;
+    mil_tensor *t = NULL;
+    for (size_t i = 0; i < N_DTYPES; i++) {
+        snprintf(text[i], sizeof text[i], "t_%s", mil_dtype_name(saved_dtypes[i]));
+        out[i] = (mil_named_tensor){text[i], counting(saved_dtypes[i])};
+    }
+    CHECK_OK(mil_tensor_transpose((mil_tensor *)out[1].tensor, (int[]){1, 0}, &t, &err), &err);
+    out[N_DTYPES] = (mil_named_tensor){"across", t};
+    CHECK_OK(mil_tensor_new(MIL_FP32, 2, (int64_t[]){0, 2}, &t, &err), &err);
+    out[N_DTYPES + 1] = (mil_named_tensor){"empty", t};
+    CHECK_OK(mil_tensor_new(MIL_FP32, 0, NULL, &t, &err), &err);
+    CHECK_OK(mil_tensor_fill(t, 7, &err), &err);
+    out[N_DTYPES + 2] = (mil_named_tensor){"scalar", t};
+}
+
+static void free_saved(mil_named_tensor *saved) {
+    for (size_t i = 0; i < N_SAVED; i++) mil_tensor_free((mil_tensor *)saved[i].tensor);
+}
+
+static bool equal(const mil_tensor *a, const mil_tensor *b) {
+    if (a->dtype != b->dtype || a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->shape[i] != b->shape[i]) return false;
+    }
+    double x[16], y[16];
+    mil__read_f64(a, x);
+    mil__read_f64(b, y);
+    return memcmp(x, y, (size_t)mil__numel(a) * sizeof *x) == 0;
+}
+
+static void round_trips(void) {
+    static const char *const metadata[] = {"format", "pt", "quote\"d", "line\nbreak \\ \xc3\xa9", NULL};
+    mil_named_tensor saved[N_SAVED];
+    mil_error err = {0};
+    mkdir("build", 0777), mkdir("build/tests", 0777), mkdir(OUT, 0777);
+    make_saved(saved);
+    CHECK_OK(mil_weights_save(OUT "saved.safetensors", saved, N_SAVED, metadata, &err), &err);
+    CHECK_OK(mil_weights_save(OUT "saved.npz", saved, N_SAVED, NULL, &err), &err);
+    CHECK_OK(mil_weights_save(OUT "saved.npy", &saved[N_DTYPES], 1, NULL, &err), &err);
+    static const char *const paths[] = {OUT "saved.safetensors", OUT "saved.npz"};
+    for (int k = 0; k < 2; k++) {
+        mil_weights *w = NULL;
+        if (!CHECK_OK(mil_weights_open(paths[k], &w, &err), &err)) continue;
+        CHECK_EQ((long long)mil_weights_count(w), N_SAVED);
+        for (size_t i = 0; i < N_SAVED; i++) {
+            mil_tensor *t = NULL;
+            if (!CHECK_OK(mil_weights_get(w, saved[i].name, &t, &err), &err)) continue;
+            CHECK(equal(t, saved[i].tensor));
+            CHECK(mil_buffer_kind_of(mil_tensor_buffer(t)) == MIL_MAPPED); /* what we write is aligned */
+            mil_tensor_free(t);
+        }
+        CHECK_EQ(mil_weights_metadata(w, "quote\"d"), k == 0 ? metadata[3] : NULL);
+        mil_weights_free(w);
+    }
+    free_saved(saved);
+}
+
+static void refused_saves(void) {
+    mil_error err = {0};
+    mil_tensor *t = counting(MIL_FP32), *bf16 = counting(MIL_BF16), *text = NULL;
+    CHECK_OK(mil_tensor_strings(1, 1, (const char *[]){"x"}, (size_t[]){1}, &text, &err), &err);
+    const struct {
+        const char *path;
+        mil_named_tensor tensors[2];
+        size_t n;
+        const char *metadata[3];
+        mil_status status;
+        const char *message;
+    } rows[] = {
+        {OUT "x.bin", {{"a", t}}, 1, {0}, MIL_EVALUE, "must end in .safetensors, .npz or .npy"},
+        {OUT "x.npy", {{"a", t}, {"b", t}}, 2, {0}, MIL_EVALUE, "holds one tensor, but 2"},
+        {OUT "x.npz", {{"a", t}, {"a", t}}, 2, {0}, MIL_EVALUE, "the name \"a\" is there twice"},
+        {OUT "x.safetensors", {{"\xff\x1b", t}}, 1, {0}, MIL_EVALUE, "the name \"??\" is not UTF-8"},
+        {OUT "x.safetensors", {{"__metadata__", t}}, 1, {0}, MIL_EVALUE, "the name __metadata__"},
+        {OUT "x.safetensors", {{"a", t}}, 1, {"k", "\xff", NULL}, MIL_EVALUE, "metadata is not UTF-8"},
+        {OUT "x.npz", {{"a", t}}, 1, {"k", "v", NULL}, MIL_EVALUE, "only safetensors files hold metadata"},
+        {OUT "x.npz", {{"a", bf16}}, 1, {0}, MIL_EUNSUPPORTED, "bf16[3, 4] has no dtype in npy"},
+        {OUT "x.npy", {{"a", bf16}}, 1, {0}, MIL_EUNSUPPORTED, "bf16[3, 4] has no dtype in npy"},
+        {OUT "x.safetensors", {{"a", text}}, 1, {0}, MIL_EUNSUPPORTED, "\"a\" is string[1], which safetensors"},
+        {OUT "no/such/folder.npz", {{"a", t}}, 1, {0}, MIL_EIO, "No such file or directory"},
+        {"/dev/null/x.npz", {{"a", t}}, 1, {0}, MIL_EIO, "cannot write"},
+    };
+    for (size_t i = 0; i < MIL__COUNT(rows); i++) {
+        test_row = rows[i].message;
+        CHECK_STATUS(mil_weights_save(rows[i].path, rows[i].tensors, rows[i].n, rows[i].metadata, &err), rows[i].status, &err);
+        CHECK_HAS(err.message, rows[i].message);
+        CHECK(access(rows[i].path, F_OK) != 0);
+    }
+    mil_tensor_free(t);
+    mil_tensor_free(bf16);
+    mil_tensor_free(text);
+}
+
+/* A save that fails leaves the file that was there, and nothing beside it; one that succeeds keeps its permissions. */
+static void saves_replace_or_leave(void) {
+    mil_error err = {0};
+    mil_tensor *t = counting(MIL_FP32), *bf16 = counting(MIL_BF16), *got = NULL;
+    mil_weights *w = NULL;
+    const char *path = OUT "kept.npy";
+    CHECK_OK(mil_weights_save(path, &(mil_named_tensor){"", t}, 1, NULL, &err), &err);
+    CHECK(chmod(path, 0640) == 0);
+    CHECK_OK(mil_weights_open(path, &w, &err), &err);
+    CHECK_OK(mil_weights_get(w, "", &got, &err), &err);
+    CHECK_STATUS(mil_weights_save(path, &(mil_named_tensor){"", bf16}, 1, NULL, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_OK(mil_tensor_fill(t, 5, &err), &err);
+    CHECK_OK(mil_weights_save(path, &(mil_named_tensor){"", t}, 1, NULL, &err), &err);
+    struct stat info;
+    CHECK(stat(path, &info) == 0 && (info.st_mode & 07777) == 0640);
+    double value = 0;
+    CHECK_OK(mil_tensor_get(got, (int64_t[]){2, 3}, &value, &err), &err);
+    CHECK_EQ(value, 11.0); /* what is mapped is the old file still */
+    mil_tensor_free(got), mil_weights_free(w);
+    mil_tensor_free(t), mil_tensor_free(bf16);
+    CHECK(system("ls " OUT " | grep -q 'kept.npy\\.'") != 0);
+}
+
+/* ---- failing allocations: ours, and jansson's ---- */
+
+static void *json_alloc(size_t bytes) {
+    void *p = test_realloc(NULL, NULL, bytes ? bytes : 1);
+    if (!p) errno = ENOMEM; /* as malloc does */
+    return p;
+}
+
+static void json_free(void *ptr) { test_realloc(NULL, ptr, 0); }
+
+static mil_status open_and_get(void *ctx, mil_error *err) {
+    mil_weights *w = NULL;
+    mil_status status = mil_weights_open(ctx, &w, err);
+    for (size_t i = 0; status == MIL_OK && i < mil_weights_count(w); i++) {
+        mil_tensor *t = NULL;
+        status = mil_weights_get(w, mil_weights_name(w, i), &t, err);
+        CHECK((t != NULL) == (status == MIL_OK));
+        mil_tensor_free(t);
+    }
+    mil_weights_free(w);
+    return status;
+}
+
+static mil_status save_all(void *ctx, mil_error *err) {
+    const char *metadata[] = {"k", "v", NULL};
+    const char *path = OUT "failing.safetensors", *packed = OUT "failing.npz";
+    mil_status status = mil_weights_save(path, ctx, N_SAVED, metadata, err);
+    if (status == MIL_OK) status = mil_weights_save(packed, ctx, N_SAVED, NULL, err);
+    return status;
+}
+
+static void failing_allocations(void) {
+    static const char *const files[] = {"good_all_dtypes.safetensors", "good_unaligned.safetensors", "good_deflated.npz",
+                                        "good_zip64.npz", "good_big_fortran.npy"};
+    mil_named_tensor saved[N_SAVED];
+    mil_set_allocator(test_realloc, NULL);
+    json_set_alloc_funcs(json_alloc, json_free);
+    for (size_t i = 0; i < MIL__COUNT(files); i++) {
+        char path[128];
+        snprintf(path, sizeof path, FOLDER "%s", files[i]);
+        test_row = files[i];
+        CHECK(test_each_allocation(open_and_get, path) > 4);
+    }
+    make_saved(saved);
+    CHECK(test_each_allocation(save_all, saved) > 10);
+    free_saved(saved);
+    CHECK_EQ(test_alloc.live, 0);
+    mil_set_allocator(NULL, NULL);
+}
+
+TEST_MAIN(CASE(files_of_the_index), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave),
+          CASE(failing_allocations))
