@@ -180,7 +180,6 @@ mil_status mil__infer_expand_dims(mil__call *call) {
     return same_elements(call, x->rank + n, shape);
 }
 
-/* An axis that is named but has another extent than 1 stays, as in coremltools and PyTorch. */
 mil_status mil__infer_squeeze(mil__call *call) {
     const mil_type *x = mil__arg(call, "x")->type;
     mil_dim shape[MIL_MAX_RANK];
@@ -188,9 +187,14 @@ mil_status mil__infer_squeeze(mil__call *call) {
     bool goes[MIL_MAX_RANK] = {false};
     bool all = !mil__has(call, "axes");
     MIL__TRY(mil__get_axis_list(call, "axes", x->rank, axes, &n));
-    for (int i = 0; i < n; i++) goes[axes[i]] = true;
+    for (int i = 0; i < n; i++) {
+        if (x->shape[axes[i]] != 1)
+            return mil__call_fail(call, MIL_EVALUE, "axis %d of %s can't go: its extent is not 1", axes[i],
+                                  MIL__ARG_TEXT(call, "x"));
+        goes[axes[i]] = true;
+    }
     for (int i = 0; i < x->rank; i++)
-        if (x->shape[i] != 1 || !(all || goes[i])) shape[rank++] = x->shape[i];
+        if (!goes[i] && !(all && x->shape[i] == 1)) shape[rank++] = x->shape[i];
     return same_elements(call, rank, shape);
 }
 
