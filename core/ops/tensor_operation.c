@@ -454,10 +454,8 @@ mil_status mil__infer_flatten2d(mil__call *call) {
     int rank = x->type->rank;
     int64_t axis;
     MIL__TRY(mil__get_int(call, "axis", &axis));
-    if (axis < -rank || axis > rank)
-        return mil__call_fail(call, MIL_EVALUE, "axis = %lld is out of range for %s (%d to %d)", (long long)axis,
-                              MIL__ARG_TEXT(call, "x"), -rank, rank);
-    int at = (int)(axis < 0 ? axis + rank : axis);
+    if (axis < 0) axis += rank;
+    int at = axis < 0 ? 0 : axis > rank ? rank : (int)axis; /* an axis beyond the ends stands for the end */
     mil_dim shape[2] = {mil__dim_product(call->types, at, x->type->shape),
                         mil__dim_product(call->types, rank - at, x->type->shape + at)};
     MIL__TRY(mil__call_tensor(call, x->type->dtype, 2, shape));
