@@ -127,3 +127,9 @@ const char *mil__nearest(const char *name, size_t n, const char *(*at)(const voi
     }
     return best;
 }
+
+static const char *name_at(const void *names, size_t i) { return ((const char *const *)names)[i]; }
+
+const char *mil_nearest(const char *name, const char *const *names, size_t n) {
+    return mil__nearest(name, n, name_at, names);
+}

@@ -72,6 +72,9 @@ typedef struct mil_error {
 const char *mil_status_name(mil_status status);
 const char *mil_status_text(mil_status status);
 
+/* The name among n (borrowed) most alike to `name`, for "did you mean"; NULL when none is near. */
+const char *mil_nearest(const char *name, const char *const *names, size_t n);
+
 /* Sets the allocator of the whole process: realloc_fn(ctx, pointer or NULL, bytes; 0 frees). To be called before
  * anything else; NULL restores the C library's. Alignment must be that of malloc. */
 void mil_set_allocator(void *(*realloc_fn)(void *ctx, void *ptr, size_t bytes), void *ctx);
@@ -401,6 +404,12 @@ size_t mil_block_n_inputs(const mil_program *program, mil_block block);
 mil_value mil_block_input(const mil_program *program, mil_block block, size_t i);
 size_t mil_block_n_outputs(const mil_program *program, mil_block block);
 mil_value mil_block_output(const mil_program *program, mil_block block, size_t i);
+
+/* A new program with one function, main, that computes just `values` (of one function's body), in this order, and takes
+ * just the inputs that they need. Values keep their names as outputs; one that is an input or a const gets a fresh one.
+ * Fails: MIL_ESTATE (no value, a stale one, or values of several blocks), MIL_ENOMEM. */
+mil_status mil_program_extract(const mil_program *program, const mil_value *values, size_t n, mil_program **out,
+                               mil_error *err);
 
 /* Checks all that must hold of a whole program (names, scopes, opsets, declared types, outputs). */
 mil_status mil_program_verify(const mil_program *program, mil_error *err);

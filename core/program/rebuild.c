@@ -9,6 +9,7 @@ typedef struct rebuilding {
     mil_program *to;
     mil_value *values;        /* old handle -> new; 0: not made */
     bool *live;               /* by old operation */
+    bool *needed;             /* by old value: inputs that are taken over; NULL: all */
     mil__arena arena;         /* of argument lists */
     mil_error *err;
 } rebuilding;
@@ -18,6 +19,7 @@ typedef struct rebuilding {
 static void mark_value(rebuilding *r, mil_value value) {
     mil_operation op = r->from->values[value]->op;
     if (op) r->live[op] = true;
+    else if (r->needed) r->needed[value] = true;
 }
 
 static void mark_block(rebuilding *r, const mil__block *block);
@@ -60,6 +62,7 @@ static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
     for (uint32_t i = 0; i < from->n_inputs; i++) {
         const mil__value *old = r->from->values[from->inputs[i]];
+        if (r->needed && !from->outer && !r->needed[from->inputs[i]]) continue;
         const mil_type *given = inputs && inputs[i] ? inputs[i] : old->type;
         const mil_type *type = copy_type(r, given);
         if (!type) return mil__nomem(r->err);
@@ -165,5 +168,66 @@ mil_status mil__program_rebuild(const mil_program *program, mil_block function, 
     mil__arena_free(&r.arena);
     mil__free(r.values);
     mil__free(r.live);
+    return status;
+}
+
+/* ---- a part of a function ---- */
+
+static mil_status check_part(const mil_program *program, const mil_value *values, size_t n, mil_error *err) {
+    const mil__value *first = n ? mil__value_at(program, values[0]) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const mil__value *value = mil__value_at(program, values[i]);
+        if (!value) return mil__fail(err, MIL_ESTATE, "extract: a value that is no longer part of the program");
+        if (value->block != first->block || program->blocks[value->block]->outer)
+            return mil__fail(err, MIL_ESTATE, "extract: the values must be of one function's body");
+    }
+    return n ? MIL_OK : mil__fail(err, MIL_ESTATE, "extract: no values");
+}
+
+/* A value that can't be an output itself is one through an identity. */
+static mil_status make_part_output(rebuilding *r, mil_block to, mil_value old) {
+    mil_value value = r->values[old];
+    const mil__value *v = r->to->values[value];
+    if (!v->op || v->is_output || r->to->ops[v->op]->decl == mil_op_find("const")) {
+        mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
+        size_t n;
+        MIL__TRY(mil_program_add(r->to, to, mil_op_find("identity"), &x, 1, NULL, (mil_where){NULL, 0}, &value, 1, &n,
+                                 r->err));
+    }
+    return mil__block_output(r->to, to, value, r->err);
+}
+
+static mil_status extract(rebuilding *r, const mil_value *values, size_t n) {
+    const mil__block *body = r->from->blocks[r->from->values[values[0]]->block];
+    mil_block to;
+    for (size_t i = 0; i < n; i++) mark_value(r, values[i]);
+    for (mil_operation at = body->last; at; at = r->from->ops[at]->prev)
+        if (r->live[at]) mark_operation(r, r->from->ops[at]);
+    MIL__TRY(mil_program_function(r->to, "main", &to, r->err));
+    r->to->functions[0].opset = r->from->functions[body->function].opset;
+    MIL__TRY(make_inputs(r, body, to, NULL));
+    for (mil_operation at = body->first; at; at = r->from->ops[at]->next)
+        if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
+    for (size_t i = 0; i < n; i++) MIL__TRY(make_part_output(r, to, values[i]));
+    return MIL_OK;
+}
+
+mil_status mil_program_extract(const mil_program *program, const mil_value *values, size_t n, mil_program **out,
+                               mil_error *err) {
+    *out = NULL;
+    MIL__TRY(check_part(program, values, n, err));
+    rebuilding r = {.from = program, .err = err};
+    r.values = mil__calloc(program->n_values, sizeof *r.values);
+    r.live = mil__calloc(program->n_ops, sizeof *r.live);
+    r.needed = mil__calloc(program->n_values, sizeof *r.needed);
+    bool made = r.values && r.live && r.needed;
+    mil_status status = made ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
+    if (status == MIL_OK) status = extract(&r, values, n);
+    if (status == MIL_OK) *out = r.to;
+    else mil_program_free(r.to);
+    mil__arena_free(&r.arena);
+    mil__free(r.values);
+    mil__free(r.live);
+    mil__free(r.needed);
     return status;
 }

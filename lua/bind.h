@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* What the binding's files share: its objects, raising errors, reading arguments.
+ *
+ * A binding function goes in this order: check every argument (may raise) - make the Lua objects that results will live
+ * in - call the core - put the results into them - raise last. No longjmp crosses a frame of the core, and nothing is
+ * owned by C alone while Lua may raise.
+ *
+ * Objects are userdata. What is inside is counted by the core (tensors, weights, models) or belongs to the program's
+ * userdata, which functions and values keep alive through one table that they share; so finalisers may run in any
+ * order. After its finaliser an object is empty, and using it is an error, not a crash. */
+#ifndef LUAMIL_BIND_H
+#define LUAMIL_BIND_H
+
+#include "compat.h"
+#include "luamil.h"
+
+#include <mil.h>
+
+#if defined(__GNUC__)
+#define LUAMIL_PRINTF(at, args) __attribute__((format(printf, at, args)))
+#define LUAMIL_API                  __attribute__((visibility("default")))
+#pragma GCC visibility push(hidden)
+#else
+#define LUAMIL_PRINTF(at, args)
+#define LUAMIL_API
+#endif
+
+/* ---- objects (object.c) ---- */
+
+typedef enum luamil_kind {
+    LUAMIL_NONE, /* no object of ours */
+    LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN,
+    LUAMIL_N_KINDS
+} luamil_kind;
+
+typedef struct luamil_program {
+    mil_program *program; /* NULL once collected */
+} luamil_program;
+
+typedef struct luamil_function {
+    luamil_program *owner;
+    mil_block block;
+} luamil_function;
+
+typedef struct luamil_value {
+    luamil_program *owner;
+    mil_value id;
+} luamil_value;
+
+typedef struct luamil_tensor {
+    mil_tensor *tensor; /* NULL once freed */
+} luamil_tensor;
+
+/* A class: a metatable for a kind of userdata. meta and methods may be NULL. */
+typedef struct luamil_class {
+    luamil_kind kind;
+    const char *name;           /* "mil.tensor" */
+    const char *noun;           /* "tensor", for messages */
+    const luaL_Reg *meta, *methods;
+    const char *const *fields;  /* names, NULL at the end; NULL: none */
+    /* Pushes a field of the object at index 1; false: there is none of that name. */
+    bool (*field)(lua_State *L, const char *name);
+} luamil_class;
+
+/* Makes the metatable; leaves the table of methods on the stack. cls: static. */
+void luamil_new_class(lua_State *L, const luamil_class *cls);
+/* __index of every class, as a function: fields, then methods, else an error with the nearest name. */
+int luamil_index(lua_State *L);
+/* Gives the userdata on top its metatable. */
+void luamil_set_class(lua_State *L, luamil_kind kind);
+void luamil_push_metatable(lua_State *L, luamil_kind kind);
+luamil_kind luamil_kind_of(lua_State *L, int index);
+void *luamil_test(lua_State *L, int index, luamil_kind kind); /* NULL: not one */
+/* Argument `index` as an object; raises "<fn>: takes a <noun>, but was given ...". */
+void *luamil_check(lua_State *L, int index, luamil_kind kind, const char *fn);
+/* "a table", "a tensor fp16[1, 4]", "nothing": what stands at index, for messages. */
+const char *luamil_what(lua_State *L, int index, char *buf, size_t n);
+#define LUAMIL_WHAT(L, index) luamil_what((L), (index), (char[200]){0}, 200)
+/* mil.members(object): names of its fields and methods. */
+int luamil_members(lua_State *L);
+
+/* What one Lua state has: raised errors, memory that the collector does not see, random numbers. */
+typedef struct luamil_state {
+    size_t unseen;         /* bytes allocated since the collector was last told */
+    bool raises_strings;   /* PUC Lua 5.1 */
+    mil_random random;
+} luamil_state;
+luamil_state *luamil_state_of(lua_State *L);
+/* Tells the collector that bytes were allocated outside of Lua. May run finalisers: the last thing before returning. */
+void luamil_account(lua_State *L, size_t bytes);
+
+/* Text that the core owns, as a Lua string: begin before it is made, end frees it and pushes the string. Nothing may be
+ * pushed in between. */
+void luamil_begin_text(lua_State *L);
+int luamil_end_text(lua_State *L, char *text, size_t n);
+
+/* ---- errors (error.c) ---- */
+
+/* Where in the script we are: the nearest frame with a line that is not of our own Lua files. */
+typedef struct luamil_position {
+    mil_where where;       /* file NULL: nowhere */
+    lua_Debug frame;       /* holds the name */
+} luamil_position;
+void luamil_where(lua_State *L, luamil_position *out);
+
+/* Raise; never return. The return type is for `return luamil_fail(...)`. */
+int luamil_raise(lua_State *L, const mil_error *err);
+int luamil_fail(lua_State *L, mil_status code, const char *format, ...) LUAMIL_PRINTF(3, 4);
+/* The same, with the fields op and value. */
+int luamil_fail_at(lua_State *L, mil_status code, const char *op, const char *value, const char *format, ...)
+    LUAMIL_PRINTF(5, 6);
+int luamil_last_error(lua_State *L);   /* mil.last_error() */
+void luamil_open_errors(lua_State *L);
+
+/* ---- arguments (args.c) ---- */
+
+/* Single values; fn and what are for messages: "<fn>: <what> is a string, but was given ...". */
+const char *luamil_check_string(lua_State *L, int index, const char *fn, const char *what, size_t *length);
+mil_opset luamil_check_opset(lua_State *L, int index, const char *fn); /* nil: ios18 */
+int64_t luamil_check_int(lua_State *L, int index, const char *fn, const char *what);
+double luamil_check_number(lua_State *L, int index, const char *fn, const char *what);
+mil_dtype luamil_check_dtype(lua_State *L, int index, const char *fn);
+/* A list of sizes; returns the rank. */
+int luamil_check_shape(lua_State *L, int index, const char *fn, int64_t shape[MIL_MAX_RANK]);
+/* Raises unless every key of the table at index (nil: fine) is one of names; names ends in NULL. */
+void luamil_check_keys(lua_State *L, int index, const char *fn, const char *const *names);
+/* Pushes field `key` of the options table at index (nil where that is nil); returns its type. */
+int luamil_option(lua_State *L, int index, const char *key);
+/* The nearest of the keys of the table at index that are strings; NULL: none. */
+const char *luamil_nearest_key(lua_State *L, int index, const char *name);
+
+/* Numbers, booleans or strings in (nested) tables, or a single one. data is 8 bytes an element (1 for booleans), in
+ * userdata that was inserted at stack index `anchor` (everything from there on moved up by one), or in `small`. */
+typedef enum luamil_literal_kind { LUAMIL_INTS, LUAMIL_NUMBERS, LUAMIL_BOOLS, LUAMIL_STRINGS } luamil_literal_kind;
+typedef union luamil_word {
+    int64_t i;
+    double d;
+    bool b[8];
+} luamil_word;
+typedef struct luamil_literal {
+    luamil_literal_kind kind;
+    int rank;
+    int64_t shape[MIL_MAX_RANK];
+    size_t n;
+    void *data;               /* int64_t[], double[] or bool[]; strings: luamil_text[] */
+    luamil_word small[12];
+} luamil_literal;
+typedef struct luamil_text {
+    const char *s;            /* borrowed from the Lua string */
+    size_t length;
+} luamil_text;
+/* what: for messages ("conv: weight"). Returns how many values were inserted at anchor. */
+int luamil_read_literal(lua_State *L, int index, int anchor, const char *what, luamil_literal *out);
+/* The literal as a tensor, owned. Fails where the dtype can't hold an element. */
+mil_status luamil_literal_tensor(const luamil_literal *literal, mil_dtype dtype, const char *what, mil_tensor **out,
+                                 mil_error *err);
+/* int32, fp32, bool or string. */
+mil_dtype luamil_literal_dtype(const luamil_literal *literal);
+
+/* The arguments of one call of an op, being gathered. */
+enum { LUAMIL_MAX_ARGS = 24, LUAMIL_SMALL = 24 };
+typedef struct luamil_args {
+    luamil_program *owner;
+    const char *op;
+    const char *name;         /* of the result; NULL: none given */
+    int anchor;               /* stack index at which memory is kept; everything above moves up */
+    size_t n, n_items;
+    mil_arg arg[LUAMIL_MAX_ARGS];
+    mil_arg item[LUAMIL_SMALL];  /* of tuples */
+    size_t used;
+    luamil_word small[LUAMIL_SMALL]; /* of literals */
+} luamil_args;
+/* Adds the Lua value at index as the argument `name`. tuple: the parameter takes several values. */
+void luamil_add_arg(lua_State *L, luamil_args *args, int index, const char *name, bool tuple);
+
+/* ---- ops (ops.c) ---- */
+
+/* Adds every op as a method to the tables at the indices; operators to the metatable of values. */
+void luamil_open_ops(lua_State *L, int value_methods, int function_methods);
+int luamil_push_value(lua_State *L, int like, luamil_program *owner, mil_value id); /* `like`: an object of the program */
+extern const luaL_Reg luamil_reflection[];  /* mil.ops, mil.op, ... */
+
+/* ---- the classes' files ---- */
+
+void luamil_open_programs(lua_State *L);
+void luamil_open_tensors(lua_State *L);
+void luamil_open_weights(lua_State *L);
+void luamil_open_models(lua_State *L);
+extern const luaL_Reg luamil_program_functions[], luamil_tensor_functions[], luamil_weights_functions[],
+    luamil_model_functions[];
+
+/* tensor.c */
+luamil_tensor *luamil_new_tensor(lua_State *L);       /* pushes an empty one, to be filled */
+mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn);
+void luamil_push_shape(lua_State *L, int rank, const int64_t *shape);
+void luamil_push_element(lua_State *L, const mil_tensor *tensor, const int64_t *index);
+/* tensor_text.c: pushes the tensor as people read it. */
+int luamil_tensor_text(lua_State *L, const mil_tensor *tensor, int width);
+/* program.c */
+luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
+/* model.c */
+int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int options, const char *fn);
+/* Runs the model at index `model` with the inputs in the table at index `inputs`; pushes the table of outputs. */
+int luamil_run(lua_State *L, int model, int inputs);
+
+#endif

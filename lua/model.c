@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: MIT */
+/* Models: compiled, run, bound, started on a thread of their own; and cancelling all of them. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bind.h"
+
+/* ---- cancelling ----
+ * Runs under way stand in a table of the process. A run that leaves waits while someone reads the table, so that a model
+ * is never told to stop after it is gone; the reader may be a signal handler on the very thread that runs. */
+
+enum { MAX_RUNS = 64 }; /* more at once can't be cancelled */
+
+static _Atomic(mil_model *) running[MAX_RUNS];
+static atomic_int readers;
+
+static int enter_run(mil_model *model) {
+    for (int i = 0; i < MAX_RUNS; i++) {
+        mil_model *none = NULL;
+        if (atomic_compare_exchange_strong(&running[i], &none, model)) return i;
+    }
+    return -1;
+}
+
+static void leave_run(int slot) {
+    if (slot < 0) return;
+    atomic_store(&running[slot], NULL);
+    while (atomic_load(&readers)) {}
+}
+
+LUAMIL_API void mil_lua_cancel(void) {
+    atomic_fetch_add(&readers, 1);
+    for (int i = 0; i < MAX_RUNS; i++) {
+        mil_model *model = atomic_load(&running[i]);
+        if (model) mil_cancel(model);
+    }
+    atomic_fetch_sub(&readers, 1);
+}
+
+/* mil.cancel() */
+static int cancel(lua_State *L) {
+    mil_lua_cancel();
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* ---- compiling ---- */
+
+typedef struct luamil_model {
+    mil_model *model;         /* NULL once collected */
+} luamil_model;
+
+static luamil_model *new_model(lua_State *L) {
+    luamil_model *self = luamil_new_plain(L, sizeof *self);
+    self->model = NULL;
+    luamil_set_class(L, LUAMIL_MODEL);
+    return self;
+}
+
+static mil_model *check_model(lua_State *L, int index, const char *fn) {
+    luamil_model *self = luamil_check(L, index, LUAMIL_MODEL, fn);
+    if (!self->model) luamil_fail(L, MIL_ESTATE, "%s: the model has been unloaded", fn);
+    return self->model;
+}
+
+static const char *option_string(lua_State *L, int options, const char *fn, const char *key, const char *standard) {
+    if (luamil_option(L, options, key) == LUA_TNIL) return standard;
+    return luamil_check_string(L, -1, fn, key, NULL);
+}
+
+static int option_int(lua_State *L, int options, const char *fn, const char *key, int64_t standard, int64_t least, int64_t most) {
+    if (luamil_option(L, options, key) == LUA_TNIL) return (int)standard;
+    int64_t value = luamil_check_int(L, -1, fn, key);
+    if (value < least || value > most)
+        luamil_fail(L, MIL_EVALUE, "%s: %s is %lld to %lld, but was given %lld", fn, key, (long long)least, (long long)most,
+                    (long long)value);
+    return (int)value;
+}
+
+/* A list of names, or one string, as one with commas. */
+static const char *option_names(lua_State *L, int options, const char *fn, const char *key) {
+    if (luamil_option(L, options, key) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return option_string(L, options, fn, key, NULL);
+    }
+    luaL_Buffer b;
+    int list = lua_gettop(L);
+    for (size_t i = 1; i <= lua_rawlen(L, list); i++) {
+        lua_rawgeti(L, list, (int)i);
+        luamil_check_string(L, -1, fn, key, NULL);
+        lua_pop(L, 1);
+    }
+    luaL_buffinit(L, &b);
+    for (size_t i = 1; i <= lua_rawlen(L, list); i++) {
+        if (i > 1) luaL_addstring(&b, ",");
+        lua_rawgeti(L, list, (int)i);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
+    return lua_tostring(L, -1);
+}
+
+static mil_precision option_precision(lua_State *L, int options, const char *fn) {
+    const char *name = option_string(L, options, fn, "precision", "default");
+    if (strcmp(name, "strict") == 0) return MIL_PRECISION_STRICT;
+    if (strcmp(name, "default") != 0)
+        luamil_fail(L, MIL_EVALUE, "%s: precision is \"default\" or \"strict\", but was given \"%.40s\"", fn, name);
+    return MIL_PRECISION_DEFAULT;
+}
+
+int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
+    static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", NULL};
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_error err;
+    mil_model_memory memory;
+    luamil_check_keys(L, at, fn, keys);
+    luaL_checkstack(L, 20, NULL);
+    options.engine = option_string(L, at, fn, "engine", NULL);
+    options.entry = option_string(L, at, fn, "entry", entry);
+    if (luamil_option(L, at, "optimize") == LUA_TBOOLEAN) options.optimize = lua_toboolean(L, -1);
+    else options.optimize = option_int(L, at, fn, "optimize", options.optimize, 0, 1);
+    options.threads = option_int(L, at, fn, "threads", options.threads, 0, 1024);
+    options.precision = option_precision(L, at, fn);
+    options.disable = option_names(L, at, fn, "disable");
+    if (luamil_option(L, at, "memory_limit") != LUA_TNIL) {
+        double limit = luamil_check_number(L, -1, fn, "memory_limit");
+        if (!(limit >= 0 && limit < 9e18)) luamil_fail(L, MIL_EVALUE, "%s: memory_limit is a number of bytes", fn);
+        options.memory_limit = (size_t)limit;
+    }
+    luamil_model *self = new_model(L);
+    if (mil_program_compile(program, &options, &self->model, &err) != MIL_OK) return luamil_raise(L, &err);
+    mil_model_memory_use(self->model, &memory);
+    luamil_account(L, memory.weights + 4096);
+    return 1;
+}
+
+/* ---- ports ---- */
+
+static void push_port(lua_State *L, const mil_port *port) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, port->name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, mil_dtype_name(port->dtype));
+    lua_setfield(L, -2, "dtype");
+    luamil_push_shape(L, port->rank, port->shape);
+    lua_setfield(L, -2, "shape");
+}
+
+static int push_ports(lua_State *L, const char *fn, size_t (*count)(const mil_model *),
+                      const mil_port *(*at)(const mil_model *, size_t)) {
+    const mil_model *model = check_model(L, 1, fn);
+    size_t n = count(model);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        push_port(L, at(model, i));
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static int inputs(lua_State *L) { return push_ports(L, "inputs", mil_model_n_inputs, mil_model_input); }
+static int outputs(lua_State *L) { return push_ports(L, "outputs", mil_model_n_outputs, mil_model_output); }
+
+/* A literal's shape for a port: a plain list fills any fixed shape of as many elements. */
+static void fit_literal(luamil_literal *literal, const mil_port *port) {
+    int64_t n = 1;
+    if (literal->rank != 1 || port->rank == 1) return;
+    for (int i = 0; i < port->rank; i++) {
+        if (port->shape[i] < 0) return;
+        n *= port->shape[i];
+    }
+    if (n != (int64_t)literal->n) return;
+    literal->rank = port->rank;
+    memcpy(literal->shape, port->shape, (size_t)port->rank * sizeof *port->shape);
+}
+
+/* The tensor on top of the stack for the port; numbers become one, which takes their place. NULL: nothing was given. */
+static mil_tensor *port_tensor(lua_State *L, const mil_port *port, bool is_input) {
+    mil_error err;
+    luamil_literal literal;
+    int top = lua_gettop(L);
+    if (luamil_kind_of(L, top) == LUAMIL_TENSOR) {
+        luamil_tensor *given = lua_touserdata(L, top);
+        if (!given->tensor)
+            luamil_fail_at(L, MIL_ESTATE, NULL, port->name, "run: the tensor given for %s has been freed", port->name);
+        return given->tensor;
+    }
+    int type = lua_type(L, top);
+    if (type == LUA_TNIL) return NULL;
+    if (!is_input || (type != LUA_TTABLE && type != LUA_TNUMBER && type != LUA_TBOOLEAN && type != LUA_TSTRING))
+        luamil_fail_at(L, MIL_EINVAL, NULL, port->name, "run: %s takes a tensor%s, but was given %s", port->name,
+                       is_input ? " or a table of numbers" : "", LUAMIL_WHAT(L, top));
+    luamil_read_literal(L, top, top + 1, port->name, &literal);
+    fit_literal(&literal, port);
+    luamil_tensor *made = luamil_new_tensor(L);
+    if (luamil_literal_tensor(&literal, port->dtype, port->name, &made->tensor, &err) != MIL_OK) luamil_raise(L, &err);
+    lua_replace(L, top);
+    lua_settop(L, top);
+    return made->tensor;
+}
+
+static const mil_port *port_at(const mil_model *model, size_t i) {
+    size_t n = mil_model_n_inputs(model);
+    return i < n ? mil_model_input(model, i) : mil_model_output(model, i - n);
+}
+
+/* Every key of the table at index names a port among the first n (inputs, then outputs). */
+static void check_names(lua_State *L, int index, const mil_model *model, size_t n, const char *fn) {
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+        size_t i = 0;
+        while (key && i < n && strcmp(port_at(model, i)->name, key) != 0) i++;
+        if (key && i < n) continue;
+        const char **names = luamil_new_plain(L, (n + 1) * sizeof *names);
+        for (i = 0; i < n; i++) names[i] = port_at(model, i)->name;
+        const char *near = key ? mil_nearest(key, names, n) : NULL;
+        const char *kind = n > mil_model_n_inputs(model) ? "input or output" : "input";
+        if (near) luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"; did you mean %s?", fn, kind, key, near);
+        luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s %s", fn, kind, LUAMIL_WHAT(L, -3));
+    }
+}
+
+/* ---- one run ---- */
+
+enum { FEW = 16 }; /* ports whose tables live on the C stack */
+
+/* Reads the inputs in the table at index into `into`; leaves one Lua value an input on the stack, which holds it. */
+static void read_inputs(lua_State *L, mil_model *model, int index, mil_tensor **into, const char *fn) {
+    size_t n = mil_model_n_inputs(model), given = 0;
+    if (!lua_istable(L, index))
+        luamil_fail(L, MIL_EINVAL, "%s: takes a table of inputs by name, but was given %s", fn, LUAMIL_WHAT(L, index));
+    luaL_checkstack(L, (int)n + 20, NULL);
+    for (size_t i = 0; i < n; i++) {
+        const mil_port *port = mil_model_input(model, i);
+        lua_pushstring(L, port->name);
+        lua_rawget(L, index);
+        into[i] = port_tensor(L, port, true);
+        if (into[i]) given++;
+    }
+    size_t keys = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) keys++;
+    if (keys != given) check_names(L, index, model, n, fn);
+}
+
+/* A table of empty tensors by the outputs' names; `into` are they. */
+static void new_outputs(lua_State *L, const mil_model *model, luamil_tensor **into) {
+    size_t n = mil_model_n_outputs(model);
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        into[i] = luamil_new_tensor(L);
+        lua_setfield(L, -2, mil_model_output(model, i)->name);
+    }
+}
+
+int luamil_run(lua_State *L, int at, int index) {
+    mil_error err;
+    luamil_tensor *few_outputs[FEW];
+    mil_tensor *few[2 * FEW];
+    mil_model *model = check_model(L, at, "run");
+    size_t n_in = mil_model_n_inputs(model), n_out = mil_model_n_outputs(model), bytes = 0;
+    bool is_few = n_in <= FEW && n_out <= FEW;
+    mil_tensor **in = is_few ? few : luamil_new_plain(L, (n_in + n_out + 1) * sizeof *in), **out = in + n_in;
+    luamil_tensor **made = is_few ? few_outputs : luamil_new_plain(L, (n_out + 1) * sizeof *made);
+    read_inputs(L, model, index, in, "run");
+    new_outputs(L, model, made);
+    for (size_t i = 0; i < n_out; i++) out[i] = NULL;
+    int slot = enter_run(model);
+    mil_status status = mil_model_run(model, in, out, &err);
+    leave_run(slot);
+    for (size_t i = 0; i < n_out; i++) {
+        made[i]->tensor = out[i];
+        if (out[i]) bytes += mil_tensor_bytes(out[i]);
+    }
+    if (status != MIL_OK) return luamil_raise(L, &err);
+    luamil_account(L, bytes);
+    return 1;
+}
+
+/* model:run { input = tensor or numbers, ... }: a table of tensors */
+static int run(lua_State *L) {
+    check_model(L, 1, "run");
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) {
+        lua_newtable(L);
+        lua_replace(L, 2);
+    }
+    return luamil_run(L, 1, 2);
+}
+
+/* ---- bound runs ---- */
+
+typedef struct luamil_step {
+    mil_context *context;     /* NULL once collected */
+    mil_model *model;         /* retained */
+    bool is_running;
+} luamil_step;
+
+static int step_free(lua_State *L) {
+    luamil_step *self = lua_touserdata(L, 1);
+    mil_context *context = self->context;
+    mil_model *model = self->model;
+    self->context = NULL;
+    self->model = NULL;
+    mil_context_free(context);
+    mil_model_free(model);
+    return 0;
+}
+
+/* model:bind { input = tensor, output = tensor, ... }: a function (a callable object) that runs with just these. */
+static int bind(lua_State *L) {
+    mil_error err;
+    mil_model *model = check_model(L, 1, "bind");
+    lua_settop(L, 2);
+    if (!lua_istable(L, 2))
+        return luamil_fail(L, MIL_EINVAL, "bind: takes a table of inputs and outputs by name, but was given %s", LUAMIL_WHAT(L, 2));
+    size_t n_in = mil_model_n_inputs(model), n = n_in + mil_model_n_outputs(model);
+    check_names(L, 2, model, n, "bind");
+    luamil_step *self = luamil_new_plain(L, sizeof *self);
+    *self = (luamil_step){NULL, NULL, false};
+    luamil_set_class(L, LUAMIL_STEP);
+    self->model = mil_model_retain(model);
+    if (mil_context_new(model, &self->context, &err) != MIL_OK) return luamil_raise(L, &err);
+    for (size_t i = 0; i < n; i++) {
+        const mil_port *port = port_at(model, i);
+        lua_pushstring(L, port->name);
+        lua_rawget(L, 2);
+        mil_tensor *tensor = port_tensor(L, port, i < n_in);
+        if (!tensor && i < n_in)
+            return luamil_fail_at(L, MIL_EINVAL, NULL, port->name, "bind: input %s is missing", port->name);
+        mil_status status = i < n_in ? mil_context_set_input(self->context, i, tensor, &err)
+                                     : mil_context_set_output(self->context, i - n_in, tensor, &err);
+        if (status != MIL_OK) return luamil_raise(L, &err);
+        lua_pop(L, 1);
+    }
+    mil_model_memory memory;
+    mil_model_memory_use(model, &memory);
+    luamil_account(L, memory.context);
+    return 1;
+}
+
+/* step(): true */
+static int step_call(lua_State *L) {
+    mil_error err;
+    luamil_step *self = lua_touserdata(L, 1);
+    if (!self->context) return luamil_fail(L, MIL_ESTATE, "run: the bound run has been freed");
+    if (self->is_running) return luamil_fail(L, MIL_ESTATE, "run: the bound run is under way already");
+    self->is_running = true;
+    int slot = enter_run(self->model);
+    mil_status status = mil_context_run(self->context, &err);
+    leave_run(slot);
+    self->is_running = false;
+    if (status != MIL_OK) return luamil_raise(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* step.outputs: the last run's, by name; while they are held the next run makes others where none was bound. */
+static bool step_field(lua_State *L, const char *name) {
+    luamil_step *self = lua_touserdata(L, 1);
+    if (strcmp(name, "outputs") != 0) return false;
+    lua_newtable(L);
+    for (size_t i = 0; self->context && i < mil_model_n_outputs(self->model); i++) {
+        mil_tensor *tensor = mil_context_output(self->context, i);
+        if (!tensor) continue;
+        luamil_new_tensor(L)->tensor = mil_tensor_retain(tensor);
+        lua_setfield(L, -2, mil_model_output(self->model, i)->name);
+    }
+    return true;
+}
+
+static int step_text(lua_State *L) {
+    lua_pushliteral(L, "a bound run");
+    return 1;
+}
+
+/* ---- runs on a thread of their own ----
+ * The job belongs to its handle alone and to the thread while that runs; the handle's end (and so lua_close) waits for
+ * the thread, so none outlives the module's code. */
+
+typedef struct luamil_job {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t ended;
+    bool is_done, is_joined;  /* is_done under the mutex */
+    mil_model *model;
+    mil_tensor **in, **out;
+    size_t n_in, n_out;
+    mil_status status;
+    mil_error err;
+} luamil_job;
+
+typedef struct luamil_handle {
+    luamil_job *job;
+} luamil_handle;
+
+static void *job_main(void *arg) {
+    luamil_job *job = arg;
+    int slot = enter_run(job->model);
+    job->status = mil_model_run(job->model, job->in, job->out, &job->err);
+    leave_run(slot);
+    pthread_mutex_lock(&job->mutex);
+    job->is_done = true;
+    pthread_cond_broadcast(&job->ended);
+    pthread_mutex_unlock(&job->mutex);
+    return NULL;
+}
+
+static void job_free(luamil_job *job) {
+    for (size_t i = 0; job->in && i < job->n_in; i++) mil_tensor_free(job->in[i]);
+    for (size_t i = 0; job->out && i < job->n_out; i++) mil_tensor_free(job->out[i]);
+    free(job->in);
+    free(job->out);
+    pthread_cond_destroy(&job->ended);
+    pthread_mutex_destroy(&job->mutex);
+    mil_model_free(job->model);
+    free(job);
+}
+
+static luamil_job *job_new(mil_model *model, mil_tensor *const *in) {
+    luamil_job *job = calloc(1, sizeof *job);
+    if (!job) return NULL;
+    job->model = mil_model_retain(model);
+    job->n_in = mil_model_n_inputs(model);
+    job->n_out = mil_model_n_outputs(model);
+    job->in = calloc(job->n_in + 1, sizeof *job->in);
+    job->out = calloc(job->n_out + 1, sizeof *job->out);
+    pthread_mutex_init(&job->mutex, NULL);
+    pthread_cond_init(&job->ended, NULL);
+    for (size_t i = 0; job->in && i < job->n_in; i++) job->in[i] = in[i] ? mil_tensor_retain(in[i]) : NULL;
+    if (job->in && job->out && pthread_create(&job->thread, NULL, job_main, job) == 0) return job;
+    job_free(job);
+    return NULL;
+}
+
+static void job_join(luamil_job *job) {
+    if (!job->is_joined) pthread_join(job->thread, NULL);
+    job->is_joined = true;
+}
+
+/* model:start { inputs }: a handle */
+static int start(lua_State *L) {
+    mil_model *model = check_model(L, 1, "start");
+    lua_settop(L, 2);
+    luamil_handle *self = luamil_new_plain(L, sizeof *self);
+    self->job = NULL;
+    luamil_set_class(L, LUAMIL_RUN);
+    mil_tensor **in = luamil_new_plain(L, (mil_model_n_inputs(model) + 1) * sizeof *in);
+    read_inputs(L, model, 2, in, "start");
+    self->job = job_new(model, in);
+    if (!self->job) return luamil_fail(L, MIL_ELIMIT, "start: no thread can be made for the run");
+    lua_settop(L, 3);
+    return 1;
+}
+
+static luamil_job *check_job(lua_State *L, const char *fn) {
+    luamil_handle *self = luamil_check(L, 1, LUAMIL_RUN, fn);
+    if (!self->job) luamil_fail(L, MIL_ESTATE, "%s: the run's result has been taken", fn);
+    return self->job;
+}
+
+static bool is_done(luamil_job *job) {
+    pthread_mutex_lock(&job->mutex);
+    bool done = job->is_done;
+    pthread_mutex_unlock(&job->mutex);
+    return done;
+}
+
+/* h:done() */
+static int job_done(lua_State *L) {
+    lua_pushboolean(L, is_done(check_job(L, "done")));
+    return 1;
+}
+
+/* h:wait([seconds]): true; false when the time was over first */
+static int job_wait(lua_State *L) {
+    luamil_job *job = check_job(L, "wait");
+    struct timespec until;
+    bool forever = lua_isnoneornil(L, 2);
+    double seconds = forever ? 0 : luamil_check_number(L, 2, "wait", "seconds");
+    if (!(seconds >= 0)) seconds = 0;
+    if (seconds > 1e8) forever = true;
+    clock_gettime(CLOCK_REALTIME, &until);
+    if (!forever) {
+        int64_t nanoseconds = until.tv_nsec + (int64_t)((seconds - (double)(int64_t)seconds) * 1e9);
+        until.tv_sec += (time_t)seconds + (time_t)(nanoseconds / 1000000000);
+        until.tv_nsec = (long)(nanoseconds % 1000000000);
+    }
+    int error = 0;
+    pthread_mutex_lock(&job->mutex);
+    while (!job->is_done && error == 0)
+        error = forever ? pthread_cond_wait(&job->ended, &job->mutex)
+                        : pthread_cond_timedwait(&job->ended, &job->mutex, &until);
+    bool done = job->is_done;
+    pthread_mutex_unlock(&job->mutex);
+    lua_pushboolean(L, done);
+    return 1;
+}
+
+static int handle_free(lua_State *L) {
+    luamil_handle *self = lua_touserdata(L, 1);
+    luamil_job *job = self->job;
+    self->job = NULL;
+    if (!job) return 0;
+    job_join(job);
+    job_free(job);
+    return 0;
+}
+
+/* h:result(): waits, and gives the outputs as run does; once. */
+static int job_result(lua_State *L) {
+    luamil_job *job = check_job(L, "result");
+    luamil_tensor **made = luamil_new_plain(L, (job->n_out + 1) * sizeof *made);
+    size_t bytes = 0;
+    new_outputs(L, job->model, made);
+    job_join(job);
+    mil_status status = job->status;
+    mil_error err = job->err;
+    for (size_t i = 0; i < job->n_out && status == MIL_OK; i++) {
+        made[i]->tensor = job->out[i];
+        job->out[i] = NULL;
+        bytes += mil_tensor_bytes(made[i]->tensor);
+    }
+    handle_free(L);
+    if (status != MIL_OK) return luamil_raise(L, &err);
+    luamil_account(L, bytes);
+    return 1;
+}
+
+static int handle_text(lua_State *L) {
+    luamil_handle *self = lua_touserdata(L, 1);
+    lua_pushstring(L, !self->job ? "a run (taken)" : is_done(self->job) ? "a run (done)" : "a run (under way)");
+    return 1;
+}
+
+/* ---- looking ---- */
+
+/* model:describe(): the plan, a line a step */
+static int describe(lua_State *L) {
+    mil_error err;
+    char *text = NULL;
+    mil_model *model = check_model(L, 1, "describe");
+    luamil_begin_text(L);
+    if (mil_model_describe(model, &text, &err) != MIL_OK) return luamil_raise(L, &err);
+    return luamil_end_text(L, text, strlen(text));
+}
+
+/* model:memory(): {weights = , context = } in bytes */
+static int memory(lua_State *L) {
+    mil_model_memory use;
+    mil_model_memory_use(check_model(L, 1, "memory"), &use);
+    lua_createtable(L, 0, 2);
+    lua_pushnumber(L, (lua_Number)use.weights);
+    lua_setfield(L, -2, "weights");
+    lua_pushnumber(L, (lua_Number)use.context);
+    lua_setfield(L, -2, "context");
+    return 1;
+}
+
+/* model:unload(): memory is given back at once. */
+static int unload(lua_State *L) {
+    luamil_model *self = luamil_check(L, 1, LUAMIL_MODEL, "unload");
+    mil_model *model = self->model;
+    self->model = NULL;
+    if (model) mil_model_unload(model);
+    mil_model_free(model);
+    return 0;
+}
+
+static int model_gc(lua_State *L) {
+    luamil_model *self = lua_touserdata(L, 1);
+    mil_model *model = self->model;
+    self->model = NULL;
+    mil_model_free(model);
+    return 0;
+}
+
+static int model_text(lua_State *L) {
+    luamil_model *self = lua_touserdata(L, 1);
+    if (self->model)
+        lua_pushfstring(L, "model: %d inputs, %d outputs", (int)mil_model_n_inputs(self->model),
+                        (int)mil_model_n_outputs(self->model));
+    else lua_pushliteral(L, "(an unloaded model)");
+    return 1;
+}
+
+/* ---- engines ---- */
+
+static const char *check_engine(lua_State *L, const char *fn) {
+    const char *name = luamil_check_string(L, 1, fn, "the name of an engine", NULL);
+    for (size_t i = 0; i < mil_engine_count(); i++)
+        if (strcmp(mil_engine_name(i), name) == 0) return name;
+    luamil_fail(L, MIL_ENAME, "%s: there is no engine \"%.60s\"", fn, name);
+    return NULL;
+}
+
+/* mil.engines(): names */
+static int engines(lua_State *L) {
+    lua_newtable(L);
+    for (size_t i = 0; i < mil_engine_count(); i++) {
+        lua_pushstring(L, mil_engine_name(i));
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+/* mil.available(name): true, or nil and what is missing */
+static int available(lua_State *L) {
+    const char *reason = "there is no such engine", *name = luamil_check_string(L, 1, "mil.available", "the name of an engine", NULL);
+    if (mil_engine_available(name, &reason)) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, reason);
+    return 2;
+}
+
+/* mil.engine(name): "cpu (avx512, 2 threads)" */
+static int engine(lua_State *L) {
+    char text[256];
+    mil_engine_describe(check_engine(L, "mil.engine"), text, sizeof text);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* ---- classes ---- */
+
+static const luaL_Reg model_meta[] = {
+    {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
+static const luaL_Reg model_methods[] = {
+    {"run", run}, {"bind", bind}, {"start", start}, {"inputs", inputs}, {"outputs", outputs}, {"describe", describe},
+    {"memory", memory}, {"unload", unload}, {NULL, NULL}};
+static const luaL_Reg step_meta[] = {
+    {"__call", step_call}, {"__tostring", step_text}, {"__gc", step_free}, {"__close", step_free}, {NULL, NULL}};
+static const char *const step_fields[] = {"outputs", NULL};
+static const luaL_Reg handle_meta[] = {{"__tostring", handle_text}, {"__gc", handle_free}, {"__close", handle_free}, {NULL, NULL}};
+static const luaL_Reg handle_methods[] = {{"done", job_done}, {"wait", job_wait}, {"result", job_result}, {NULL, NULL}};
+
+void luamil_open_models(lua_State *L) {
+    static const luamil_class models = {LUAMIL_MODEL, "mil.model", "model", model_meta, model_methods, NULL, NULL};
+    static const luamil_class steps = {LUAMIL_STEP, "mil.step", "bound run", step_meta, NULL, step_fields, step_field};
+    static const luamil_class handles = {LUAMIL_RUN, "mil.run", "run", handle_meta, handle_methods, NULL, NULL};
+    luamil_new_class(L, &models);
+    luamil_new_class(L, &steps);
+    luamil_new_class(L, &handles);
+    lua_pop(L, 3);
+}
+
+const luaL_Reg luamil_model_functions[] = {
+    {"engines", engines}, {"available", available}, {"engine", engine}, {"cancel", cancel}, {NULL, NULL},
+};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Objects: the one way in which C structs become Lua values. A metatable a kind; its entry [1] is the address of the
+ * kind's key, which Lua code cannot make, so that one raw look-up says what a userdata is. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bind.h"
+
+static const char keys[LUAMIL_N_KINDS]; /* their addresses matter */
+static const char state_key;
+
+/* ---- kinds ---- */
+
+luamil_kind luamil_kind_of(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index)) return LUAMIL_NONE;
+    lua_rawgeti(L, -1, 1);
+    uintptr_t key = (uintptr_t)lua_touserdata(L, -1), first = (uintptr_t)keys;
+    lua_pop(L, 2);
+    return key > first && key < first + LUAMIL_N_KINDS ? (luamil_kind)(key - first) : LUAMIL_NONE;
+}
+
+void *luamil_test(lua_State *L, int index, luamil_kind kind) {
+    return luamil_kind_of(L, index) == kind ? lua_touserdata(L, index) : NULL;
+}
+
+void luamil_push_metatable(lua_State *L, luamil_kind kind) { lua_rawgetp(L, LUA_REGISTRYINDEX, &keys[kind]); }
+
+void luamil_set_class(lua_State *L, luamil_kind kind) {
+    luamil_push_metatable(L, kind);
+    lua_setmetatable(L, -2);
+}
+
+static const luamil_class *class_of(lua_State *L, luamil_kind kind) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &keys[kind]);
+    lua_rawgeti(L, -1, 2);
+    const luamil_class *cls = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return cls;
+}
+
+void *luamil_check(lua_State *L, int index, luamil_kind kind, const char *fn) {
+    void *object = luamil_test(L, index, kind);
+    if (!object)
+        luamil_fail(L, MIL_EINVAL, "%s: takes a %s, but was given %s", fn, class_of(L, kind)->noun, LUAMIL_WHAT(L, index));
+    return object;
+}
+
+/* ---- what stands there, in words ---- */
+
+static int tensor_type(const mil_tensor *tensor, char *buf, size_t n) {
+    int used = snprintf(buf, n, "%s[", mil_dtype_name(mil_tensor_dtype(tensor)));
+    for (int i = 0; i < mil_tensor_rank(tensor) && (size_t)used < n; i++)
+        used += snprintf(buf + used, n - (size_t)used, "%s%lld", i ? ", " : "", (long long)mil_tensor_shape(tensor)[i]);
+    if ((size_t)used < n) used += snprintf(buf + used, n - (size_t)used, "]");
+    return used;
+}
+
+static void object_text(lua_State *L, int index, luamil_kind kind, char *buf, size_t n) {
+    const char *noun = class_of(L, kind)->noun;
+    int used = snprintf(buf, n, "a %s", noun);
+    if (kind == LUAMIL_TENSOR) {
+        const luamil_tensor *t = lua_touserdata(L, index);
+        if (!t->tensor) snprintf(buf, n, "a freed tensor");
+        else tensor_type(t->tensor, buf + used + snprintf(buf + used, n - (size_t)used, " "), n - (size_t)used - 1);
+    } else if (kind == LUAMIL_VALUE) {
+        const luamil_value *v = lua_touserdata(L, index);
+        const mil_type *type = v->owner->program ? mil_value_type(v->owner->program, v->id) : NULL;
+        const char *name = type ? mil_value_name(v->owner->program, v->id) : NULL;
+        if (!type) return;
+        used += snprintf(buf + used, n - (size_t)used, " %s ", name ? name : "?");
+        if ((size_t)used < n) mil_program_type_text(v->owner->program, type, buf + used, n - (size_t)used);
+    }
+}
+
+const char *luamil_what(lua_State *L, int index, char *buf, size_t n) {
+    luamil_kind kind = luamil_kind_of(L, index);
+    if (kind != LUAMIL_NONE) {
+        object_text(L, index, kind, buf, n);
+        return buf;
+    }
+    switch (lua_type(L, index)) {
+    case LUA_TNONE: return "nothing";
+    case LUA_TNIL: return "nil";
+    case LUA_TBOOLEAN: return lua_toboolean(L, index) ? "true" : "false";
+    case LUA_TSTRING: snprintf(buf, n, "\"%.80s\"", lua_tostring(L, index)); return buf;
+    case LUA_TNUMBER: snprintf(buf, n, "%.14g", (double)lua_tonumber(L, index)); return buf;
+    default: snprintf(buf, n, "a %s", luaL_typename(L, index)); return buf;
+    }
+}
+
+/* ---- fields and methods ---- */
+
+static int no_field(lua_State *L, const luamil_class *cls) {
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return luamil_fail(L, MIL_ENAME, "a %s has no field %s", cls->noun, LUAMIL_WHAT(L, 2));
+    const char *name = lua_tostring(L, 2), *near = NULL;
+    size_t n = 0;
+    while (cls->fields && cls->fields[n]) n++;
+    if (n) near = mil_nearest(name, cls->fields, n);
+    if (!near) near = luamil_nearest_key(L, lua_upvalueindex(1), name);
+    return near ? luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"; did you mean %s?", cls->noun, name, near)
+                : luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"", cls->noun, name);
+}
+
+/* Upvalues: the table of methods, the class. */
+int luamil_index(lua_State *L) {
+    lua_pushvalue(L, 2);
+    lua_rawget(L, lua_upvalueindex(1));
+    if (!lua_isnil(L, -1)) return 1;
+    const luamil_class *cls = lua_touserdata(L, lua_upvalueindex(2));
+    if (cls->field && lua_type(L, 2) == LUA_TSTRING && cls->field(L, lua_tostring(L, 2))) return 1;
+    return no_field(L, cls);
+}
+
+static void set_functions(lua_State *L, const luaL_Reg *functions) {
+    for (; functions && functions->name; functions++) {
+        lua_pushcfunction(L, functions->func);
+        lua_setfield(L, -2, functions->name);
+    }
+}
+
+/* meta may have an __index of its own: it gets the same upvalues. */
+void luamil_new_class(lua_State *L, const luamil_class *cls) {
+    lua_CFunction index = luamil_index;
+    lua_newtable(L); /* methods */
+    set_functions(L, cls->methods);
+    lua_newtable(L); /* metatable */
+    set_functions(L, cls->meta);
+    for (const luaL_Reg *r = cls->meta; r && r->name; r++)
+        if (strcmp(r->name, "__index") == 0) index = r->func;
+    lua_pushvalue(L, -2);
+    lua_pushlightuserdata(L, (void *)cls);
+    lua_pushcclosure(L, index, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushlightuserdata(L, (void *)&keys[cls->kind]);
+    lua_rawseti(L, -2, 1);
+    lua_pushlightuserdata(L, (void *)cls);
+    lua_rawseti(L, -2, 2);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, 3);
+    lua_pushstring(L, cls->name);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__name");
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &keys[cls->kind]);
+}
+
+int luamil_members(lua_State *L) {
+    luamil_kind kind = luamil_kind_of(L, 1);
+    int n = 0;
+    lua_settop(L, 1);
+    lua_newtable(L);
+    if (kind == LUAMIL_NONE) return 1;
+    const luamil_class *cls = class_of(L, kind);
+    for (; cls->fields && cls->fields[n]; n++) {
+        lua_pushstring(L, cls->fields[n]);
+        lua_rawseti(L, 2, n + 1);
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &keys[kind]);
+    lua_rawgeti(L, -1, 3);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, 2, ++n);
+    }
+    lua_settop(L, 2);
+    return 1;
+}
+
+/* ---- the state ---- */
+
+luamil_state *luamil_state_of(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    luamil_state *state = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (state) return state;
+    state = luamil_new_plain(L, sizeof *state);
+    memset(state, 0, sizeof *state);
+    mil_random_seed(&state->random, 0);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+    return state;
+}
+
+enum { TELL_FROM = 1 << 18 }; /* bytes worth a step of the collector */
+
+void luamil_account(lua_State *L, size_t bytes) {
+    luamil_state *state = luamil_state_of(L);
+    state->unseen += bytes;
+    if (state->unseen < TELL_FROM) return;
+    size_t kilobytes = state->unseen >> 10;
+    state->unseen = 0;
+    lua_gc(L, LUA_GCSTEP, kilobytes > 1 << 30 ? 1 << 30 : (int)kilobytes);
+}
+
+/* ---- text of the core's ---- */
+
+typedef struct owned_text {
+    const char *text;
+    size_t n;
+} owned_text;
+
+static int push_owned(lua_State *L) {
+    const owned_text *owned = lua_touserdata(L, 1);
+    lua_pushlstring(L, owned->text, owned->n);
+    return 1;
+}
+
+void luamil_begin_text(lua_State *L) {
+    luaL_checkstack(L, 4, NULL);
+    lua_pushcfunction(L, push_owned);
+}
+
+int luamil_end_text(lua_State *L, char *text, size_t n) {
+    owned_text owned = {text, n};
+    lua_pushlightuserdata(L, &owned);
+    int failed = lua_pcall(L, 1, 1, 0);
+    mil_free(text);
+    return failed ? lua_error(L) : 1;
+}

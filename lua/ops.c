@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* Ops as methods. One C function serves them all; which op it is stands in an upvalue, made when the module opens, so
+ * that a call looks nothing up but the names of its arguments. Also operators, and the op table for Lua (mil.op). */
+#include <stdio.h>
+#include <string.h>
+
+#include "bind.h"
+
+/* An op as its method needs it; static strings of the core's. */
+typedef struct op_entry {
+    const mil_op *op;
+    const char *name;
+    const char *first;        /* the parameter that a value as `self` stands for */
+    const char *second;       /* that one positional argument stands for; NULL: none */
+    const char *tuple;        /* the parameter that takes several values; NULL: none */
+} op_entry;
+
+static void fill_entry(op_entry *entry, const mil_op *op) {
+    mil_param param;
+    *entry = (op_entry){.op = op, .name = mil_op_name(op)};
+    for (size_t i = 0; mil_op_param(op, MIL_IOS18, i, &param); i++) {
+        if (param.kind == MIL_PARAM_TUPLE && !entry->tuple) entry->tuple = param.name;
+        if (!entry->first) entry->first = param.name;
+        else if (!entry->second && param.required) entry->second = param.name;
+    }
+}
+
+/* ---- values as results ---- */
+
+/* An empty one, which keeps its program alive as the object at index `like` does. */
+static luamil_value *new_value(lua_State *L, int like, luamil_program *owner) {
+    luamil_value *value = luamil_new_keeping(L, sizeof *value);
+    *value = (luamil_value){owner, 0};
+    luamil_get_keep(L, like);
+    luamil_set_keep(L, -2);
+    luamil_set_class(L, LUAMIL_VALUE);
+    return value;
+}
+
+int luamil_push_value(lua_State *L, int like, luamil_program *owner, mil_value id) {
+    new_value(L, like, owner)->id = id;
+    return 1;
+}
+
+/* The results of an operation of which outs[0] is the first, from the second on. */
+static int push_more(lua_State *L, int like, luamil_program *owner, mil_value first, size_t n) {
+    mil_operation operation = mil_value_operation(owner->program, first);
+    luaL_checkstack(L, (int)n + 4, "too many results");
+    for (size_t i = 1; i < n; i++) luamil_push_value(L, like, owner, mil_operation_output(owner->program, operation, i));
+    return (int)n;
+}
+
+/* Adds the operation; `like` is an object of its program. */
+static int add(lua_State *L, int like, const op_entry *entry, const luamil_args *args, mil_block block) {
+    mil_error err;
+    luamil_position position;
+    size_t n = 0;
+    luamil_where(L, &position);
+    luamil_value *result = new_value(L, like, args->owner);
+    mil_status status = mil_program_add(args->owner->program, block, entry->op, args->arg, args->n, args->name,
+                                        position.where, &result->id, 1, &n, &err);
+    if (status != MIL_OK) return luamil_raise(L, &err);
+    return n == 1 ? 1 : push_more(L, like, args->owner, result->id, n);
+}
+
+/* ---- arguments ---- */
+
+static void start(luamil_args *args, const op_entry *entry, luamil_program *owner, int anchor) {
+    args->owner = owner;
+    args->op = entry->name;
+    args->name = NULL;
+    args->anchor = anchor;
+    args->n = args->n_items = args->used = 0;
+}
+
+static void add_named(lua_State *L, luamil_args *args, const op_entry *entry) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+        luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: arguments in a table have names, but [%s] has none", entry->name,
+                       LUAMIL_WHAT(L, -2));
+    const char *key = lua_tostring(L, -2);
+    if (strcmp(key, "name") == 0) {
+        args->name = luamil_check_string(L, -1, entry->name, "name", NULL);
+        return;
+    }
+    if (strcmp(key, "end_") == 0) key = "end";
+    luamil_add_arg(L, args, lua_gettop(L), key, entry->tuple && strcmp(key, entry->tuple) == 0);
+}
+
+static void add_positional(lua_State *L, luamil_args *args, const op_entry *entry, const char *param) {
+    if (lua_isnil(L, 2))
+        luamil_fail_at(L, MIL_EINVAL, entry->name, param, "%s: was given nil", entry->name);
+    if (lua_gettop(L) > 2)
+        luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: takes one argument, or several in a table, by name",
+                       entry->name);
+    if (!param)
+        luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: takes no second input; give arguments in a table, by name",
+                       entry->name);
+    luamil_add_arg(L, args, 2, param, false);
+}
+
+/* f:op{...}, value:op{...}, value:op(second), value:op(). Upvalue 1: the op_entry. */
+static int call_op(lua_State *L) {
+    const op_entry *entry = lua_touserdata(L, lua_upvalueindex(1));
+    luamil_kind kind = luamil_kind_of(L, 1);
+    luamil_args args;
+    mil_block block;
+    const char *positional = entry->second;
+    if (kind == LUAMIL_VALUE) {
+        const luamil_value *self = lua_touserdata(L, 1);
+        start(&args, entry, luamil_live(L, self->owner), 3);
+        block = mil_value_block(self->owner->program, self->id);
+        if (!block)
+            return luamil_fail_at(L, MIL_ESTATE, entry->name, entry->first,
+                                  "%s: the value is no longer part of its program", entry->name);
+        args.arg[args.n++] = (mil_arg){.name = entry->first, .kind = MIL_ARG_VALUE, .value = self->id};
+    } else if (kind == LUAMIL_FUNCTION) {
+        const luamil_function *self = lua_touserdata(L, 1);
+        start(&args, entry, luamil_live(L, self->owner), 3);
+        block = self->block;
+        positional = entry->first;
+    } else {
+        return luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: is a method (f:%s or x:%s), but its object is %s",
+                              entry->name, entry->name, entry->name, LUAMIL_WHAT(L, 1));
+    }
+    if (lua_istable(L, 2)) {
+        lua_settop(L, 2);
+        for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) add_named(L, &args, entry);
+    } else if (lua_gettop(L) > 1) {
+        add_positional(L, &args, entry, positional);
+    }
+    return add(L, 1, entry, &args, block);
+}
+
+/* ---- operators ---- */
+
+/* Either operand is a value; the other a value, tensor, number, or table. Upvalue 1: the op_entry. */
+static int call_operator(lua_State *L) {
+    const op_entry *entry = lua_touserdata(L, lua_upvalueindex(1));
+    int like = luamil_kind_of(L, 1) == LUAMIL_VALUE ? 1 : 2;
+    const luamil_value *self = lua_touserdata(L, like);
+    luamil_args args;
+    lua_settop(L, 2);
+    start(&args, entry, luamil_live(L, self->owner), 3);
+    mil_block block = mil_value_block(self->owner->program, self->id);
+    if (!block)
+        return luamil_fail_at(L, MIL_ESTATE, entry->name, NULL, "%s: the value is no longer part of its program",
+                              entry->name);
+    luamil_add_arg(L, &args, 1, entry->first, false);
+    luamil_add_arg(L, &args, 2, entry->second, false);
+    return add(L, like, entry, &args, block);
+}
+
+/* -x is x * -1: MIL has no op of its own for it. */
+static int call_minus(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushinteger(L, -1);
+    return call_operator(L);
+}
+
+static int no_comparison(lua_State *L) {
+    const char *method = lua_tostring(L, lua_upvalueindex(1)), *other = lua_tostring(L, lua_upvalueindex(2));
+    return luamil_fail(L, MIL_EINVAL, "a comparison of values can't give a value in Lua; write a:%s(b) (or :%s)", method,
+                       other);
+}
+
+static void set_operator(lua_State *L, const char *event, op_entry *entries, const char *op, lua_CFunction function) {
+    for (size_t i = 0; i < mil_op_count(); i++) {
+        if (strcmp(entries[i].name, op) != 0) continue;
+        lua_pushlightuserdata(L, &entries[i]);
+        lua_pushcclosure(L, function, 1);
+        lua_setfield(L, -2, event);
+    }
+}
+
+static void set_comparison(lua_State *L, const char *event, const char *method, const char *other) {
+    lua_pushstring(L, method);
+    lua_pushstring(L, other);
+    lua_pushcclosure(L, no_comparison, 2);
+    lua_setfield(L, -2, event);
+}
+
+static void set_operators(lua_State *L, op_entry *entries) {
+    static const char *const events[][2] = {{"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"}, {"__div", "real_div"},
+                                            {"__idiv", "floor_div"}, {"__mod", "mod"}, {"__pow", "pow"}};
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        set_operator(L, events[i][0], entries, events[i][1], call_operator);
+    set_operator(L, "__unm", entries, "mul", call_minus);
+    set_comparison(L, "__lt", "less", "greater");
+    set_comparison(L, "__le", "less_equal", "greater_equal");
+    set_comparison(L, "__eq", "equal", "not_equal");
+}
+
+void luamil_open_ops(lua_State *L, int value_methods, int function_methods) {
+    static const char entries_key;
+    size_t n = mil_op_count();
+    op_entry *entries = luamil_new_plain(L, n * sizeof *entries);
+    for (size_t i = 0; i < n; i++) {
+        const mil_op *op = mil_op_at(i);
+        fill_entry(&entries[i], op);
+        if (strcmp(entries[i].name, "const") == 0) continue; /* f:const, which takes a tensor */
+        lua_pushlightuserdata(L, &entries[i]);
+        lua_pushcclosure(L, call_op, 1);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, function_methods, entries[i].name);
+        lua_setfield(L, value_methods, entries[i].name);
+    }
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &entries_key);
+    luamil_push_metatable(L, LUAMIL_VALUE);
+    set_operators(L, entries);
+    lua_pop(L, 1);
+}
+
+/* ---- the op table for Lua ---- */
+
+static int list_ops(lua_State *L) {
+    size_t n = mil_op_count();
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, mil_op_name(mil_op_at(i)));
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static void push_dtypes(lua_State *L, uint32_t dtypes) {
+    int n = 0;
+    lua_newtable(L);
+    for (int dtype = 1; dtype < MIL_N_DTYPES; dtype++) {
+        if (dtypes && !(dtypes & (1u << dtype))) continue;
+        lua_pushstring(L, mil_dtype_name((mil_dtype)dtype));
+        lua_rawseti(L, -2, ++n);
+    }
+}
+
+static void set_string(lua_State *L, const char *key, const char *text) {
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, key);
+}
+
+static void push_param(lua_State *L, const mil_param *param) {
+    static const char *const kinds[] = {"tensor", "const", "tuple", "string", "list", "state", "any"};
+    lua_createtable(L, 0, 8);
+    set_string(L, "default", param->default_text); /* first: the text lives until the next call */
+    set_string(L, "name", param->name);
+    set_string(L, "help", param->help);
+    set_string(L, "kind", kinds[param->kind]);
+    push_dtypes(L, param->dtypes);
+    lua_setfield(L, -2, "dtypes");
+    if (param->group) {
+        lua_pushlstring(L, &param->group, 1);
+        lua_setfield(L, -2, "group");
+    }
+    lua_pushboolean(L, param->required);
+    lua_setfield(L, -2, "required");
+}
+
+/* mil.op(name [, opset]) */
+static int describe_op(lua_State *L) {
+    const char *name = luamil_check_string(L, 1, "mil.op", "the name of an op", NULL);
+    mil_opset opset = luamil_check_opset(L, 2, "mil.op");
+    const mil_op *op = mil_op_find(name);
+    if (!op) {
+        const char *near = mil_op_nearest(name);
+        return near ? luamil_fail(L, MIL_ENAME, "mil.op: no op \"%.60s\"; did you mean %s?", name, near)
+                    : luamil_fail(L, MIL_ENAME, "mil.op: no op \"%.60s\"", name);
+    }
+    lua_createtable(L, 0, 8);
+    set_string(L, "name", mil_op_name(op));
+    set_string(L, "family", mil_op_family(op));
+    set_string(L, "help", mil_op_help(op));
+    set_string(L, "since", mil_opset_name(mil_op_since(op)));
+    lua_pushinteger(L, mil_op_outputs(op));
+    lua_setfield(L, -2, "outputs");
+    lua_newtable(L);
+    mil_param param;
+    for (size_t i = 0; mil_op_param(op, opset, i, &param); i++) {
+        push_param(L, &param);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "params");
+    return 1;
+}
+
+static int nearest_op(lua_State *L) {
+    lua_pushstring(L, mil_op_nearest(luamil_check_string(L, 1, "mil.nearest", "a name", NULL)));
+    return 1;
+}
+
+static int list_dtypes(lua_State *L) {
+    push_dtypes(L, 0);
+    return 1;
+}
+
+const luaL_Reg luamil_reflection[] = {
+    {"ops", list_ops}, {"op", describe_op}, {"nearest", nearest_op}, {"dtypes", list_dtypes}, {NULL, NULL},
+};

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* Weights files. w["name"] and w.name are tensors; any name may be one, so there are no methods: mil.names(w). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind.h"
+
+typedef struct luamil_weights {
+    mil_weights *weights;
+} luamil_weights;
+
+static luamil_weights *new_weights(lua_State *L) {
+    luamil_weights *self = luamil_new_plain(L, sizeof *self);
+    self->weights = NULL;
+    luamil_set_class(L, LUAMIL_WEIGHTS);
+    return self;
+}
+
+static mil_weights *check_weights(lua_State *L, int index, const char *fn) {
+    luamil_weights *self = luamil_check(L, index, LUAMIL_WEIGHTS, fn);
+    if (!self->weights) luamil_fail(L, MIL_ESTATE, "%s: the weights have been collected", fn);
+    return self->weights;
+}
+
+/* mil.weights(path) */
+static int open_weights(lua_State *L) {
+    mil_error err;
+    const char *path = luamil_check_string(L, 1, "mil.weights", "path", NULL);
+    luamil_weights *self = new_weights(L);
+    if (mil_weights_open(path, &self->weights, &err) != MIL_OK) return luamil_raise(L, &err);
+    return 1;
+}
+
+static int push_tensor(lua_State *L, const mil_weights *weights, const char *name) {
+    mil_error err;
+    luamil_tensor *tensor = luamil_new_tensor(L);
+    if (mil_weights_get(weights, name, &tensor->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
+    return 1;
+}
+
+static int weights_index(lua_State *L) {
+    const mil_weights *weights = check_weights(L, 1, "weights");
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return luamil_fail(L, MIL_ENAME, "weights are indexed by name, not by %s", LUAMIL_WHAT(L, 2));
+    return push_tensor(L, weights, lua_tostring(L, 2));
+}
+
+static int weights_newindex(lua_State *L) { return luamil_fail(L, MIL_ESTATE, "a weights file is not written to (mil.save)"); }
+
+static int weights_len(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)mil_weights_count(check_weights(L, 1, "weights")));
+    return 1;
+}
+
+static int weights_text(lua_State *L) {
+    luamil_weights *self = lua_touserdata(L, 1);
+    if (self->weights) lua_pushfstring(L, "weights: %d tensors", (int)mil_weights_count(self->weights));
+    else lua_pushliteral(L, "(closed weights)");
+    return 1;
+}
+
+static int weights_gc(lua_State *L) {
+    luamil_weights *self = lua_touserdata(L, 1);
+    mil_weights *weights = self->weights;
+    self->weights = NULL;
+    mil_weights_free(weights);
+    return 0;
+}
+
+/* mil.names(weights): in the file's order */
+static int names(lua_State *L) {
+    const mil_weights *weights = check_weights(L, 1, "mil.names");
+    size_t n = mil_weights_count(weights);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, mil_weights_name(weights, i));
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+/* mil.metadata(weights, key): a string, or nil */
+static int metadata(lua_State *L) {
+    const mil_weights *weights = check_weights(L, 1, "mil.metadata");
+    lua_pushstring(L, mil_weights_metadata(weights, luamil_check_string(L, 2, "mil.metadata", "key", NULL)));
+    return 1;
+}
+
+/* mil.load_tensor(path [, name]): the only tensor of a file, or the one of that name */
+static int load_tensor(lua_State *L) {
+    open_weights(L);
+    const mil_weights *weights = check_weights(L, -1, "mil.load_tensor");
+    if (!lua_isnoneornil(L, 2))
+        return push_tensor(L, weights, luamil_check_string(L, 2, "mil.load_tensor", "name", NULL));
+    size_t n = mil_weights_count(weights);
+    if (n != 1)
+        return luamil_fail(L, MIL_EVALUE, "mil.load_tensor: %s holds %d tensors; name one, or use mil.weights",
+                           lua_tostring(L, 1), (int)n);
+    return push_tensor(L, weights, mil_weights_name(weights, 0));
+}
+
+/* ---- writing ---- */
+
+static size_t count_fields(lua_State *L, int index) {
+    size_t n = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) n++;
+    return n;
+}
+
+/* Pairs of the metadata table at index, ended by NULL; in userdata that is pushed. */
+static const char **read_metadata(lua_State *L, int index) {
+    if (lua_isnoneornil(L, index)) return NULL;
+    if (!lua_istable(L, index))
+        luamil_fail(L, MIL_EINVAL, "mil.save: metadata is a table of strings, but was given %s", LUAMIL_WHAT(L, index));
+    size_t n = 0;
+    const char **pairs = luamil_new_plain(L, (2 * count_fields(L, index) + 1) * sizeof *pairs);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            luamil_fail(L, MIL_EINVAL, "mil.save: metadata is a table of strings, but [%s] is %s", LUAMIL_WHAT(L, -2),
+                        LUAMIL_WHAT(L, -1));
+        pairs[n++] = lua_tostring(L, -2);
+        pairs[n++] = lua_tostring(L, -1);
+    }
+    pairs[n] = NULL;
+    return pairs;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const mil_named_tensor *)a)->name, ((const mil_named_tensor *)b)->name);
+}
+
+/* mil.save(path, {name = tensor, ...} [, metadata]): by name, ascending */
+static int save(lua_State *L) {
+    mil_error err;
+    const char *path = luamil_check_string(L, 1, "mil.save", "path", NULL);
+    lua_settop(L, 3);
+    if (!lua_istable(L, 2))
+        return luamil_fail(L, MIL_EINVAL, "mil.save: takes a table of tensors by name, but was given %s", LUAMIL_WHAT(L, 2));
+    size_t n = 0;
+    mil_named_tensor *tensors = luamil_new_plain(L, (count_fields(L, 2) + 1) * sizeof *tensors);
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            return luamil_fail(L, MIL_EINVAL, "mil.save: tensors have names, but [%s] has none", LUAMIL_WHAT(L, -2));
+        tensors[n++] = (mil_named_tensor){lua_tostring(L, -2), luamil_check_tensor(L, lua_gettop(L), "mil.save")};
+    }
+    qsort(tensors, n, sizeof *tensors, by_name);
+    const char **pairs = read_metadata(L, 3);
+    if (mil_weights_save(path, tensors, n, pairs, &err) != MIL_OK) return luamil_raise(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* ---- the class ---- */
+
+static const luaL_Reg meta[] = {
+    {"__index", weights_index}, {"__newindex", weights_newindex}, {"__len", weights_len}, {"__tostring", weights_text},
+    {"__gc", weights_gc}, {"__close", weights_gc}, {NULL, NULL},
+};
+
+void luamil_open_weights(lua_State *L) {
+    static const luamil_class cls = {LUAMIL_WEIGHTS, "mil.weights", "weights file", meta, NULL, NULL, NULL};
+    luamil_new_class(L, &cls);
+    lua_pop(L, 1);
+}
+
+const luaL_Reg luamil_weights_functions[] = {
+    {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"load_tensor", load_tensor}, {"save", save},
+    {NULL, NULL},
+};
