@@ -4,6 +4,12 @@
  *
  * uniform: the upper 53 bits of a number times 2^-53 lie in [0, 1); lo + (hi - lo) * that is rounded to double.
  * normal:  Box and Muller (1958): of two uniforms u, v:  r = sqrt(-2 log(1 - u)),  r cos(2 pi v)  and  r sin(2 pi v). */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF /* a fused lo + width * u would be another number than elsewhere */
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #include <math.h>
 
 #include "tensor/tensor.h"
