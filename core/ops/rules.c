@@ -53,6 +53,48 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
     return MIL_OK;
 }
 
+/* ---- vectors of integers ---- */
+
+mil_status mil__is_vector(mil__call *call, const char *name, mil_dim *length) {
+    const mil_type *type = mil__arg(call, name)->type;
+    if (type->rank != 1) return mil__call_fail(call, MIL_ETYPE, "%s takes a vector", MIL__ARG_TEXT(call, name));
+    *length = type->shape[0];
+    return MIL_OK;
+}
+
+mil_status mil__get_vector(mil__call *call, const char *name, int max, int64_t *out, int *n) {
+    mil_dim length;
+    if (mil__has(call, name)) MIL__TRY(mil__is_vector(call, name, &length));
+    return mil__get_ints(call, name, max, out, n);
+}
+
+mil_status mil__get_axis_list(mil__call *call, const char *name, int rank, int *out, int *n) {
+    int64_t axes[MIL_MAX_RANK];
+    bool seen[MIL_MAX_RANK] = {false};
+    MIL__TRY(mil__get_vector(call, name, MIL_MAX_RANK, axes, n));
+    for (int i = 0; i < *n; i++) {
+        MIL__TRY(mil__axis(call, name, axes[i], rank, &out[i]));
+        if (seen[out[i]]) return mil__call_fail(call, MIL_EVALUE, "%s names axis %d twice", name, out[i]);
+        seen[out[i]] = true;
+    }
+    return MIL_OK;
+}
+
+const mil_dim *mil__symbols(mil__call *call, const mil__operand *operand, bool fresh) {
+    const mil_type *type = operand->type;
+    int64_t n, values[MIL__MAX_SYM];
+    if (type->kind != MIL_TENSOR || type->dtype != MIL_INT32 || !mil__is_static(type)) return NULL;
+    if (!mil__shape_numel(type->rank, type->shape, &n) || n > MIL__MAX_SYM) return NULL;
+    if (!operand->data && operand->sym) return operand->sym;
+    if (!operand->data && !fresh) return NULL;
+    mil_dim *out = mil__arena_alloc(call->arena, ((size_t)n + 1) * sizeof *out);
+    if (!out) return NULL;
+    if (operand->data) mil__read_i64(operand->data, values);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = operand->data ? mil__dim_number(call->types, values[i]) : mil__dim_fresh(call->types);
+    return out;
+}
+
 /* ---- moving elements ---- */
 
 typedef struct moving {
@@ -78,6 +120,34 @@ void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const
     moving m = {mil__element_size(dtype), dst, src};
     const int64_t *strides[] = {dst_strides, src_strides};
     mil__walk(rank, shape, 2, strides, move_run, &m);
+}
+
+/* One line of a take, along the last axis. */
+static void take_line(const moving *m, const mil_tensor *x, const int64_t *map, int64_t n) {
+    int64_t size = (int64_t)m->size, step = x->rank ? x->strides[x->rank - 1] * size : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!map) memcpy(m->dst, m->src, m->size);
+        else if (map[i] >= 0) memcpy(m->dst + i * size, m->src + map[i] * step, m->size);
+}
+
+void mil__take(const mil_tensor *x, const int64_t *const *maps, mil_tensor *result) {
+    int last = result->rank - 1;
+    int64_t n = result->rank ? result->shape[last] : 1, index[MIL_MAX_RANK] = {0};
+    size_t size = mil__element_size(x->dtype);
+    if (mil__numel(result) == 0) return;
+    for (char *dst = result->data;; dst += n * (int64_t)size) {
+        int64_t at = 0;
+        bool inside = true;
+        for (int i = 0; i < last; i++) {
+            inside = inside && maps[i][index[i]] >= 0;
+            at += maps[i][index[i]] * x->strides[i];
+        }
+        moving line = {size, dst, (const char *)x->data + (inside ? at : 0) * (int64_t)size};
+        if (inside) take_line(&line, x, last < 0 ? NULL : maps[last], n);
+        int i = last - 1;
+        for (; i >= 0 && ++index[i] == result->shape[i]; i--) index[i] = 0;
+        if (i < 0) return;
+    }
 }
 
 void mil__gather_contiguous(const mil_tensor *tensor, void *dst) {

@@ -21,6 +21,23 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
 static inline int mil__rank(const mil__operand *operand) { return operand->type->rank; }
 static inline mil_dim mil__dim(const mil__operand *operand, int axis) { return operand->type->shape[axis]; }
 
+/* A parameter that must be a vector: its values, as mil__get_ints has them. A value that is not known fails too. */
+mil_status mil__get_vector(mil__call *call, const char *name, int max, int64_t *out, int *n);
+/* Fails (MIL_ETYPE) unless the parameter's type is a vector; *length is its extent, maybe symbolic. */
+mil_status mil__is_vector(mil__call *call, const char *name, mil_dim *length);
+/* Axes of a vector parameter as 0..rank-1, each at most once. */
+mil_status mil__get_axis_list(mil__call *call, const char *name, int rank, int *out, int *n);
+
+/* An int32 value as far as it is known, in C order and in call->arena: its data, or its symbols; NULL where there is neither,
+ * or where it has more than MIL__MAX_SYM elements. fresh: an element that is not known becomes a symbol of its own. */
+enum { MIL__MAX_SYM = 64 };
+const mil_dim *mil__symbols(mil__call *call, const mil__operand *operand, bool fresh);
+static inline bool mil__is_static(const mil_type *type) {
+    for (int i = 0; i < type->rank; i++)
+        if (type->shape[i] < 0) return false;
+    return true;
+}
+
 /* ---- moving elements ---- */
 
 /* Bytes of an element; dtypes of whole bytes only. */
@@ -29,6 +46,8 @@ static inline size_t mil__element_size(mil_dtype dtype) { return (size_t)mil_dty
  * too. */
 void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const int64_t *dst_strides, const void *src,
                const int64_t *src_strides);
+/* result[i, j, ..] = x[maps[0][i], maps[1][j], ..]; where a map has -1 the result keeps what it has. */
+void mil__take(const mil_tensor *x, const int64_t *const *maps, mil_tensor *result);
 /* The elements of a tensor of any strides, in C order, into contiguous memory. */
 void mil__gather_contiguous(const mil_tensor *tensor, void *dst);
 

@@ -70,6 +70,10 @@ def squeezes_more(call, opset, kind, answer):
     return axes is not None and any(extents[axis].isdigit() and extents[axis] != "1" for axis in axes)
 
 
+def size_from_the_end(call, *_):
+    return any(begin < 0 and size == -1 for begin, size in zip(numbers(call, "begin") or [], numbers(call, "size") or []))
+
+
 def of(prefix, rule, kinds=("out", "broke")):
     """The rule for ops whose name begins with one of these."""
     prefixes = (prefix,) if isinstance(prefix, str) else prefix
@@ -95,6 +99,10 @@ EXCEPTIONS = [
     Difference("perm is a permutation", "refused", of("transpose", axes_outside("perm"))),
     Difference("perm is a permutation", "refused", of("transpose", repeated("perm"))),
     Difference("a stride of 0 is an error", "refused", of("slice_by_index", lambda call, *_: 0 in (numbers(call, "stride") or []))),
+    Difference("a size is -1 or more", "refused", of("slice_by_size", lambda call, *_: any(n < -1 for n in numbers(call, "size") or []))),
+    Difference("size -1 takes a begin from the start", "refused", of("slice_by_size", size_from_the_end)),
+    Difference("an axis out of range is an error", "refused", of("reverse", axes_outside("axes"))),
+    Difference("an axis given twice is an error", "refused", of("reverse", repeated("axes"))),
 ]
 
 

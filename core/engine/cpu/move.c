@@ -279,7 +279,7 @@ static mil_status select_slice_by_index(mil__lower *lower, const mil__group *gro
     for (int i = 0; i < x->rank; i++) {
         int64_t step = i < n_stride ? stride[i] : 1;
         bool squeeze = bit_of(squeezed, n_squeezed, i);
-        int64_t first = slice_begin(begin[i], squeeze ? 1 : step, x->shape[i], !squeeze && bit_of(masked, n_masked, i));
+        int64_t first = slice_begin(begin[i], squeeze ? 1 : step, x->shape[i], bit_of(masked, n_masked, i));
         at += (ptrdiff_t)first * strides[i];
         if (!squeeze) from[to++] = strides[i] * (ptrdiff_t)step;
     }
@@ -329,10 +329,10 @@ static mil_status select_concat(mil__lower *lower, const mil__group *group, bool
         box_of_shape(b, x);
         strides_of(x, b->from);
         for (int i = 0; i < x->rank; i++) b->to[i] = to[is_stack && i >= axis ? i + 1 : i];
-        if (interleave) b->to[axis] *= (ptrdiff_t)values->n;
+        if (interleave && x->rank) b->to[axis] *= (ptrdiff_t)values->n;
         b->to_at = at;
         b->in = k;
-        at += (is_stack || interleave ? 1 : (ptrdiff_t)x->shape[axis]) * to[axis];
+        at += (is_stack || interleave || x->rank == 0 ? 1 : (ptrdiff_t)x->shape[axis]) * to[axis];
     }
     *done = true;
     return emit(lower, group, p, in, values->n, op->outputs[0]);
