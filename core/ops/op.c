@@ -8,6 +8,7 @@
 #include "ops/params.h"
 #include "ops/rules.h"
 #include "ops/slices.h"
+#include "ops/windows.h"
 
 /* ---- the table ---- */
 

@@ -30,7 +30,8 @@ struct mil__matmul_params {
     bool transpose_x, transpose_y;
 };
 
-/* conv and conv_transpose. Arrays are by spatial axis; `pad` is settled: sizes, whatever pad_type said. */
+/* conv and conv_transpose. Arrays are by spatial axis; `pad` is settled: sizes, whatever pad_type said. A transpose cuts off
+ * that much; below 0 behind: positions that x does not reach. */
 struct mil__conv_params {
     int spatial;              /* 1 to 3 */
     int64_t groups;
@@ -40,7 +41,7 @@ struct mil__conv_params {
 struct mil__pool_params {
     int spatial;
     bool exclude_padding;
-    int64_t kernel[3], strides[3], pad_before[3], pad_after[3]; /* pad_after: as far as windows reach (ceil_mode too) */
+    int64_t kernel[3], strides[3], pad_before[3], pad_after[3]; /* pad_after: as given; what a window has beyond it (ceil_mode) is no padding and counts for nothing */
 };
 
 #endif
