@@ -26,13 +26,13 @@ uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, cons
     if (!map->slots) return MIL__NOT_FOUND;
     for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
         const struct mil__map_slot *slot = &map->slots[i];
-        if (slot->tag != REMOVED && slot->hash == hash && same(ctx, slot->tag - OFFSET, key)) return slot->tag - OFFSET;
+        if (slot->tag != REMOVED && slot->hash == (uint32_t)hash && same(ctx, slot->tag - OFFSET, key)) return slot->tag - OFFSET;
     }
     return MIL__NOT_FOUND;
 }
 
 static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot entry) {
-    uint32_t i = (uint32_t)entry.hash & mask;
+    uint32_t i = entry.hash & mask;
     while (slots[i].tag != FREE) i = (i + 1) & mask;
     slots[i] = entry;
 }
@@ -56,7 +56,7 @@ static bool grow(mil__map *map) {
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
     bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
     if (full && !grow(map)) return false;
-    put(map->slots, map->mask, (struct mil__map_slot){hash, number + OFFSET});
+    put(map->slots, map->mask, (struct mil__map_slot){(uint32_t)hash, number + OFFSET});
     map->used++;
     return true;
 }
@@ -64,7 +64,7 @@ bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
 void mil__map_remove(mil__map *map, uint64_t hash, uint32_t number) {
     if (!map->slots) return;
     for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
-        if (map->slots[i].hash != hash || map->slots[i].tag != number + OFFSET) continue;
+        if (map->slots[i].hash != (uint32_t)hash || map->slots[i].tag != number + OFFSET) continue;
         map->slots[i].tag = REMOVED;
         return;
     }

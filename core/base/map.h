@@ -8,8 +8,8 @@
 
 typedef struct mil__map {
     struct mil__map_slot {
-        uint64_t hash;
-        uint32_t tag; /* 0: free, 1: removed, else number + 2 */
+        uint32_t hash; /* its low half */
+        uint32_t tag;  /* 0: free, 1: removed, else number + 2 */
     } *slots;
     uint32_t mask, used; /* used counts removed ones too */
 } mil__map;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs: their tables, functions, inputs, names; and looking at them. Operations are added in build.c. */
-#include <ctype.h>
 #include <stdio.h>
 
 #include "program/program.h"
@@ -136,10 +135,12 @@ static bool is_reserved(const char *name) {
     return false;
 }
 
+static bool is_letter(char c) { return (unsigned char)((c | 0x20) - 'a') < 26 || c == '_'; }
+
 static bool is_identifier(const char *name) {
-    if (!isalpha((unsigned char)name[0]) && name[0] != '_') return false;
+    if (!is_letter(name[0])) return false;
     for (const char *c = name + 1; *c; c++)
-        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '@') return false;
+        if (!is_letter(*c) && (*c < '0' || *c > '9') && *c != '@') return false;
     return true;
 }
 
@@ -159,8 +160,7 @@ static bool same_name(const void *ctx, uint32_t number, const void *key) {
 
 static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
 
-mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n) {
-    uint64_t hash = mil__hash(name, n);
+static mil_value find_name(const mil_program *program, mil_block block, const char *name, size_t n, uint64_t hash) {
     for (; block; block = program->blocks[block]->outer) {
         name_key key = {name, n, block};
         uint32_t found = mil__map_find(&program->names, in_block(hash, block), same_name, program, &key);
@@ -169,10 +169,13 @@ mil_value mil__value_named(const mil_program *program, mil_block block, const ch
     return 0;
 }
 
-static bool put_name(mil_program *program, mil_value value, const char *name, size_t n) {
+mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n) {
+    return find_name(program, block, name, n, mil__hash(name, n));
+}
+
+static bool put_name(mil_program *program, mil_value value, const char *name, size_t n, uint64_t hash) {
     const char *copy = mil__arena_text(&program->arena, name, n);
-    uint64_t hash = in_block(mil__hash(name, n), program->values[value]->block);
-    if (!copy || !mil__map_add(&program->names, hash, value)) return false;
+    if (!copy || !mil__map_add(&program->names, in_block(hash, program->values[value]->block), value)) return false;
     program->values[value]->name = copy;
     return true;
 }
@@ -183,11 +186,12 @@ mil_status mil__name_value(mil_program *program, mil_value value, const char *na
     if (is_reserved(name)) return mil__fail(err, MIL_ENAME, "\"%s\" is a word of MIL and can't be a name", name);
     mil_block block = program->values[value]->block;
     size_t n = strlen(name);
-    if (mil__value_named(program, block, name, n)) {
+    uint64_t hash = mil__hash(name, n);
+    if (find_name(program, block, name, n, hash)) {
         return mil__fail(err, MIL_ENAME, "the name \"%.80s\" is taken in function %s", name,
                          program->functions[program->blocks[block]->function].name);
     }
-    return put_name(program, value, name, n) ? MIL_OK : mil__nomem(err);
+    return put_name(program, value, name, n, hash) ? MIL_OK : mil__nomem(err);
 }
 
 /* Decimal digits of n at `to`; returns their end. */
@@ -211,8 +215,9 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
     name[n] = '_';
     for (;;) {
         size_t length = (size_t)(put_number(name + n + 1, (*next)++) - name);
-        if (mil__value_named(program, block, name, length)) continue;
-        return put_name(program, value, name, length) ? MIL_OK : mil__nomem(err);
+        uint64_t hash = mil__hash(name, length);
+        if (find_name(program, block, name, length, hash)) continue;
+        return put_name(program, value, name, length, hash) ? MIL_OK : mil__nomem(err);
     }
 }
 

@@ -140,12 +140,11 @@ enum { FAR = 100000 }; /* exponents are as good as infinite here */
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static int hex_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+/* Values of hex digits, from 1; 0: none. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
+    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 /* "p-3", "e+10" after the digits; where the sign has no digits it is not part of the number. */
 static const char *read_exponent(const char *p, const char *end, char letter, int64_t *out) {
@@ -171,7 +170,7 @@ static const char *read_hex(const char *p, const char *end, format f, uint64_t *
             point = true;
             continue;
         }
-        int digit = hex_value(*p);
+        int digit = hex_digit[(unsigned char)*p] - 1;
         if (digit < 0) break;
         any = true;
         if (m >> 60) sticky |= digit != 0, e += 4;
