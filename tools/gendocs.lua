@@ -39,18 +39,11 @@ local function given(param)
   return param.default ~= nil and "`" .. cell(param.default) .. "`" or "optional"
 end
 
-local function kind(param)
-  local dtypes = table.concat(param.dtypes or {}, ", ")
-  if param.kind == "tensor" then return dtypes ~= "" and dtypes or "any" end
-  if param.kind == "string" then return "string" end
-  return dtypes ~= "" and param.kind .. ": " .. dtypes or param.kind
-end
-
 -- What an op is in one opset, as one string: to find the opsets in which it differs.
 local function shape_of(op)
   local parts = {}
   for _, param in ipairs(op.params) do
-    parts[#parts + 1] = table.concat({ param.name, given(param), kind(param) }, " ")
+    parts[#parts + 1] = table.concat({ param.name, given(param), help.kind(param) }, " ")
   end
   return table.concat(parts, ";")
 end
@@ -61,7 +54,7 @@ local function param_table(put, op)
   put "| parameter | given | takes | |"
   put "| --- | --- | --- | --- |"
   for _, param in ipairs(op.params) do
-    put("| `%s` | %s | %s | %s |", param.name, given(param), cell(kind(param)), cell(param.help or ""))
+    put("| `%s` | %s | %s | %s |", param.name, given(param), cell(help.kind(param)), cell(param.help or ""))
   end
 end
 

@@ -21,10 +21,10 @@ local function wrap(text, width, indent)
   return table.concat(lines, "\n" .. indent)
 end
 
--- The op of that name, or nil where there is none.
+-- The op of that name, as it is in opset (ios18 unless given), or nil where there is none.
 function help.find(name, opset)
   local ok, op = pcall(mil.op, name, opset)
-  return ok and op or nil
+  return ok and not (opset and op.since > opset) and op or nil
 end
 
 -- "conv { x, weight, [strides], ... }": optional parameters in brackets.
@@ -36,10 +36,12 @@ function help.signature(op)
   return ("%s { %s }"):format(op.name, table.concat(parts, ", "))
 end
 
-local function kind_text(param)
-  local dtypes = param.dtypes and #param.dtypes > 0 and table.concat(param.dtypes, " ") or ""
-  if param.kind == "tensor" then return dtypes ~= "" and dtypes or "tensor" end
-  if param.kind == "string" then return "string" end
+-- "fp16 fp32", "const: int32", "any dtype": what a parameter takes.
+function help.kind(param)
+  local n = #(param.dtypes or {})
+  local dtypes = n == #mil.dtypes() and "any dtype" or n > 0 and table.concat(param.dtypes, " ") or ""
+  if param.kind == "string" then return "const: string" end
+  if param.kind == "tensor" or param.kind == "any" then return dtypes ~= "" and dtypes or "any" end
   return dtypes ~= "" and param.kind .. ": " .. dtypes or param.kind
 end
 
@@ -60,7 +62,7 @@ function help.op(op, width)
   end
   for _, param in ipairs(op.params) do
     lines[#lines + 1] = ("  %-" .. names .. "s  %-" .. givens .. "s  %s"):format(param.name, given_text(param),
-      kind_text(param))
+      help.kind(param))
     if param.help and param.help ~= "" then
       local indent = (" "):rep(names + 4)
       lines[#lines + 1] = indent .. wrap(param.help, width, indent)

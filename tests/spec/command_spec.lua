@@ -176,11 +176,18 @@ for _, luamil in ipairs(commands) do
         assert.are.equal("part()\n", read(path_of "saved.lua"):match "^[^\n]*\n")
       end)
 
-      local function terminal(script, term)
-        local status, out, err = shell(("LANG=C.UTF-8 TERM=%s %s/pty %s env %s"):format(term or "xterm", build, write("script", script),
+      local function type_in(script, term)
+        return shell(("LANG=C.UTF-8 TERM=%s %s/pty %s env %s"):format(term or "xterm", build, write("script", script),
           luamil))
+      end
+      -- tries: a script that has `within` may lose against whatever else the machine is doing
+      local function terminal(script, term, tries)
+        local status, _, err
+        for _ = 1, tries or 1 do
+          status, _, err = type_in(script, term)
+          if status == 0 then break end
+        end
         assert.are.same({ 0, "" }, { status, err })
-        return out
       end
       it("in a terminal: chunks over several lines, completion, history", function()
         terminal [[
@@ -217,7 +224,7 @@ status 0
         terminal "expect mil> \nsend \\e[A\nexpect print(\"top \" .. i)\nsend \\n\nexpect top 2\nexpect mil> \nsend :quit\\n\nstatus 0\n"
       end)
       it("where Ctrl-C stops what runs", function()
-        terminal [[
+        terminal([[
 expect mil> 
 send while true do end\n
 sleep 150
@@ -238,7 +245,7 @@ send 6 * 7\n
 expect 42
 send :quit\n
 status 0
-]]
+]], "xterm", 3)
       end)
       it("and stops a model that runs", function()
         terminal([[
@@ -262,7 +269,7 @@ send 6 * 7\n
 expect 42
 send :quit\n
 status 0
-]])
+]], "xterm", 3)
       end)
       it("with plain lines where the terminal is dumb", function()
         terminal("expect mil> \nsend 1 + 1\\n\nexpect \\n2\nexpect mil> \nsend for i = 3, 3 do\\n\nexpect ...> \n"
