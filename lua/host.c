@@ -83,6 +83,7 @@ int main(int argc, char **argv) {
     if (lua_pcall(L, 2, 1, 0) == 0) {
         code = (int)lua_tointeger(L, -1);
     } else {
+        if (!lua_isstring(L, -1)) luaL_callmeta(L, -1, "__tostring");
         const char *message = lua_tostring(L, -1);
         fprintf(stderr, "luamil: %s\n", message ? message : "an error that is no string");
     }

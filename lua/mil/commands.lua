@@ -136,7 +136,7 @@ end
 local function undo_command(session, argument)
   local f = function_of(session, argument)
   local operation = last_of(f) or fail "nothing to undo"
-  local text = operation.outputs[1] and tostring(operation.outputs[1]) or operation.op
+  local text = help.operation(operation)
   f:undo()
   forget_stale(session.env)
   session.print("undone: " .. text)
@@ -146,7 +146,7 @@ local function ops_command(session, argument)
   local f, lines = function_of(session, argument), {}
   for _, operation in ipairs(f:operations()) do
     if operation.op ~= "const" then
-      lines[#lines + 1] = operation.outputs[1] and tostring(operation.outputs[1]) or operation.op
+      lines[#lines + 1] = help.operation(operation)
     end
   end
   session.print(#lines > 0 and table.concat(lines, "\n") or tostring(f.name) .. " has no operations yet")

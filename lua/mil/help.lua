@@ -146,13 +146,18 @@ end
 
 -- ---- values ----
 
+-- An operation, as f:operations() has it, in a line.
+function help.operation(operation)
+  return operation.outputs[1] and tostring(operation.outputs[1]) or operation.op
+end
+
 -- What a graph value is: its line, where it was made, who uses it.
 function help.value(value)
   local lines = { tostring(value) }
   if value.where then lines[#lines + 1] = "made at " .. tostring(value.where) end
   local uses = value:uses()
   lines[#lines + 1] = #uses == 0 and "used by nothing" or "used by:"
-  for i = 1, math.min(#uses, 10) do lines[#lines + 1] = "  " .. tostring(uses[i]) end
+  for i = 1, math.min(#uses, 10) do lines[#lines + 1] = "  " .. help.operation(uses[i]) end
   if #uses > 10 then lines[#lines + 1] = ("  ... and %d more"):format(#uses - 10) end
   return table.concat(lines, "\n")
 end

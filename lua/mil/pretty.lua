@@ -57,6 +57,24 @@ local function items_of(t, state, indent)
   return items
 end
 
+-- Items a line as many as fit, where all are short; else one a line.
+local function fill(items, indent, width)
+  for _, item in ipairs(items) do
+    if #item > 24 then return table.concat(items, ",\n" .. indent) end
+  end
+  local lines, line = {}, items[1]
+  for i = 2, #items do
+    if #indent + #line + #items[i] + 3 > width then
+      lines[#lines + 1] = line
+      line = items[i]
+    else
+      line = line .. ", " .. items[i]
+    end
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, ",\n" .. indent)
+end
+
 local function write_table(t, state, indent)
   if state.open[t] then return "{...}" end
   if #indent / 2 >= state.depth then return next(t) == nil and "{}" or "{...}" end
@@ -67,7 +85,7 @@ local function write_table(t, state, indent)
   if #items == 0 then return "{}" end
   local line = "{ " .. table.concat(items, ", ") .. " }"
   if #indent + #line <= state.width and not line:find "\n" then return line end
-  return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. "\n" .. indent .. "}"
+  return "{\n" .. inner .. fill(items, inner, state.width) .. "\n" .. indent .. "}"
 end
 
 function write(value, state, indent)

@@ -62,10 +62,12 @@ local function compile_chunk(text, env)
   local f, chunk = as_expression(text, env)
   if f then return f, chunk end
   local message
-  chunk, message = compile(text, env)
+  chunk, message = compile(text .. "\n", env) -- the newline: a string that is not closed does not go on
   if not chunk then return nil, message end
   return chunk, chunk
 end
+
+local function is_at_end(message) return message ~= nil and message:find "<eof>'?$" ~= nil end
 
 local function is_command(text) return text:find "^%s*%?" or text:find "^%s*:[^:]" or text:find "^%s*:$" end
 
@@ -73,7 +75,9 @@ local function is_command(text) return text:find "^%s*%?" or text:find "^%s*:[^:
 function session:is_complete(text)
   if is_command(text) or not text:find "%S" then return true end
   local chunk, message = compile_chunk(text, self.env)
-  return chunk ~= nil or not message:find "<eof>'?$"
+  if chunk then return true end
+  local _, as_value = compile("return " .. text .. "\n", self.env)
+  return not is_at_end(message) and not is_at_end(as_value)
 end
 
 -- ---- what a chunk changed ----
@@ -201,7 +205,7 @@ end
 
 -- Frames between the error and the chunk, for errors inside of functions.
 local function trace(level, chunk)
-  local lines, frame = {}, debug.getinfo(level, "Slnf")
+  local lines, frame = {}, chunk and debug.getinfo(level, "Slnf")
   while frame and frame.func ~= chunk and #lines < 12 do
     if frame.currentline > 0 then
       lines[#lines + 1] = ("    %s:%d: in %s"):format(frame.short_src, frame.currentline,

@@ -81,7 +81,7 @@ describe("chunks", function()
       end,
       print = function(text) out[#out + 1] = text end, env = env,
     }:run()
-    assert.are.same({ "mil> ", "...> 15", "...> 25", "mil> ", "...> 3" }, prompts)
+    assert.are.same({ "mil> ", "...> 15", "...> 25", "mil> ", "...> 3", "mil> " }, prompts)
     assert.are.same({ "line 1", "line 2" }, { out[1], out[2] })
     assert.truthy(out[3]:find "^stdin:1: ")
   end)
