@@ -13,7 +13,8 @@ static const char error_key, last_key;
 
 /* Chunks of our own: Lua files that stand beside the module. */
 static bool is_own(const char *source) {
-    static const char *const own[] = {"repl.lua", "help.lua", "complete.lua", "pretty.lua", "command.lua"};
+    static const char *const own[] = {"repl.lua",    "commands.lua", "help.lua",    "complete.lua", "pretty.lua",
+                                      "command.lua", "options.lua",  "terminal.lua"};
     if (strncmp(source, "=mil.", 5) == 0 || strncmp(source, "@mil.", 5) == 0) return true;
     if (strstr(source, "/mil/cmd/")) return true;
     const char *name = strstr(source, "/mil/");

@@ -421,6 +421,16 @@ static int function_operations(lua_State *L) {
     return 1;
 }
 
+/* f:mark(): the number of its operations. What adds one makes it larger, undo smaller. */
+static int function_mark(lua_State *L) {
+    luamil_function *self = check_function(L, "mark");
+    const mil_program *program = self->owner->program;
+    lua_Integer n = 0;
+    for (mil_operation at = mil_block_first(program, self->block); at; at = mil_operation_next(program, at)) n++;
+    lua_pushinteger(L, n);
+    return 1;
+}
+
 static void push_block_values(lua_State *L, luamil_function *self, bool outputs) {
     const mil_program *program = self->owner->program;
     size_t n = outputs ? mil_block_n_outputs(program, self->block) : mil_block_n_inputs(program, self->block);
@@ -528,8 +538,15 @@ static void push_data(lua_State *L, const luamil_value *self) {
     else if (mil_tensor_convert(data, mil_tensor_dtype(data), &t->tensor, &err) != MIL_OK) luamil_raise(L, &err);
 }
 
+/* The function that the value belongs to. */
+static void push_function_of(lua_State *L, const luamil_value *self) {
+    const mil_program *program = self->owner->program;
+    const char *name = mil_function_name(program, mil_value_block(program, self->id));
+    new_function(L, 1, self->owner)->block = name ? mil_program_function_find(program, name) : 0;
+}
+
 static bool value_field(lua_State *L, const char *name) {
-    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", NULL};
+    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
     int field = 0;
     while (fields[field] && strcmp(fields[field], name) != 0) field++;
     if (!fields[field]) return false;
@@ -543,6 +560,7 @@ static bool value_field(lua_State *L, const char *name) {
     case 3: lua_pushstring(L, operation ? mil_op_name(mil_operation_op(program, operation)) : NULL); break;
     case 4: lua_pushinteger(L, (lua_Integer)self->id); break;
     case 5: push_data(L, self); break;
+    case 6: push_function_of(L, self); break;
     }
     return true;
 }
@@ -745,14 +763,14 @@ static const char *const program_fields[] = {"opset", NULL};
 static const luaL_Reg function_meta[] = {{"__tostring", program_text}, {NULL, NULL}};
 static const luaL_Reg function_methods[] = {
     {"input", function_input}, {"state", function_state}, {"output", function_output}, {"const", function_const},
-    {"rename", function_rename}, {"undo", function_undo}, {"operations", function_operations}, {"find", function_find},
+    {"rename", function_rename}, {"undo", function_undo}, {"mark", function_mark}, {"operations", function_operations}, {"find", function_find},
     {"save", program_save}, {"compile", program_compile}, {"verify", program_verify}, {NULL, NULL},
 };
 static const char *const function_fields[] = {"name", "opset", "inputs", "outputs", "program", NULL};
 
 static const luaL_Reg value_meta[] = {{"__tostring", value_text}, {NULL, NULL}};
 static const luaL_Reg value_methods[] = {{"uses", value_uses}, {"args", value_args}, {"eval", value_eval}, {NULL, NULL}};
-static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", NULL};
+static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
 
 static void new_metatable(lua_State *L, const void *key, lua_CFunction text) {
     lua_createtable(L, 0, 1);

@@ -88,6 +88,7 @@ static int metadata(lua_State *L) {
 
 /* mil.load_tensor(path [, name]): the only tensor of a file, or the one of that name */
 static int load_tensor(lua_State *L) {
+    lua_settop(L, 2);
     open_weights(L);
     const mil_weights *weights = check_weights(L, -1, "mil.load_tensor");
     if (!lua_isnoneornil(L, 2))

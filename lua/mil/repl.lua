@@ -236,7 +236,8 @@ function session:fail(caught, text)
   self.failures = self.failures + 1
   local err = object_of(caught.err)
   rawset(self.env, "_err", err)
-  if type(err) == "string" and err:find "interrupted$" then return self.print "interrupted" end
+  local stopped = type(err) == "string" and err:find "interrupted$" or type(err) == "table" and err.code == "ECANCELLED"
+  if stopped then return self.print "interrupted" end
   local lines = caught.trace or {}
   local at_top = #lines == 0
   if type(err) ~= "string" and type(err) ~= "table" then err = "(error object is a " .. type(err) .. " value)" end
