@@ -620,7 +620,7 @@ static mil_status check_kind(mil__parser *ps) {
     static const char lfs[] = "version https://git-lfs";
     size_t n = (size_t)(ps->lex.end - ps->lex.text);
     const char *text = ps->lex.text;
-    if (n >= 2 && text[0] == 8 && text[1] >= 0 && text[1] < 8)
+    if (n >= 2 && text[0] == 8 && (unsigned char)text[1] < 8)
         return mil__lex_fail(&ps->lex, text, MIL_EFORMAT, "this is the binary form of a program (protobuf), not its text");
     if (n >= sizeof lfs - 1 && memcmp(text, lfs, sizeof lfs - 1) == 0)
         return mil__lex_fail(&ps->lex, text, MIL_EFORMAT, "this is a Git LFS pointer, not the file it stands for");
