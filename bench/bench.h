@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the C benchmarks share: a clock, and the median of interleaved rounds. Every figure is a ratio to something measured in
+/* What the C benchmarks share: clocks, and the median of interleaved rounds. Every figure is a ratio to something measured in
  * the same run: these machines drift. */
 #ifndef BENCH_H
 #define BENCH_H

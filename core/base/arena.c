@@ -62,14 +62,40 @@ mil__mark mil__arena_mark(const mil__arena *arena) {
     return (mil__mark){arena->last, arena->last ? arena->last->used : 0};
 }
 
+static void free_chunk(mil__arena *arena, mil__chunk *chunk) {
+    arena->bytes -= chunk->size + sizeof *chunk;
+    mil__free(chunk);
+}
+
+/* Back to nothing, the newest chunk, which is the largest, stays: scratch that is emptied again and again soon needs no
+ * allocator. */
+static void empty(mil__arena *arena) {
+    mil__chunk *before = arena->last ? arena->last->before : NULL;
+    while (before) {
+        mil__chunk *chunk = before;
+        before = chunk->before;
+        free_chunk(arena, chunk);
+    }
+    if (!arena->last) return;
+    arena->last->before = NULL;
+    arena->last->used = 0;
+}
+
 void mil__arena_rewind(mil__arena *arena, mil__mark mark) {
+    if (!mark.chunk) {
+        empty(arena);
+        return;
+    }
     while (arena->last != mark.chunk) {
         mil__chunk *chunk = arena->last;
         arena->last = chunk->before;
-        arena->bytes -= chunk->size + sizeof *chunk;
-        mil__free(chunk);
+        free_chunk(arena, chunk);
     }
-    if (mark.chunk) mark.chunk->used = mark.used;
+    mark.chunk->used = mark.used;
 }
 
-void mil__arena_free(mil__arena *arena) { mil__arena_rewind(arena, (mil__mark){NULL, 0}); }
+void mil__arena_free(mil__arena *arena) {
+    empty(arena);
+    if (arena->last) free_chunk(arena, arena->last);
+    arena->last = NULL;
+}

@@ -24,7 +24,7 @@ void *mil__arena_zero(mil__arena *arena, size_t n, size_t bytes);   /* n * bytes
 void *mil__arena_copy(mil__arena *arena, const void *data, size_t bytes);
 char *mil__arena_text(mil__arena *arena, const char *s, size_t n);  /* a copy that ends in 0 */
 mil__mark mil__arena_mark(const mil__arena *arena);
-void mil__arena_rewind(mil__arena *arena, mil__mark mark);          /* frees all that came after */
+void mil__arena_rewind(mil__arena *arena, mil__mark mark);          /* forgets all that came after */
 void mil__arena_free(mil__arena *arena);
 
 #endif
