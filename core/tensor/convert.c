@@ -285,6 +285,44 @@ static bool store_directly(mil_dtype dtype, form from, const void *src, size_t n
 #undef EACH
 }
 
+/* ---- one element, which a switch reaches sooner than a block ---- */
+
+static double get_f64(mil_dtype dtype, const void *p) {
+    switch (dtype) {
+    case MIL_FP16: return mil__half_to_float_inline(*(const uint16_t *)p);
+    case MIL_BF16: return mil__bf16_to_float_inline(*(const uint16_t *)p);
+    case MIL_FP32: return *(const float *)p;
+    case MIL_FP64: return *(const double *)p;
+    case MIL_BOOL: return *(const uint8_t *)p != 0;
+    case MIL_INT8: return *(const int8_t *)p;
+    case MIL_INT16: return *(const int16_t *)p;
+    case MIL_INT32: return *(const int32_t *)p;
+    case MIL_INT64: return (double)*(const int64_t *)p;
+    case MIL_UINT8: return *(const uint8_t *)p;
+    case MIL_UINT16: return *(const uint16_t *)p;
+    case MIL_UINT32: return *(const uint32_t *)p;
+    case MIL_UINT64: return (double)*(const uint64_t *)p;
+    default: return 0;
+    }
+}
+
+static void put_f64(mil_dtype dtype, void *p, double value) {
+    float room;
+    if (dtype == MIL_FP16) *(uint16_t *)p = mil__float_to_half_inline(mil__double_to_odd_float(value));
+    else store(dtype, &value, 1, p, &room);
+}
+
+/* Runs so short that blocks do not pay; not with 64-bit integers, which F64 does not hold, nor from bf16, whose signalling
+ * NaNs would become quiet. */
+enum { SHORT_RUN = 4 };
+
+static bool is_wide(mil_dtype dtype) { return form_of(dtype) == I64 || form_of(dtype) == U64; }
+
+static void convert_short(mil_dtype dst_dtype, char *dst, int64_t dst_step, mil_dtype src_dtype, const char *src,
+                          int64_t src_step, int64_t n) {
+    for (; n > 0; n--, dst += dst_step, src += src_step) put_f64(dst_dtype, dst, get_f64(src_dtype, src));
+}
+
 /* ---- runs ---- */
 
 static size_t size_of(mil_dtype dtype) {
@@ -318,6 +356,10 @@ bool mil__convert(mil_dtype dst_dtype, void *dst, int64_t dst_stride, mil_dtype 
         copy_run(dst, dst_stride, src, src_stride, left, src_size);
         return true;
     }
+    if (n <= SHORT_RUN && dst_size && src_size && src_dtype != MIL_BF16 && !is_wide(dst_dtype) && !is_wide(src_dtype)) {
+        convert_short(dst_dtype, dst, dst_stride * (int64_t)dst_size, src_dtype, src, src_stride * (int64_t)src_size, n);
+        return true;
+    }
     form from = form_of(src_dtype);
     wide row, loaded, doubles, stored;
     char *to = dst;
@@ -340,42 +382,44 @@ bool mil__convert(mil_dtype dst_dtype, void *dst, int64_t dst_stride, mil_dtype 
     return true;
 }
 
-/* ---- one element ---- */
+/* ---- elements of tensors ---- */
 
 static int64_t load_code(const mil_tensor *tensor, int64_t offset) {
     return packed_value(tensor->dtype, packed_get(tensor->data, offset, mil_dtype_bits(tensor->dtype)));
 }
 
+static bool is_packed(mil_dtype dtype) { return dtype != MIL_STRING && size_of(dtype) == 0; }
+
+static void *address(const mil_tensor *tensor, int64_t offset) {
+    return (char *)tensor->data + offset * (int64_t)size_of(tensor->dtype);
+}
+
 double mil__load_f64(const mil_tensor *tensor, int64_t offset) {
-    double value = 0;
-    size_t size = size_of(tensor->dtype);
-    if (tensor->dtype == MIL_STRING) return 0;
-    if (!size) return (double)load_code(tensor, offset);
-    mil__convert(MIL_FP64, &value, 1, tensor->dtype, (const char *)tensor->data + offset * (int64_t)size, 1, 1);
-    return value;
+    if (is_packed(tensor->dtype)) return (double)load_code(tensor, offset);
+    return get_f64(tensor->dtype, address(tensor, offset));
 }
 
 int64_t mil__load_i64(const mil_tensor *tensor, int64_t offset) {
-    int64_t value = 0;
-    size_t size = size_of(tensor->dtype);
-    if (tensor->dtype == MIL_STRING) return 0;
-    if (!size) return load_code(tensor, offset);
-    mil__convert(MIL_INT64, &value, 1, tensor->dtype, (const char *)tensor->data + offset * (int64_t)size, 1, 1);
-    return value;
+    if (is_packed(tensor->dtype)) return load_code(tensor, offset);
+    if (tensor->dtype == MIL_INT64) return *(const int64_t *)address(tensor, offset);
+    if (tensor->dtype != MIL_UINT64) return to_i64(get_f64(tensor->dtype, address(tensor, offset)));
+    uint64_t value = *(const uint64_t *)address(tensor, offset);
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
-static void store_one(mil_tensor *tensor, int64_t offset, mil_dtype from, const void *value) {
-    size_t size = size_of(tensor->dtype);
-    if (tensor->dtype == MIL_STRING) return;
-    if (size) {
-        mil__convert(tensor->dtype, (char *)tensor->data + offset * (int64_t)size, 1, from, value, 1, 1);
-        return;
-    }
-    uint8_t code[2];
-    int bits = mil_dtype_bits(tensor->dtype);
-    mil__convert(tensor->dtype, code, 1, from, value, 1, 1);
-    packed_set(tensor->data, offset, bits, code[0] & ((1u << bits) - 1));
+static void store_code(mil_tensor *tensor, int64_t offset, double value) {
+    const mil__dtype_info *info = mil__dtype(tensor->dtype);
+    int code = (int)clamp(value, (double)info->min, (double)info->max);
+    packed_set(tensor->data, offset, info->bits, (unsigned)code & ((1u << info->bits) - 1));
 }
 
-void mil__store_f64(mil_tensor *tensor, int64_t offset, double value) { store_one(tensor, offset, MIL_FP64, &value); }
-void mil__store_i64(mil_tensor *tensor, int64_t offset, int64_t value) { store_one(tensor, offset, MIL_INT64, &value); }
+void mil__store_f64(mil_tensor *tensor, int64_t offset, double value) {
+    if (is_packed(tensor->dtype)) store_code(tensor, offset, value);
+    else if (tensor->dtype != MIL_STRING) put_f64(tensor->dtype, address(tensor, offset), value);
+}
+
+void mil__store_i64(mil_tensor *tensor, int64_t offset, int64_t value) {
+    if (is_packed(tensor->dtype)) store_code(tensor, offset, jam_signed(value));
+    else if (tensor->dtype != MIL_STRING)
+        mil__convert(tensor->dtype, address(tensor, offset), 1, MIL_INT64, &value, 1, 1);
+}

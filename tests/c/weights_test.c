@@ -348,5 +348,76 @@ static void failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
+/* ---- memory: a header never takes more than 64 times the file's size and 16 MiB, whatever it is made of ---- */
+
+static size_t held, peak;
+
+static void *counted(void *ctx, void *ptr, size_t bytes) {
+    size_t *old = ptr ? (size_t *)((char *)ptr - 16) : NULL, before = old ? *old : 0;
+    (void)ctx;
+    held -= before;
+    if (bytes == 0) return free(old), NULL;
+    size_t *p = realloc(old, bytes + 16);
+    if (!p) return NULL;
+    *p = bytes;
+    held += bytes;
+    if (held > peak) peak = held;
+    return (char *)p + 16;
+}
+
+static void *counted_alloc(size_t bytes) { return counted(NULL, NULL, bytes ? bytes : 1); }
+static void counted_free(void *ptr) { counted(NULL, ptr, 0); }
+
+/* A file whose header is `begin`, then `part` again and again, %d in it counting, then `end`. Gives its size. */
+static size_t write_parts(const char *path, const char *begin, const char *part, const char *end) {
+    enum { LENGTH = 4000000 };
+    char *text = malloc(LENGTH + 256);
+    size_t n = (size_t)sprintf(text, "%s", begin);
+    for (int i = 0; n < LENGTH - 100; i++) n += (size_t)sprintf(text + n, part, i);
+    n += (size_t)sprintf(text + n, "%s", end);
+    FILE *f = fopen(path, "wb");
+    uint64_t length = n;
+    fwrite(&length, 8, 1, f);
+    fwrite(text, 1, n, f);
+    fclose(f);
+    free(text);
+    return n + 8;
+}
+
+static void memory_of_headers(void) {
+    static const struct {
+        const char *begin, *part, *end;
+        mil_status status;
+    } rows[] = {
+        {"{\"a\":[", "[],", "[]]}", MIL_ELIMIT},
+        {"{\"a\":[", "{},", "{}]}", MIL_ELIMIT},
+        {"{\"a\":[", "\"\",", "0]}", MIL_ELIMIT},
+        {"{\"a\":[", "1,", "0]}", MIL_EFORMAT},
+        {"{\"a\":[", "{\"\":[]},", "0]}", MIL_ELIMIT},
+        {"{", "\"%d\":0,", "\"a\":0}", MIL_EFORMAT},
+        {"{\"__metadata__\":{", "\"%d\":\"\",", "\"a\":\"\"}}", MIL_OK},
+        {"{", "\"%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", "\"__metadata__\":{}}", MIL_OK},
+    };
+    mkdir("build", 0777), mkdir("build/tests", 0777), mkdir(OUT, 0777);
+    mil_set_allocator(counted, NULL);
+    json_set_alloc_funcs(counted_alloc, counted_free);
+    for (size_t i = 0; i < MIL__COUNT(rows); i++) {
+        mil_error err = {0};
+        mil_weights *w = NULL;
+        const char *path = OUT "parts.safetensors";
+        size_t bytes = write_parts(path, rows[i].begin, rows[i].part, rows[i].end);
+        test_row = rows[i].part;
+        peak = held = 0;
+        CHECK_STATUS(mil_weights_open(path, &w, &err), rows[i].status, &err);
+        CHECK(peak <= 64 * bytes + ((size_t)16 << 20));
+        mil_weights_free(w);
+        CHECK_EQ((long long)held, 0);
+        unlink(path);
+    }
+    mil_set_allocator(NULL, NULL);
+    json_set_alloc_funcs(malloc, free);
+}
+
 TEST_MAIN(CASE(files_of_the_index), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave),
-          CASE(failing_allocations))
+          CASE(failing_allocations),
+          CASE(memory_of_headers))
