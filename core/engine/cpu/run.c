@@ -273,24 +273,19 @@ typedef struct tiles {
     const void *ctx;
 } tiles;
 
+enum { TILES_BETWEEN_LOOKS = 16 }; /* at a cancellation: tiles take a few milliseconds at most */
+
 static void run_lane(void *ctx, size_t begin, size_t end, int lane) {
     const tiles *work = ctx;
-    if (mil__is_cancelled(work->run->cancel)) return;
-    work->fn(work->ctx, begin, end, work->run->scratch + (size_t)lane * work->run->scratch_bytes);
+    void *scratch = work->run->scratch + (size_t)lane * work->run->scratch_bytes;
+    for (size_t at = begin; at < end && !mil__is_cancelled(work->run->cancel); at += TILES_BETWEEN_LOOKS)
+        work->fn(work->ctx, at, end - at < TILES_BETWEEN_LOOKS ? end : at + TILES_BETWEEN_LOOKS, scratch);
 }
 
-enum { TILES_BETWEEN_LOOKS = 64 }; /* at a cancellation, on one thread */
-
 void mil__run_tiles(mil__run *run, size_t n_tiles, mil__tiles_fn *fn, const void *ctx) {
-    if (run->n_lanes > 1) {
-        tiles work = {run, fn, ctx};
-        mil__pool_run(run->n_lanes, n_tiles, run_lane, &work);
-        return;
-    }
-    for (size_t at = 0; at < n_tiles && !mil__is_cancelled(run->cancel); at += TILES_BETWEEN_LOOKS) {
-        size_t end = at + TILES_BETWEEN_LOOKS < n_tiles ? at + TILES_BETWEEN_LOOKS : n_tiles;
-        fn(ctx, at, end, run->scratch);
-    }
+    tiles work = {run, fn, ctx};
+    if (run->n_lanes > 1) mil__pool_run(run->n_lanes, n_tiles, run_lane, &work);
+    else run_lane(&work, 0, n_tiles, 0);
 }
 
 mil_status mil__run_plain(mil__run *run, const mil__step *step) {
