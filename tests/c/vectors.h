@@ -21,7 +21,8 @@ typedef struct vector {
     int line;
     const char *op;
     mil_opset opset;
-    json_t *row; /* the whole line */
+    json_t *row;   /* the whole line */
+    json_t *blobs; /* elements that lines share, by number */
 } vector;
 
 static inline void broken(const vector *v, const char *what) {

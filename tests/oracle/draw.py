@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Elements for the arguments of a call, the same ones each time: seeded by the call and the argument's name."""
+"""Elements for the arguments of a call, the same ones each time: seeded by the argument's name and type, not by the op, so
+that the calls of a file share them."""
 
 import zlib
 
@@ -64,7 +65,7 @@ def elements(call, bind):
         dtype, dims = split_type(given if isinstance(given, str) else given["c"])
         shape = tuple(int(bind.get(part, part)) for part in dims)
         kind = call.draw.get(name, call.draw.get(name.split(".")[0], "normal"))
-        rng = np.random.default_rng(zlib.crc32(f"{call.op} {name} {dtype} {shape} {kind}".encode()))
+        rng = np.random.default_rng(zlib.crc32(f"{name} {dtype} {shape} {kind}".encode()))
         if isinstance(given, dict) and "v" in given:
             drawn[name] = np.array(given["v"], NUMPY[dtype]).reshape(shape)
         elif isinstance(kind, (np.ndarray, list)):

@@ -86,6 +86,37 @@ def begins_with(text):
     return lambda call, opset, kind, answer: answer.startswith(text) if isinstance(answer, str) else False
 
 
+def wrong_rank(name, *ranks):
+    return lambda call, *_: rank(call, name) is not None and rank(call, name) not in ranks
+
+
+def not_per_channel(*names):
+    """Does a parameter not have one element for each channel of x?"""
+
+    def applies(call, *_):
+        channels = dims(call)[1:2]
+        for name in names:
+            given = dims(call, name) if name in call.args else None
+            if given is not None and (len(given) != 1 or (channels and channels[0].isdigit() and given != channels)):
+                return True
+        return False
+
+    return applies
+
+
+def not_n(name, n, of_rank=2):
+    """Has a parameter not n elements for each spatial axis of x?"""
+    return lambda call, *_: numbers(call, name) is not None and len(numbers(call, name)) != n * (rank(call) - of_rank)
+
+
+def below(name, least):
+    return lambda call, *_: any(each < least for each in numbers(call, name) or [])
+
+
+def is_false(call, *_):
+    return False
+
+
 EXCEPTIONS = [
     Difference("an axis out of range is an error", "refused", of("reduce_", axes_outside("axes"))),
     Difference("an axis out of range is an error", "refused", of("reduce_arg", axes_outside("axis"))),
@@ -95,6 +126,9 @@ EXCEPTIONS = [
     Difference("an axis out of range is an error", "refused", of("squeeze", axes_outside("axes"))),
     Difference("an axis given twice is an error", "refused", of("squeeze", repeated("axes"))),
     Difference("epsilon is a scalar", "refused", of(("inverse", "log", "rsqrt"), lambda call, *_: rank(call, "epsilon") == 1)),
+    Difference("an axis out of range is an error", "refused", of("softmax", axes_outside("axis"))),
+    Difference("an axis given twice is an error", "refused", of("layer_norm", repeated("axes"))),
+    Difference("epsilon is a scalar", "refused", of(("layer_norm", "batch_norm", "instance_norm"), lambda call, *_: rank(call, "epsilon") == 1)),
     Difference("only an extent of 1 can be squeezed", "refused", of("squeeze", squeezes_more)),
     Difference("perm is a permutation", "refused", of("transpose", axes_outside("perm"))),
     Difference("perm is a permutation", "refused", of("transpose", repeated("perm"))),

@@ -44,15 +44,37 @@ def packed(array):
 
 
 def wanted(result):
-    """A result as the vectors hold it: floats in single precision, which is far finer than any tolerance here."""
+    """A result as the vectors hold it: floats in single precision, which is far finer than any tolerance here; sizes of terms
+    as a byte each."""
     array = result.result
     row = {"shape": list(array.shape), "r": packed(array.astype(np.float32) if array.dtype == np.float64 else array)}
     if result.k:
-        row.update(k=result.k, s=packed(result.size.astype(np.float32)))
+        row.update(k=result.k, s=packed(steps(result.size)))
     return row
 
 
-def with_values(call, opset, types):
+def steps(size):
+    """n stands for 2 ** ((n - 128) / 4), rounded up; 0 for 0."""
+    with np.errstate(divide="ignore"):
+        exact = np.where(size > 0, np.ceil(4 * np.log2(size)) + 128, 0)
+    return np.where(size > 0, np.clip(exact, 1, 255), 0).astype(np.uint8)
+
+
+class Blobs:
+    """The elements that the lines of a file share, by number."""
+
+    def __init__(self):
+        self.all, self.numbers = [], {}
+
+    def number(self, array):
+        blob = packed(array)
+        if blob not in self.numbers:
+            self.numbers[blob] = len(self.all)
+            self.all.append(blob)
+        return self.numbers[blob]
+
+
+def with_values(call, opset, types, blobs):
     """What a line holds beside types where values are compared: elements of arguments, wanted results."""
     if not call.values or call.op not in values.REFERENCE or any(s not in call.bind for s in symbols_of(call)):
         return {}
@@ -63,7 +85,7 @@ def with_values(call, opset, types):
         if len(dims) != result.result.ndim or any(d.isdigit() and int(d) != n for d, n in zip(dims, result.result.shape)):
             raise ValueError(f"has shape {result.result.shape}, but coremltools says {type_}")
     written = {name for name, given in flat(call.args) if isinstance(given, dict) and ("v" in given or "s" in given)}
-    row = {"data": {name: packed(array) for name, array in elements.items() if name not in written}}
+    row = {"data": {name: blobs.number(array) for name, array in elements.items() if name not in written}}
     row["want"] = [wanted(result) for result in results]
     if call.bind:
         row["bind"] = call.bind
@@ -72,7 +94,7 @@ def with_values(call, opset, types):
     return row
 
 
-def lines_of(call, said, counts):
+def lines_of(call, said, counts, blobs):
     """The call's lines: one for all opsets that agree."""
     verdicts = {}
     for opset in coreml.OPSETS:
@@ -81,41 +103,41 @@ def lines_of(call, said, counts):
         row = {"refused": answer[:60]}
         if kind == "out":
             try:
-                row = {"out": answer, **with_values(call, opset, answer)}
+                row = {"out": answer, **with_values(call, opset, answer, blobs)}
             except Exception as why:  # accepted, but there are no such results
                 said[f"{call.op}: reference: {type(why).__name__} {str(why)[:80]}; {call.args} (no verdict)"] += 1
                 kind = "none"
         if kind in ("out", "refused"):
             verdicts.setdefault(json.dumps(row) if kind == "out" else "refused", (row, []))[1].append(opset)
         counts["with values" if "want" in row else kind] += 1
-    args, endless = without_infinities(call)
+    args, endless = without_infinities(call, blobs)
     for row, opsets in verdicts.values():
         row["data"] = {**row.get("data", {}), **endless}
         yield {"op": call.op, "opsets": opsets, "in": args, **{name: part for name, part in row.items() if part != {}}}
 
 
-def without_infinities(call):
+def without_infinities(call, blobs):
     """The arguments, and the elements of those that JSON can't spell."""
     args, endless = dict(call.args), {}
     for name, given in flat(call.args):
         if isinstance(given, dict) and "v" in given and not np.all(np.isfinite(given["v"])):
             args[name] = {"c": given["c"]}
-            endless[name] = packed(np.array(given["v"], NUMPY[split_type(given["c"])[0]]))
+            endless[name] = blobs.number(np.array(given["v"], NUMPY[split_type(given["c"])[0]]))
     return args, endless
 
 
 def make(family):
     """Writes a family's file; gives the number of lines."""
     calls = importlib.import_module(f"families.{family}").calls()
-    counts, said, seen, rows = Counter(), Counter(), set(), []
+    counts, said, seen, rows, blobs = Counter(), Counter(), set(), [], Blobs()
     for call in calls:
         key = json.dumps([call.op, call.args, call.bind, repr(call.draw)])
         if key in seen:
             continue
         seen.add(key)
-        rows += list(lines_of(call, said, counts))
+        rows += list(lines_of(call, said, counts, blobs))
     with open(VECTORS / f"{family}.jsonl", "w") as out:
-        for row in [{"made with": versions()}, *rows]:
+        for row in [{"made with": versions(), "blobs": blobs.all}, *rows]:
             out.write(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n")
     print(f"{family}: {len(rows)} lines; by opset: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
     for text, n in sorted(said.items()):
