@@ -17,6 +17,7 @@ from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
 from coremltools.converters.mil.mil import Function, get_new_symbol, types  # noqa: E402
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic  # noqa: E402
 
+import draw  # noqa: E402
 from calls import NUMPY, split_type  # noqa: E402
 
 OPSETS = {15: ct.target.iOS15, 16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
@@ -33,6 +34,7 @@ class Asking:
     def __init__(self, call, opset):
         self.call, self.opset = call, opset
         self.symbols, self.placeholders = {}, {}
+        self.drawn = draw.consts(call)
 
     def dim(self, text):
         if text.isdigit():
@@ -44,7 +46,7 @@ class Asking:
     def collect(self, name, given):
         if isinstance(given, list):
             for number, each in enumerate(given):
-                self.collect(f"{name}_{number}", each)
+                self.collect(f"{name}.{number}", each)
         elif isinstance(given, str):
             dtype, dims = split_type(given)
             shape = tuple(self.dim(part) for part in dims)
@@ -52,7 +54,7 @@ class Asking:
 
     def argument(self, name, given, inputs):
         if isinstance(given, list):
-            return tuple(self.argument(f"{name}_{number}", each, inputs) for number, each in enumerate(given))
+            return tuple(self.argument(f"{name}.{number}", each, inputs) for number, each in enumerate(given))
         if isinstance(given, str):
             return inputs[name]
         if "s" in given:
@@ -62,7 +64,7 @@ class Asking:
         if "v" in given:
             value = np.array(given["v"], dtype=NUMPY[dtype]).reshape(shape)
         else:
-            value = np.ones(shape, dtype=NUMPY[dtype])
+            value = self.drawn[name]
         return mb.const(val=value if shape else value[()])
 
     def results(self):
@@ -107,5 +109,8 @@ def ask(call, opset):
         return "unasked", str(why)
     except REFUSALS as why:
         return "refused", " ".join(str(why).split())
+    except IndexError as why:  # some refusals of its own are index errors, as are its mistakes
+        own = re.match(r"Axis value|Indices is out of bounds", str(why))
+        return "refused" if own else "broke", f"IndexError: {' '.join(str(why).split())}"
     except Exception as why:
         return "broke", f"{type(why).__name__}: {' '.join(str(why).split())}"

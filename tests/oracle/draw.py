@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from calls import NUMPY, flat, split_type
+from calls import NUMPY, Call, flat, split_type
 
 # Floats that an elementwise op can stumble over: zeros, infinities, NaN, subnormals, the ends of the range, halves.
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, np.inf, -np.inf, np.nan, 1e-3, -1e-3, 20.0, -20.0]
@@ -64,16 +64,22 @@ def elements(call, bind):
             continue
         dtype, dims = split_type(given if isinstance(given, str) else given["c"])
         shape = tuple(int(bind.get(part, part)) for part in dims)
+        fixed = given["v"] if isinstance(given, dict) and "v" in given else None
         kind = call.draw.get(name, call.draw.get(name.split(".")[0], "normal"))
-        rng = np.random.default_rng(zlib.crc32(f"{name} {dtype} {shape} {kind}".encode()))
-        if isinstance(given, dict) and "v" in given:
-            drawn[name] = np.array(given["v"], NUMPY[dtype]).reshape(shape)
-        elif isinstance(kind, (np.ndarray, list)):
-            drawn[name] = np.array(kind, NUMPY[dtype]).reshape(shape)
-        elif dtype == "bool":
-            drawn[name] = np.asarray(rng.random(shape) < 0.5)
-        elif dtype.startswith("fp"):
-            drawn[name] = floats(kind, dtype, shape, rng)
-        else:
-            drawn[name] = integers(kind, dtype, shape, rng)
+        drawn[name] = one(name, dtype, shape, kind if fixed is None else fixed)
     return drawn
+
+
+def consts(call):
+    """Likewise, of drawn consts alone."""
+    args = {name: given for name, given in flat(call.args) if isinstance(given, dict) and "c" in given}
+    return elements(Call(call.op, args, draw=call.draw), {})
+
+
+def one(name, dtype, shape, kind):
+    if not isinstance(kind, str) and not isinstance(kind, tuple):
+        return np.array(kind, NUMPY[dtype]).reshape(shape)
+    rng = np.random.default_rng(zlib.crc32(f"{name} {dtype} {shape} {kind}".encode()))
+    if dtype == "bool":
+        return np.asarray(rng.random(shape) < 0.5)
+    return (floats if dtype.startswith("fp") else integers)(kind, dtype, shape, rng)

@@ -197,7 +197,7 @@ def softsign(given):
 
 @reference("thresholded_relu")
 def thresholded_relu(given):
-    return np.where(given.x >= given.alpha, given.x, 0)
+    return np.where(given.x < given.alpha, 0, given.x)
 
 
 @reference("softmax")

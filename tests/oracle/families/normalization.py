@@ -20,8 +20,9 @@ def layer_norm():
         yield call("layer_norm", x="fp32" + x, axes=ints(-1), gamma=drawn("fp32[5]"), beta=drawn("fp32[5]"), bind={**bind, "a": 5 if x == "[2,a]" else 2})
     for axes in ((3,), (-4,), (1, 1), (0, 3)):
         yield call("layer_norm", x="fp32[2,3,4]", axes=ints(*axes))
+    given = lambda shape: None if shape is None else drawn("fp32" + shape)  # noqa: E731
     for gamma, beta in (("[3]", None), (None, "[3]"), ("[4]", "[3]"), ("[1,4]", None), ("", None), ("[4]", "")):
-        yield call("layer_norm", x="fp32[2,3,4]", axes=ints(-1), gamma=gamma and drawn("fp32" + gamma), beta=beta and drawn("fp32" + beta), values=False)
+        yield call("layer_norm", x="fp32[2,3,4]", axes=ints(-1), gamma=given(gamma), beta=given(beta), values=False)
     yield call("layer_norm", x="fp32[2,3,4]", axes=ints(-1), beta=drawn("fp32[4]"))
     yield call("layer_norm", x="fp32[2,3,4]", axes=integer(-1), values=False)
     yield call("layer_norm", x="fp32[2,3,4]", axes="int32[1]")
