@@ -100,6 +100,10 @@ def not_per_channel(*names):
     return applies
 
 
+def below(name, least):
+    return lambda call, *_: any(each < least for each in numbers(call, name) or [])
+
+
 def stack_axis_outside(call, *_):
     axis, n = numbers(call, "axis"), rank(call, "values")
     return axis is not None and n is not None and not -n - 1 <= axis[0] <= n
@@ -173,6 +177,7 @@ EXCEPTIONS = [
     Difference("parts have the extent of x, and no part is negative", "refused", of("split", parts_of_no_whole)),
     Difference("there is at least one part", "refused", of("split", below("num_splits", 1))),
     Difference("a stride is at least 1", "refused", of(("conv", "max_pool", "avg_pool", "l2_pool"), below("strides", 1))),
+    Difference("pad_type is valid, same or custom", "refused", of("conv_transpose", begins_with("UnboundLocalError"), ("broke",))),
     Difference("strides, dilations and pad have entries for each spatial axis", "refused", of("conv_transpose", spatial_lengths)),
     Difference("x and weight have one rank", "refused", of("conv_transpose", lambda call, *_: rank(call) != rank(call, "weight"))),
     Difference("weight has x's channels", "refused", of("conv_transpose", other_channels)),

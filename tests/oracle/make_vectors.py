@@ -111,8 +111,9 @@ def lines_of(call, said, counts, blobs):
             verdicts.setdefault(json.dumps(row) if kind == "out" else "refused", (row, []))[1].append(opset)
         counts["with values" if "want" in row else kind] += 1
     args, endless = without_infinities(call, blobs)
+    drawn = {name: blobs.number(array) for name, array in draw.consts(call).items() if "v" not in dict(flat(call.args))[name]}
     for row, opsets in verdicts.values():
-        row["data"] = {**row.get("data", {}), **endless}
+        row["data"] = {**row.get("data", {}), **drawn, **endless}
         yield {"op": call.op, "opsets": opsets, "in": args, **{name: part for name, part in row.items() if part != {}}}
 
 
