@@ -137,6 +137,24 @@ def other_channels(call, *_):
     return len(x) > 1 and len(weight) > 0 and x[1].isdigit() and weight[0].isdigit() and x[1] != weight[0]
 
 
+def batch_is_none(call, *_):
+    batch, axis = numbers(call, "batch_dims"), numbers(call, "axis") or [0]
+    if batch is None or call.op != "gather":
+        return False
+    x, indices = dims(call), dims(call, "indices")
+    shared = list(zip(x, indices))[: batch[0]]
+    differ = any(a.isdigit() and b.isdigit() and a != b for a, b in shared)
+    return batch[0] < 0 or differ or axis[0] % len(x) < batch[0]
+
+
+def index_outside(call, opset, *_):
+    indices, axis = numbers(call, "indices"), (numbers(call, "axis") or [0])[0]
+    if opset >= 17 or call.op != "gather" or indices is None:
+        return False
+    extent = dims(call)[axis]
+    return extent.isdigit() and any(not -int(extent) <= i < int(extent) for i in indices)
+
+
 SCALAR_PARAMETERS = ("clamped_relu", "elu", "leaky_relu", "linear_activation", "scaled_tanh", "sigmoid_hard", "thresholded_relu")
 
 
@@ -181,6 +199,13 @@ EXCEPTIONS = [
     Difference("strides, dilations and pad have entries for each spatial axis", "refused", of("conv_transpose", spatial_lengths)),
     Difference("x and weight have one rank", "refused", of("conv_transpose", lambda call, *_: rank(call) != rank(call, "weight"))),
     Difference("weight has x's channels", "refused", of("conv_transpose", other_channels)),
+    Difference("batch_dims are axes before axis that x and indices share", "refused", of("gather", batch_is_none)),
+    Difference("before ios17 a known index outside of x is an error", "refused", of("gather", index_outside)),
+    Difference("a file can't tell a value from a tuple of one", "none", of(("concat", "stack", "einsum"), lambda call, *_: not isinstance(call.args.get("values", []), list), ("refused",))),
+    Difference("constant_val is a scalar", "refused", of("pad", lambda call, *_: rank(call, "constant_val") == 1)),
+    Difference("value is a scalar", "refused", of("fill", lambda call, *_: rank(call, "value") == 1)),
+    Difference("reps has an entry for each axis", "refused", of("tile", lambda call, *_: isinstance(call.args["reps"], str) and dims(call, "reps") != [str(rank(call))])),
+    Difference("a step away from the end gives nothing, not a negative extent", "none", of("range_1d", lambda call, opset, kind, answer: "[-" in answer[0])),
     Difference("axis is a scalar", "refused", of(("concat", "gather"), lambda call, *_: rank(call, "axis") == 1)),
     Difference("only an extent of 1 can be squeezed", "refused", of("squeeze", squeezes_more)),
     Difference("perm is a permutation", "refused", of("transpose", axes_outside("perm"))),
