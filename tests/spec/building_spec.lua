@@ -1,0 +1,280 @@
+-- SPDX-License-Identifier: MIT
+-- Building programs: ops as methods, operators, literals, names, symbols, undo, what is seen of a program.
+local mil = require "mil"
+
+local function input(shape, dtype)
+  local f = mil.func()
+  return f, f:input("x", dtype or "fp32", shape or { 2, 3 })
+end
+
+describe("ops are methods", function()
+  it("of functions, with all arguments by name", function()
+    local f, x = input()
+    assert.equal("softmax_0 : fp32[2, 3] = softmax(x = x, axis = -1)", tostring(f:softmax { x = x, axis = -1 }))
+  end)
+
+  it("of values, which are their first input", function()
+    local _, x = input()
+    assert.equal("softmax_0 : fp32[2, 3] = softmax(x = x, axis = -1)", tostring(x:softmax { axis = -1 }))
+    assert.equal("relu_0 : fp32[2, 3] = relu(x = x)", tostring(x:relu()))
+    assert.equal("relu_1 : fp32[2, 3] = relu(x = x)", tostring(x:relu {}))
+  end)
+
+  it("with one positional argument: the second required input", function()
+    local f, x = input { 4, 4 }
+    assert.equal("less_0 : bool[4, 4] = less(x = x, y = 10)", tostring(x:less(10)))
+    assert.equal("matmul", x:matmul(x).op)
+    assert.equal("mul_0 : fp32[4, 4] = mul(x = x, y = mul_y_0)", tostring(x:mul(mil.ones("fp32", { 4 , 4 }))))
+    assert.equal("relu_0 : fp32[4, 4] = relu(x = x)", tostring(f:relu(x)))
+  end)
+
+  it("with several results", function()
+    local _, x = input { 4, 6 }
+    local a, b, c = x:split { num_splits = 3, axis = 1 }
+    assert.same({ 4, 2 }, b.type.shape)
+    assert.same({ "split_0_0", "split_0_1", "split_0_2" }, { a.name, b.name, c.name })
+  end)
+
+  it("end is written end_", function()
+    local _, x = input { 4, 6 }
+    local y = x:slice_by_index { begin = { 0, 1 }, end_ = { 4, 3 } }
+    assert.same({ 4, 2 }, y.type.shape)
+    assert.same({ 4, 2 }, x:slice_by_index({ begin = { 0, 1 }, ["end"] = { 4, 3 } }).type.shape)
+  end)
+
+  it("name = names the result", function()
+    local _, x = input()
+    assert.equal("gate", x:relu({ name = "gate" }).name)
+    assert.has_error(function() return x:relu { name = "gate" } end)
+  end)
+
+  it("take tuples of values", function()
+    local f, x = input()
+    local y = f:concat { values = { x, x, x }, axis = 0 }
+    assert.same({ 6, 3 }, y.type.shape)
+    assert.same({ 2, 2, 3 }, f:stack({ values = { x, x }, axis = 0 }).type.shape)
+  end)
+
+  it("all of the table, on values and functions alike", function()
+    local f, x = input()
+    for _, name in ipairs(mil.ops()) do
+      assert.equal("function", type(f[name]), name)
+      if name ~= "const" then assert.equal("function", type(x[name]), name) end
+    end
+  end)
+end)
+
+describe("operators", function()
+  it("are ops", function()
+    local _, x = input()
+    local rows = { add = x + x, sub = x - x, mul = x * x, real_div = x / x, pow = x ^ x, mod = x % x }
+    for op, value in pairs(rows) do assert.equal(op, value.op) end
+    if _VERSION == "Lua 5.3" or _VERSION == "Lua 5.4" then
+      local chunk = load "local x = ... return x // x"
+      assert.equal("floor_div", chunk(x).op)
+    end
+    assert.equal("mul_1 : fp32[2, 3] = mul(x = x, y = -1)", tostring(-x))
+  end)
+
+  it("take numbers of the other operand's dtype, on either side", function()
+    local _, x = input({ 2 }, "fp16")
+    assert.equal("mul_0 : fp16[2] = mul(x = x, y = 2)", tostring(x * 2))
+    assert.equal("sub_0 : fp16[2] = sub(x = 1, y = x)", tostring(1 - x))
+    assert.equal("add_0 : fp16[2] = add(x = x, y = {1, 2})", tostring(x + { 1, 2 }))
+    assert.equal("mul_1 : fp16[2] = mul(x = x, y = 0.5)", tostring(x * 0.5))
+    local _, i = input({ 2 }, "int32")
+    assert.equal("int32", (i + 1).type.dtype)
+    assert.has_error(function() return i + 0.5 end)
+  end)
+
+  it("can't compare", function()
+    local _, x = input()
+    for _, compare in ipairs {
+      function() return x < x + 1 end, function() return x <= x + 1 end, function() return x == x + 1 end,
+    } do
+      local ok, err = pcall(compare)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find("a comparison of values can't give a value in Lua; write a:", 1, true))
+    end
+    assert.is_true(rawequal(x, x))
+  end)
+end)
+
+describe("literals", function()
+  it("are numbers, booleans, strings, nested tables, tensors", function()
+    local f, x = input { 1, 4, 8 }
+    assert.same({ 8, 4 }, x:reshape({ shape = { 8, 4 } }).type.shape)
+    assert.equal("int32", x:cast({ dtype = "int32" }).type.dtype)
+    assert.same({ 1, 4, 1 }, x:reduce_sum({ axes = { -1 }, keep_dims = true }).type.shape)
+    local c = f:const { { 1, 2 }, { 3, 4 } }
+    assert.same({ 2, 2 }, c.type.shape)
+    assert.same({ { 1, 2 }, { 3, 4 } }, c.data:table())
+    assert.equal("fp16", f:const({ 1.5 }, "fp16").type.dtype)
+    assert.equal("table", f:const({ val = mil.ones("fp32", { 2 }), name = "table" }).name)
+  end)
+
+  it("of a long list", function()
+    local f = mil.func()
+    local numbers = {}
+    for i = 1, 1000 do numbers[i] = i / 8 end
+    local x = f:input("x", "fp32", { 1000 })
+    local y = f:concat { values = { x, x + numbers, x * numbers }, axis = 0 }
+    assert.same({ 3000 }, y.type.shape)
+    f:output("y", y)
+    local out = f:compile():run({ x = mil.ones("fp32", { 1000 }) }).y
+    assert.equal(1 + 1000 / 8, out[2000])
+    assert.equal(1000 / 8, out[3000])
+  end)
+
+  it("more than fit on the stack", function()
+    local f, x = input { 2 }
+    local values = {}
+    for i = 1, 100 do values[i] = i % 3 == 0 and x or { i, i + 0.5 } end
+    local y = f:concat { values = values, axis = 0 }
+    f:output("y", y)
+    local out = f:compile():run({ x = { -1, -2 } }).y
+    assert.equal(200, #out)
+    assert.equal(100.5, out[200])
+    assert.equal(-2, out[6])
+  end)
+
+  it("a tensor given as a const is frozen", function()
+    local _, x = input { 2 }
+    local t = mil.tensor { 1, 2 }
+    local y = x + t
+    assert.equal("add", y.op)
+    assert.has_error(function() t[1] = 5 end)
+    assert.equal("ESTATE", mil.last_error().code)
+    t:copy()[1] = 5
+  end)
+end)
+
+describe("programs", function()
+  it("have inputs and outputs in the order in which they were made", function()
+    local f = mil.func { opset = "ios17" }
+    local b, a = f:input("b", "fp16", { 1 }), f:input("a", "fp16", { 1 })
+    local y = f:output("y", b + a)
+    assert.equal("y", y.name)
+    assert.same({ "b", "a" }, { f.inputs[1].name, f.inputs[2].name })
+    assert.equal("y", f.outputs[1].name)
+    assert.equal("ios17", f.opset)
+    assert.equal("main", f.name)
+    assert.equal("identity", f:output("again", y).op)
+    assert.equal("identity", f:output("same", a).op)
+  end)
+
+  it("have several functions", function()
+    local p = mil.program { opset = "ios18" }
+    local f, g = p:func "prefill", p:func "decode"
+    f:output("y", f:input("x", "fp32", { 2 }):relu())
+    g:output("y", g:input("x", "fp32", { 2 }) * 2)
+    assert.same({ "prefill", "decode" }, { p:functions()[1].name, p:functions()[2].name })
+    assert.equal("prefill", p:func("prefill").name)
+    assert.same({ 0, 1 }, p:compile({ entry = "prefill" }):run({ x = { -1, 1 } }).y:table())
+    assert.same({ -2, 2 }, p:compile({ entry = "decode" }):run({ x = { -1, 1 } }).y:table())
+    assert.same({ -2, 2 }, g:compile():run({ x = { -1, 1 } }).y:table())
+    assert.has_error(function() return f:relu(g.inputs[1]) end)
+  end)
+
+  it("have symbolic dims", function()
+    local f = mil.func()
+    local x = f:input("x", "fp16", { 1, "S", mil.dim("T", { min = 1, max = 512, default = 128 }), "?" })
+    assert.same({ 1, "S", "T" }, { x.type.shape[1], x.type.shape[2], x.type.shape[3] })
+    assert.equal("string", type(x.type.shape[4]))
+    assert.equal("T", tostring(mil.dim "T"))
+    local y = f:input("y", "fp32", mil.shapes { { 1, 3, 224, 224 }, { 1, 3, 256, 256 } })
+    assert.equal(3, y.type.shape[2])
+    assert.equal("string", type(y.type.shape[3]))
+  end)
+
+  it("have states", function()
+    local f = mil.func()
+    local s = f:state("cache", "fp16", { 1, 4 })
+    assert.equal("state", s.type.kind)
+    assert.has_error(function() return mil.func({ opset = "ios17" }):state("s", "fp16", { 1 }) end)
+  end)
+
+  it("take the last operation back", function()
+    local f, x = input()
+    local y = x * 2
+    local z = y + 1
+    f:undo()
+    assert.has_error(function() return z.name end)
+    assert.truthy(tostring(z):find "no longer")
+    assert.has_error(function() return z + 1 end)
+    f:undo()
+    assert.equal(0, #f:operations())
+    assert.has_error(function() f:undo() end)
+    assert.equal("mul", (x * 3).op)
+  end)
+
+  it("show their operations, and values what made and uses them", function()
+    local f, x = input()
+    local y = x:softmax { axis = -1 }
+    local z = f:concat { values = { y, x }, axis = 0 }
+    local made = {}
+    for _, operation in ipairs(f:operations()) do
+      if operation.op ~= "const" then made[#made + 1] = operation end
+    end
+    assert.equal("softmax", made[1].op)
+    assert.equal("x", made[1].args.x.name)
+    assert.same({ "softmax_0", "x" }, { made[2].args.values[1].name, made[2].args.values[2].name })
+    assert.equal(z.name, made[2].outputs[1].name)
+    assert.truthy(made[1].where:find("building_spec.lua:%d+$"))
+    assert.equal(2, #x:uses())
+    assert.equal(0, #z:uses())
+    assert.equal("x", y:args().x.name)
+    assert.equal("fp32[2, 3]", tostring(y.type))
+    assert.equal("tensor", y.type.kind)
+    assert.equal("y2", f:rename(y, "y2").name)
+    assert.equal("y2", y.name)
+    assert.equal("y2", f:find("y2").name)
+    assert.is_nil(f:find "none")
+  end)
+
+  it("live as long as one of their values", function()
+    local x
+    do
+      local f
+      f, x = input()
+    end
+    for _ = 1, 3 do collectgarbage() end
+    assert.equal("relu", x:relu().op)
+  end)
+
+  it("refuse each other's values", function()
+    local _, x = input()
+    local _, y = input()
+    local ok, err = pcall(function() return x + y end)
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("add: the value given for y belongs to another program", 1, true))
+  end)
+end)
+
+describe("the op table", function()
+  it("is seen from Lua", function()
+    local op = mil.op "softmax"
+    assert.equal("activation", op.family)
+    assert.equal("ios15", op.since)
+    assert.equal(1, op.outputs)
+    assert.equal("x", op.params[1].name)
+    assert.is_true(op.params[1].required)
+    assert.equal("axis", op.params[2].name)
+    assert.equal("const", op.params[2].kind)
+    assert.equal("-1", op.params[2].default)
+    assert.same({ "fp16", "fp32" }, op.params[1].dtypes)
+    assert.equal("softmax", mil.nearest "sofmax")
+    assert.is_nil(mil.nearest "qqqqqqqq")
+    for _, name in ipairs(mil.ops()) do assert.equal(name, mil.op(name).name) end
+    assert.has_error(function() return mil.op "sofmax" end)
+    assert.has_error(function() return mil.op("softmax", "ios14") end)
+  end)
+
+  it("members lists what an object has", function()
+    local f = mil.func()
+    local names = {}
+    for _, name in ipairs(mil.members(f)) do names[name] = true end
+    assert.is_true(names.input and names.relu and names.opset)
+    assert.same({}, mil.members(5))
+  end)
+end)

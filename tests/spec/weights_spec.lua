@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: MIT
+-- Weights files from Lua: reading by name, writing, one tensor a file.
+local mil = require "mil"
+
+local function temporary(ending)
+  local base = os.tmpname()
+  os.remove(base)
+  return base .. ending
+end
+
+describe("weights", function()
+  local path = temporary ".safetensors"
+  local a, b = mil.tensor { { 1, 2 }, { 3, 4 } }, mil.tensor("int64", { 5, 6, 7 })
+
+  setup(function() assert.is_true(mil.save(path, { ["layer.0.weight"] = a, gate = b }, { format = "test" })) end)
+  teardown(function() os.remove(path) end)
+
+  it("are indexed by name", function()
+    local w = mil.weights(path)
+    assert.same(a:table(), w["layer.0.weight"]:table())
+    assert.equal("int64", w.gate.dtype)
+    assert.equal(2, #w)
+    assert.same({ "gate", "layer.0.weight" }, mil.names(w))
+    assert.equal("test", mil.metadata(w, "format"))
+    assert.is_nil(mil.metadata(w, "none"))
+    assert.equal("weights: 2 tensors", tostring(w))
+  end)
+
+  it("name what is near", function()
+    local w = mil.weights(path)
+    local ok, err = pcall(function() return w.gat end)
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("gate", 1, true), tostring(err))
+  end)
+
+  it("are read-only, and outlive the file object", function()
+    local t = mil.weights(path).gate
+    collectgarbage()
+    collectgarbage()
+    assert.same({ 5, 6, 7 }, t:table())
+    assert.has_error(function() t[1] = 0 end)
+    assert.has_error(function() mil.weights(path).x = t end)
+  end)
+
+  it("hold one tensor a file", function()
+    for _, ending in ipairs { ".npy", ".npz", ".safetensors" } do
+      local one = temporary(ending)
+      a:save(one)
+      assert.same(a:table(), mil.load_tensor(one):table())
+      os.remove(one)
+    end
+    assert.same({ 5, 6, 7 }, mil.load_tensor(path, "gate"):table())
+    assert.has_error(function() return mil.load_tensor(path) end)
+  end)
+
+  for name, code in pairs {
+    ["missing.safetensors"] = "EIO",
+    ["tests/vectors/weights/bad_18_overlap.safetensors"] = "EFORMAT",
+    ["tests/vectors/weights/bad_cut_data.npy"] = "EFORMAT",
+  } do
+    it(name .. " is an error with its name", function()
+      assert.is_false((pcall(mil.weights, name)))
+      assert.equal(code, mil.last_error().code)
+      assert.truthy(mil.last_error().message:find(name, 1, true), mil.last_error().message)
+    end)
+  end
+end)
