@@ -100,6 +100,15 @@ local function help()
   return 0
 end
 
+-- An error for whoever gave the command: places in text, but none in a script, for there is none of theirs.
+local function message_of(err)
+  local last = type(err) == "string" and require("mil").last_error()
+  if last and tostring(last) == err then err = last end
+  if type(err) ~= "table" or not err.message then return tostring(err) end
+  if not err.column then return err.message end
+  return err.where .. ": " .. err.message .. (err.excerpt and "\n" .. err.excerpt or "")
+end
+
 local function run_subcommand(name, args)
   local options = require "mil.options"
   local command = require("mil.cmd." .. name)
@@ -116,9 +125,7 @@ local function run_subcommand(name, args)
     complain(("%s: %s (luamil %s --help)"):format(name, result.usage, name))
     return 2
   end
-  -- A message is for whoever gave the command: the place in our own file is no help to them.
-  local message = tostring(result):gsub("^mil%.[%w.]+:%d+: ", ""):gsub("^[^\n]-/mil/[%w/]+%.lua:%d+: ", "")
-  complain(name .. ": " .. message)
+  complain(name .. ": " .. message_of(result))
   return 1
 end
 

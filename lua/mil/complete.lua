@@ -232,7 +232,7 @@ local function parameters(before, open, env)
   local found = matching(set, prefix, function(name)
     return shows[name] and shows[name] ~= "" and name .. "  -- " .. shows[name]
   end)
-  return #found > 0 and found or nil, #before - #prefix + 1
+  return found, #before - #prefix + 1
 end
 
 -- ---- members and globals ----
