@@ -426,7 +426,9 @@ typedef struct mil_text_options {
 } mil_text_options;
 
 /* Reads n bytes of MIL text as a new program.
- * Fails: MIL_EPARSE (line, column, excerpt), MIL_ETYPE (op, value, line), MIL_EFORMAT and MIL_EIO (weights), MIL_ENOMEM. */
+ * Fails: MIL_EPARSE; MIL_ENAME (op, parameter, value, opset); MIL_ETYPE and MIL_EVALUE (inference, literals); MIL_EFORMAT and
+ * MIL_EIO (weights); MIL_EUNSUPPORTED; MIL_ELIMIT; MIL_ENOMEM. All but the last have line, column and excerpt, and their
+ * message begins with the place. */
 mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out,
                           mil_error *err);
 /* Prints as Apple's compiler does. *out is owned (mil_free), ends in 0; its length in *n (may be NULL). */
