@@ -6,7 +6,8 @@
  *           byte (sub-byte dtypes), 32 bytes reserved
  *     128   its data; then, from the next multiple of 64 on, the next record
  *
- * A program gives a record's offset. The count is not needed to follow it, and hand-written files get it wrong. */
+ * A program gives a record's offset. The count is not needed to follow it, and hand-written files get it wrong; some also
+ * pack their records without the gaps, so an offset is any at which a record stands. */
 #include "tensor/tensor.h"
 #include "weights/milblob.h"
 
@@ -29,7 +30,7 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
     if (size < HEADER) return mil__fail(err, MIL_EFORMAT, "MILBlob: %llu bytes are less than a header", (unsigned long long)size);
     unsigned version = (unsigned)little_endian(bytes + 4, 4);
     if (version != VERSION) return mil__fail(err, MIL_EFORMAT, "MILBlob: version %u; only 2 is known", version);
-    if (offset % 64 != 0 || offset < HEADER || offset > size || size - offset < RECORD)
+    if (offset < HEADER || offset > size || size - offset < RECORD)
         return mil__fail(err, MIL_EFORMAT, "MILBlob: no record can be at offset %llu of %llu bytes",
                          (unsigned long long)offset, (unsigned long long)size);
     const uint8_t *record = bytes + offset;
@@ -46,7 +47,7 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
         return mil__fail(err, MIL_EFORMAT, "MILBlob: the record at offset %llu has %llu bytes; %s%s takes another number",
                          (unsigned long long)offset, (unsigned long long)stored, mil_dtype_name(dtype),
                          MIL__SHAPE_TEXT(rank, shape));
-    if (data > size || size - data < stored || data % 8 != 0) /* 8: the widest element */
+    if (data > size || size - data < stored || data % (unsigned)((mil_dtype_bits(dtype) + 7) / 8) != 0)
         return mil__fail(err, MIL_EFORMAT, "MILBlob: the data of the record at offset %llu is outside of the file or misaligned",
                          (unsigned long long)offset);
     return mil_tensor_over(file, (size_t)data, dtype, rank, shape, NULL, out, err);
