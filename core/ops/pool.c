@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* pool: inference and plain evaluation. All is seen as three spatial axes, missing ones in front and of extent 1. */
+/* pool: inference and plain evaluation. Padding counts as 0 (for max_pool as -inf), and so does what a window has behind it
+ * in ceil_mode. NaN in a window gives NaN. */
 #include <math.h>
+#include <strings.h>
 
 #include "ops/params.h"
 #include "ops/rules.h"
@@ -8,139 +10,120 @@
 
 /* ---- inference ---- */
 
-/* What coremltools asks of pad where ceil_mode is set, whatever pad_type says. */
-static mil_status check_ceil_mode(mil__call *call, const mil__windows *w) {
-    int64_t pad[6];
-    if (!w->ceil_mode) return MIL_OK;
-    if (w->spatial > 2) return mil__call_fail(call, MIL_EVALUE, "ceil_mode is for 1 or 2 spatial axes, but x has %d", w->spatial);
-    if (w->pad_type == MIL__PAD_SAME) return mil__call_fail(call, MIL_EVALUE, "ceil_mode does not go with pad_type \"same\"");
-    MIL__TRY(mil__windows_vector(call, "pad", 2 * w->spatial, 0, 0, pad));
-    for (int i = 0; i < w->spatial; i++)
-        if (pad[2 * i] != pad[2 * i + 1])
-            return mil__call_fail(call, MIL_EVALUE, "ceil_mode takes as much pad before as after, but spatial axis %d has %lld and %lld",
-                                  i, (long long)pad[2 * i], (long long)pad[2 * i + 1]);
+/* In any case. */
+static mil_status pad_type(mil__call *call, mil__pad_type *out) {
+    static const char *const names[] = {"valid", "same", "custom", "same_lower"}; /* in the order of the enum */
+    const char *text;
+    MIL__TRY(mil__get_text(call, "pad_type", &text));
+    size_t i = 0;
+    while (i < MIL__COUNT(names) && strcasecmp(text, names[i]) != 0) i++;
+    if (i == MIL__COUNT(names))
+        return mil__call_fail(call, MIL_EVALUE, "pad_type \"%.60s\" is none of " MIL__PAD_TYPES, text);
+    if (i == MIL__PAD_SAME_LOWER && call->opset < MIL_IOS16)
+        return mil__call_fail(call, MIL_EVALUE, "pad_type \"same_lower\" exists from opset ios16 on; this function is %s",
+                              mil_opset_name(call->opset));
+    *out = (mil__pad_type)i;
     return MIL_OK;
 }
 
-static mil_status read_windows(mil__call *call, mil__windows *w) {
-    int64_t ignored[6];
-    MIL__TRY(mil__windows_spatial(call, w));
-    if (strcmp(call->op->name, "l2_pool") == 0 && w->spatial > 2)
-        return mil__call_fail(call, MIL_ETYPE, "%s has 3 spatial axes; 1 or 2 are possible", MIL__ARG_TEXT(call, "x"));
-    MIL__TRY(mil__get_bool(call, "ceil_mode", &w->ceil_mode));
-    MIL__TRY(mil__windows_vector(call, "kernel_sizes", w->spatial, 1, 1, w->kernel));
-    MIL__TRY(mil__windows_vector(call, "pad", 2 * w->spatial, 0, 0, ignored)); /* checked even where pad_type ignores it */
-    MIL__TRY(mil__windows_read(call, false, w));
-    return check_ceil_mode(call, w);
+static mil_status check_ceil(mil__call *call, const mil__window_spec *spec) {
+    if (spec->spatial > 2)
+        return mil__call_fail(call, MIL_EVALUE, "ceil_mode takes 1 or 2 spatial axes, but %s has %d",
+                              MIL__ARG_TEXT(call, "x"), spec->spatial);
+    if (spec->pad_type == MIL__PAD_SAME)
+        return mil__call_fail(call, MIL_EVALUE, "ceil_mode does not go with pad_type \"same\"");
+    for (int i = 0; i < spec->spatial; i++)
+        if (spec->pad[2 * i] != spec->pad[2 * i + 1])
+            return mil__call_fail(call, MIL_EVALUE, "ceil_mode takes the same pad before and after, but along axis %d it is "
+                                  "%lld and %lld", i + 2, (long long)spec->pad[2 * i], (long long)spec->pad[2 * i + 1]);
+    return MIL_OK;
+}
+
+static mil_status spec_of(mil__call *call, mil__window_spec *spec) {
+    *spec = (mil__window_spec){.strides = {1, 1, 1}, .dilations = {1, 1, 1}};
+    MIL__TRY(mil__get_spatial(call, strcmp(call->op->name, "l2_pool") == 0 ? 2 : MIL__MAX_SPATIAL, spec));
+    MIL__TRY(pad_type(call, &spec->pad_type));
+    MIL__TRY(mil__get_by_axis(call, "kernel_sizes", spec->spatial, 1, 1, spec->kernel));
+    MIL__TRY(mil__get_by_axis(call, "strides", spec->spatial, 1, 1, spec->strides));
+    MIL__TRY(mil__get_by_axis(call, "pad", spec->spatial, 2, 0, spec->pad));
+    MIL__TRY(mil__get_bool(call, "ceil_mode", &spec->ceil_mode));
+    return spec->ceil_mode ? check_ceil(call, spec) : MIL_OK;
 }
 
 mil_status mil__infer_pool(mil__call *call) {
     const mil_type *x = mil__arg(call, "x")->type;
-    struct mil__pool_params *p = call->params;
-    mil__windows w = {0};
-    mil_dim shape[5];
-    MIL__TRY(read_windows(call, &w));
-    if (strcmp(call->op->name, "avg_pool") == 0)
-        MIL__TRY(mil__get_bool(call, "exclude_padding_from_average", &p->exclude_padding));
-    p->spatial = w.spatial;
-    memcpy(p->kernel, w.kernel, sizeof p->kernel);
-    memcpy(p->strides, w.strides, sizeof p->strides);
-    shape[0] = x->shape[0];
-    shape[1] = x->shape[1];
-    for (int i = 0; i < w.spatial; i++) {
-        MIL__TRY(mil__windows_out(call, &w, i, x->shape[i + 2], &shape[i + 2]));
-        if (x->shape[i + 2] >= 0) mil__windows_pad(&w, i, x->shape[i + 2], &p->pad_before[i], &p->pad_after[i]);
+    struct mil__pool_params *params = call->params;
+    mil__window_spec spec;
+    MIL__TRY(spec_of(call, &spec));
+    if (mil__op_slot(call->op, call->opset, "exclude_padding_from_average", NULL) >= 0)
+        MIL__TRY(mil__get_bool(call, "exclude_padding_from_average", &params->exclude_padding));
+    mil_dim shape[2 + MIL__MAX_SPATIAL] = {x->shape[0], x->shape[1]};
+    params->spatial = spec.spatial;
+    for (int i = 0; i < spec.spatial; i++) {
+        mil_dim extent = x->shape[2 + i], *count = &shape[2 + i];
+        MIL__TRY(mil__window_count(call, &spec, i, extent, count));
+        params->kernel[i] = spec.kernel[i];
+        params->strides[i] = spec.strides[i];
+        mil__window_padding(&spec, i, extent, &params->pad_before[i], &params->pad_after[i]);
+        if (extent < 0 || *count < 0) continue;
+        int64_t behind = (*count - 1) * spec.strides[i] + spec.kernel[i] - params->pad_before[i] - extent;
+        if (behind > params->pad_after[i]) params->pad_after[i] = behind;
     }
     return mil__call_tensor(call, x->dtype, x->rank, shape);
 }
 
 /* ---- evaluation ---- */
 
-/* The part of one window that lies in x, and its extent with padding (which ends where the padding does). */
-typedef struct window {
-    int64_t begin[3], end[3], padded[3];
-} window;
+typedef enum pooling { MAX, AVERAGE, L2 } pooling;
 
-typedef struct pooling {
-    int64_t in[3], out[3], kernel[3], stride[3], before[3], after[3];
-} pooling;
+typedef struct pool {
+    pooling kind;
+    const double *in;        /* a plane of x; NULL: every element is 1 */
+    double *out;             /* a plane of the result */
+} pool;
 
-static pooling pooling_of(const struct mil__pool_params *p, const mil_tensor *x, const mil_tensor *y) {
-    pooling g;
-    for (int i = 0; i < 3; i++) {
-        int at = i - (3 - p->spatial);
-        bool real = at >= 0;
-        g.in[i] = real ? x->shape[at + 2] : 1;
-        g.out[i] = real ? y->shape[at + 2] : 1;
-        g.kernel[i] = real ? p->kernel[at] : 1;
-        g.stride[i] = real ? p->strides[at] : 1;
-        g.before[i] = real ? p->pad_before[at] : 0;
-        g.after[i] = real ? p->pad_after[at] : 0;
+static void pool_run(void *ctx, int64_t n, int64_t out, int64_t in, int64_t step) {
+    const pool *p = ctx;
+    double *y = p->out + out;
+    for (int64_t i = 0; i < n; i++, in += step) {
+        double x = p->in ? p->in[in] : 1;
+        if (p->kind == MAX) y[i] = x > y[i] || isnan(x) ? x : y[i];
+        else y[i] += p->kind == L2 ? x * x : x;
     }
-    return g;
 }
 
-static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static window window_at(const pooling *g, const int64_t *o) {
-    window w;
-    for (int i = 0; i < 3; i++) {
-        int64_t from = o[i] * g->stride[i] - g->before[i], to = lesser(from + g->kernel[i], g->in[i] + g->after[i]);
-        w.padded[i] = greater(to - from, 0);
-        w.begin[i] = greater(from, 0);
-        w.end[i] = lesser(to, g->in[i]);
-    }
-    return w;
+static void pool_plane(const mil__windows *w, const pool *p) {
+    int64_t n = mil__volume(w->out), taps = mil__volume(w->kernel);
+    pool copy = *p;
+    for (int64_t i = 0; i < n; i++) p->out[i] = p->kind == MAX ? -INFINITY : 0;
+    for (int64_t t = 0; t < taps; t++) mil__window_tap(w, t, pool_run, &copy);
 }
 
-/* A step of each pool, and what is made of its outcome over n elements (of x, or with the padding). */
-typedef double step_fn(double so_far, double v);
-typedef double end_fn(double total, double n);
-
-static double add(double so_far, double v) { return so_far + v; }
-static double add_square(double so_far, double v) { return so_far + v * v; }
-static double keep_largest(double so_far, double v) { return v > so_far || v != v ? v : so_far; }
-static double mean(double total, double n) { return n > 0 ? total / n : 0; }
-static double root(double total, double n) { return (void)n, sqrt(total); }
-static double as_it_is(double total, double n) { return (void)n, total; }
-
-static double pool_one(const pooling *g, const double *plane, const window *w, double first, step_fn *step) {
-    double total = first;
-    for (int64_t a = w->begin[0]; a < w->end[0]; a++)
-        for (int64_t b = w->begin[1]; b < w->end[1]; b++) {
-            const double *line = plane + (a * g->in[1] + b) * g->in[2];
-            for (int64_t c = w->begin[2]; c < w->end[2]; c++) total = step(total, line[c]);
-        }
-    return total;
-}
-
-static int64_t elements_in(const window *w, bool exclude_padding) {
-    int64_t n = 1;
-    for (int i = 0; i < 3; i++) n *= exclude_padding ? greater(w->end[i] - w->begin[i], 0) : w->padded[i];
-    return n;
-}
-
-static mil_status eval_pool(mil__call *call, double first, step_fn *step, end_fn *end) {
-    const struct mil__pool_params *p = call->params;
+static mil_status eval_pool(mil__call *call, pooling kind) {
     const mil_tensor *x = mil__arg(call, "x")->data;
-    mil_tensor *y = call->result[0];
-    pooling g = pooling_of(p, x, y);
-    double *all = mil__arena_alloc(call->arena, (size_t)mil__numel(x) * sizeof *all + 1);
-    if (!all) return mil__nomem(call->err);
-    mil__read_f64(x, all);
-    int64_t planes = x->shape[0] * x->shape[1], in_plane = g.in[0] * g.in[1] * g.in[2], at = 0, o[3];
-    for (int64_t plane = 0; plane < planes; plane++)
-        for (o[0] = 0; o[0] < g.out[0]; o[0]++)
-            for (o[1] = 0; o[1] < g.out[1]; o[1]++)
-                for (o[2] = 0; o[2] < g.out[2]; o[2]++) {
-                    window w = window_at(&g, o);
-                    double total = pool_one(&g, all + plane * in_plane, &w, first, step);
-                    mil__store_f64(y, at++, end(total, (double)elements_in(&w, p->exclude_padding)));
-                }
+    const struct mil__pool_params *params = call->params;
+    mil_tensor *out = call->result[0];
+    mil__windows w = mil__windows_of(params->spatial, x->shape + 2, out->shape + 2, params->kernel, params->strides, NULL,
+                                     params->pad_before);
+    int64_t planes = x->shape[0] * x->shape[1], size = mil__volume(w.in), n = mil__volume(w.out);
+    if (planes == 0) return MIL_OK;
+    double *in = mil__calloc((size_t)(planes * size) + 2 * (size_t)n, sizeof *in);
+    if (!in) return mil__nomem(call->err);
+    double *plane = in + planes * size, *divisor = plane + n;
+    mil__read_f64(x, in);
+    if (params->exclude_padding) pool_plane(&w, &(pool){.kind = AVERAGE, .out = divisor});
+    else for (int64_t i = 0; i < n; i++) divisor[i] = (double)mil__volume(w.kernel);
+    for (int64_t k = 0; k < planes; k++) {
+        pool_plane(&w, &(pool){.kind = kind, .in = in + k * size, .out = plane});
+        for (int64_t i = 0; i < n && kind == AVERAGE; i++) plane[i] /= divisor[i];
+        for (int64_t i = 0; i < n && kind == L2; i++) plane[i] = sqrt(plane[i]);
+        char *to = (char *)out->data + k * n * (int64_t)mil__element_size(out->dtype);
+        mil__convert(out->dtype, to, 1, MIL_FP64, plane, 1, n);
+    }
+    mil__free(in);
     return MIL_OK;
 }
 
-mil_status mil__eval_avg_pool(mil__call *call) { return eval_pool(call, 0, add, mean); }
-mil_status mil__eval_l2_pool(mil__call *call) { return eval_pool(call, 0, add_square, root); }
-mil_status mil__eval_max_pool(mil__call *call) { return eval_pool(call, -INFINITY, keep_largest, as_it_is); }
+mil_status mil__eval_avg_pool(mil__call *call) { return eval_pool(call, AVERAGE); }
+mil_status mil__eval_l2_pool(mil__call *call) { return eval_pool(call, L2); }
+mil_status mil__eval_max_pool(mil__call *call) { return eval_pool(call, MAX); }
