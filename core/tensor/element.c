@@ -80,6 +80,37 @@ static void copy_run(void *ctx, int64_t n, const int64_t *offsets, const int64_t
                  c->src + offsets[1] * size_of(c->src_dtype), steps[1], n);
 }
 
+/* A transposition reads one element of a cache line, and the next of that line a whole row later. So the last axis is cut
+ * into tiles that stay in the cache while the axis along which src is contiguous goes by:
+ *
+ *     axes  [ ..., fast, ..., last ]   become   [ ..., last / TILE, fast, TILE ]   and the rest  [ ..., fast, last % TILE ]
+ *
+ * False, with nothing done, where that is not the case. */
+enum { TILE = 32 };
+
+static bool copy_transposed(const mil_tensor *dst, const mil_tensor *src, copying *c) {
+    int last = dst->rank - 1, fast = -1, n = 0;
+    for (int i = 0; i < last; i++) {
+        if (src->strides[i] == 1 && src->shape[i] >= TILE) fast = i;
+    }
+    if (fast < 0 || dst->rank == MIL_MAX_RANK || src->shape[last] < TILE || src->strides[last] == 1) return false;
+    int64_t shape[MIL_MAX_RANK], to[MIL_MAX_RANK], from[MIL_MAX_RANK], tiles = dst->shape[last] / TILE;
+    const int64_t *strides[] = {to, from};
+    for (int i = 0; i < last; i++) {
+        if (i != fast) shape[n] = dst->shape[i], to[n] = dst->strides[i], from[n++] = src->strides[i];
+    }
+    shape[n] = tiles, to[n] = dst->strides[last] * TILE, from[n++] = src->strides[last] * TILE;
+    shape[n] = dst->shape[fast], to[n] = dst->strides[fast], from[n++] = src->strides[fast];
+    shape[n] = TILE, to[n] = dst->strides[last], from[n++] = src->strides[last];
+    mil__walk(n, shape, 2, strides, copy_run, c);
+    shape[n - 3] = 1;
+    shape[n - 1] = dst->shape[last] % TILE;
+    c->dst += tiles * TILE * dst->strides[last] * size_of(c->dst_dtype);
+    c->src += tiles * TILE * src->strides[last] * size_of(c->src_dtype);
+    mil__walk(n, shape, 2, strides, copy_run, c);
+    return true;
+}
+
 /* Packed elements can be reached one at a time only, where the other side is strided. */
 static void copy_packed_run(void *ctx, int64_t n, const int64_t *offsets, const int64_t *steps) {
     mil_tensor *const *t = ctx;
@@ -104,8 +135,8 @@ static void copy_elements(mil_tensor *dst, const mil_tensor *src) {
     } else if (packed) {
         mil__convert(dst->dtype, dst->data, 1, src->dtype, src->data, 1, mil__numel(src));
     } else {
-        mil__walk(dst->rank, dst->shape, 2, strides, copy_run,
-                  &(copying){dst->dtype, src->dtype, dst->data, src->data});
+        copying c = {dst->dtype, src->dtype, dst->data, src->data};
+        if (!copy_transposed(dst, src, &c)) mil__walk(dst->rank, dst->shape, 2, strides, copy_run, &c);
     }
 }
 

@@ -249,6 +249,28 @@ static void copies(void) {
     mil_tensor_free(a), mil_tensor_free(b), mil_tensor_free(turned);
 }
 
+/* Transpositions large enough to go in tiles, with what the tiles leave over. */
+static void large_transpositions(void) {
+    static const struct {
+        int64_t shape[3];
+        int perm[3];
+    } rows[] = {{{3, 40, 70}, {0, 2, 1}}, {{64, 2, 33}, {2, 1, 0}}, {{35, 34, 2}, {1, 0, 2}}, {{1, 100, 32}, {2, 0, 1}}};
+    for (size_t r = 0; r < MIL__COUNT(rows); r++) {
+        mil_tensor *t = fresh(MIL_INT32, 3, rows[r].shape), *turned = NULL, *copy = NULL;
+        for (int64_t i = 0; i < mil__numel(t); i++) ((int32_t *)t->data)[i] = (int32_t)i;
+        CHECK_OK(mil_tensor_transpose(t, rows[r].perm, &turned, &err), &err);
+        CHECK_OK(mil_tensor_convert(turned, MIL_FP32, &copy, &err), &err);
+        bool ok = true;
+        for (int64_t i = 0; i < mil__numel(copy); i++) {
+            int64_t index[3] = {i / (copy->shape[1] * copy->shape[2]), i / copy->shape[2] % copy->shape[1], i % copy->shape[2]};
+            double value = -1;
+            ok = ok && mil_tensor_get(turned, index, &value, &err) == MIL_OK && ((float *)copy->data)[i] == (float)value;
+        }
+        CHECK(ok);
+        mil_tensor_free(t), mil_tensor_free(turned), mil_tensor_free(copy);
+    }
+}
+
 /* Every dtype's elements survive a strided copy to, and from, int64; packed ones are reached bit by bit. */
 static void strided_dtypes(void) {
     for (int i = MIL_NO_DTYPE + 1; i < MIL_N_DTYPES; i++) {
@@ -451,5 +473,5 @@ static void failing_allocations(void) {
 }
 
 TEST_MAIN(CASE(making), CASE(refused_tensors), CASE(over_a_buffer), CASE(slices), CASE(transposes), CASE(reshapes),
-          CASE(copies), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(random_numbers),
+          CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(random_numbers),
           CASE(random_fills), CASE(walks), CASE(failing_allocations))
