@@ -185,6 +185,12 @@ static luamil_literal_kind leaf_kind(lua_State *L, int index, const char *what) 
     return LUAMIL_INTS;
 }
 
+/* A table without elements that is not empty was meant as something else. */
+static void check_list(lua_State *L, const char *what) {
+    lua_pushnil(L);
+    if (lua_next(L, -2)) luamil_fail(L, MIL_EINVAL, "%s: takes a list, but was given a table with names", what);
+}
+
 /* Rank, shape and kind from the first elements. */
 static void read_shape(lua_State *L, int index, const char *what, luamil_literal *out) {
     int top = lua_gettop(L);
@@ -195,6 +201,7 @@ static void read_shape(lua_State *L, int index, const char *what, luamil_literal
         if (out->rank == MIL_MAX_RANK)
             luamil_fail(L, MIL_ETYPE, "%s: tables nested deeper than %d", what, MIL_MAX_RANK);
         size_t n = lua_rawlen(L, -1);
+        if (n == 0) check_list(L, what);
         if (n && out->n > ((size_t)1 << 40) / n) luamil_fail(L, MIL_ELIMIT, "%s: too many elements", what);
         out->n *= n;
         out->shape[out->rank++] = (int64_t)n;

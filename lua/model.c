@@ -566,7 +566,8 @@ static int unload(lua_State *L) {
     self->model = NULL;
     if (model) mil_model_unload(model);
     mil_model_free(model);
-    return 0;
+    lua_pushboolean(L, true);
+    return 1;
 }
 
 static int model_gc(lua_State *L) {

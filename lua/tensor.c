@@ -692,7 +692,8 @@ static int release(lua_State *L) {
     mil_tensor *tensor = self->tensor;
     self->tensor = NULL;
     mil_tensor_free(tensor);
-    return 0;
+    lua_pushboolean(L, true);
+    return 1;
 }
 
 /* t:save(path): npy, npz or safetensors, by the name's ending */

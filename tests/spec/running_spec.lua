@@ -1,0 +1,196 @@
+-- SPDX-License-Identifier: MIT
+-- Compiling and running from Lua: run, bind, start, eval, options, what is refused, cancelling.
+local mil = require "mil"
+
+-- y = relu(x) * 2
+local function doubled(shape, dtype)
+  local f = mil.func()
+  f:output("y", f:input("x", dtype or "fp32", shape or { 2, 2 }):relu() * 2)
+  return f
+end
+
+local function fails(code, pattern, call, ...)
+  local ok = pcall(call, ...)
+  assert.is_false(ok)
+  assert.equal(code, mil.last_error().code)
+  assert.truthy(mil.last_error().message:find(pattern, 1, true), mil.last_error().message)
+end
+
+describe("a model", function()
+  it("runs tensors and tables", function()
+    local model = doubled():compile()
+    assert.same({ { 2, 0 }, { 6, 0 } }, model:run({ x = mil.tensor { { 1, -2 }, { 3, -4 } } }).y:table())
+    assert.same({ { 2, 0 }, { 6, 0 } }, model:run({ x = { { 1, -2 }, { 3, -4 } } }).y:table())
+    assert.same({ { 2, 0 }, { 6, 0 } }, model:run({ x = { 1, -2, 3, -4 } }).y:table())
+    assert.same({ { 2, 4 }, { 6, 8 } }, model:run({ x = mil.tensor({ { 1, 3 }, { 2, 4 } }):transpose() }).y:table())
+  end)
+
+  it("gives fresh tensors", function()
+    local model = doubled():compile()
+    local a = model:run({ x = { 1, 1, 1, 1 } }).y
+    local b = model:run({ x = { 2, 2, 2, 2 } }).y
+    assert.equal(2, a:get(1, 1))
+    assert.equal(4, b:get(1, 1))
+  end)
+
+  it("says what it takes and gives", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp16", { 1, "S" }):relu())
+    local model = f:compile()
+    assert.same({ { name = "x", dtype = "fp16", shape = { 1, "?" } } }, model:inputs())
+    assert.same({ { name = "y", dtype = "fp16", shape = { 1, "?" } } }, model:outputs())
+    assert.truthy(model:describe():find "^cpu")
+    assert.truthy(model:memory().weights >= 0 and model:memory().context >= 0)
+    assert.equal("model: 1 inputs, 1 outputs", tostring(model))
+    assert.equal(7, model:run({ x = mil.ones("fp16", { 1, 7 }) }).y:size(1))
+    assert.equal(3, model:run({ x = mil.ones("fp16", { 1, 3 }) }).y:size(1))
+  end)
+
+  it("takes options", function()
+    local f = doubled()
+    for _, options in ipairs {
+      {}, { engine = "cpu" }, { optimize = 0 }, { optimize = false }, { threads = 2 }, { precision = "strict" },
+      { disable = "fold" }, { disable = { "fold", "cse" } }, { entry = "main" }, { memory_limit = 1e9 },
+    } do
+      assert.equal(2, f:compile(options):run({ x = { 1, 1, 1, 1 } }).y:get(1, 1))
+    end
+  end)
+
+  it("keeps what it needs when its program is gone", function()
+    local model
+    do model = doubled():compile() end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(2, model:run({ x = { 1, 1, 1, 1 } }).y:get(2, 2))
+  end)
+
+  it("refuses what it can't take", function()
+    local f = doubled()
+    local model = f:compile()
+    fails("EINVAL", "run: input x fp32[2, 2] is missing", model.run, model, {})
+    fails("EINVAL", "run: input x fp32[2, 2] is missing", model.run, model)
+    fails("ENAME", 'run: no input "xx"; did you mean x?', model.run, model, { x = { 1, 1, 1, 1 }, xx = 1 })
+    fails("ETYPE", "run: input x is fp32[2, 2], but was given fp32[3]", model.run, model, { x = mil.ones("fp32", { 3 }) })
+    fails("ETYPE", "run: input x is fp32[2, 2], but was given fp16[2, 2]", model.run, model, { x = mil.ones("fp16", { 2, 2 }) })
+    fails("EINVAL", "run: x takes a tensor or a table of numbers, but was given a function", model.run, model, { x = print })
+    fails("EINVAL", "run: takes a table of inputs by name, but was given 5", model.run, model, 5)
+    fails("ENAME", 'compile: no option "thread"; did you mean threads?', f.compile, f, { thread = 1 })
+    fails("ENAME", "compile: there is no engine \"gpu\"", f.compile, f, { engine = "gpu" })
+    fails("EVALUE", "compile: precision is \"default\" or \"strict\", but was given \"half\"", f.compile, f, { precision = "half" })
+    fails("EVALUE", "compile: optimize is 0 to 1, but was given 7", f.compile, f, { optimize = 7 })
+    local freed = mil.ones("fp32", { 2, 2 })
+    freed:free()
+    fails("ESTATE", "run: the tensor given for x has been freed", model.run, model, { x = freed })
+    assert.equal(2, model:run({ x = { 1, 1, 1, 1 } }).y:get(1, 1))
+  end)
+
+  it("is unloaded", function()
+    local model = doubled():compile()
+    local step = model:bind { x = mil.ones("fp32", { 2, 2 }) }
+    assert.is_true(model:unload())
+    assert.is_true(model:unload())
+    fails("ESTATE", "run: the model has been unloaded", model.run, model, { x = { 1, 1, 1, 1 } })
+    fails("ESTATE", "the model has been unloaded", step)
+    assert.equal("(an unloaded model)", tostring(model))
+  end)
+end)
+
+describe("a bound run", function()
+  it("reads and writes the tensors that it was given", function()
+    local x, y = mil.zeros("fp32", { 2, 2 }), mil.zeros("fp32", { 2, 2 })
+    local step = doubled():compile():bind { x = x, y = y }
+    for i = 1, 3 do
+      x:fill(i)
+      assert.is_true(step())
+      assert.equal(2 * i, y:get(1, 2))
+    end
+    assert.equal(6, step.outputs.y:get(1, 1))
+  end)
+
+  it("has outputs where none was given", function()
+    local x = mil.ones("fp32", { 2, 2 })
+    local step = doubled():compile():bind { x = x }
+    assert.same({}, step.outputs)
+    step()
+    local first = step.outputs.y
+    x:fill(5)
+    step()
+    assert.equal(2, first:get(1, 1))
+    assert.equal(10, step.outputs.y:get(1, 1))
+  end)
+
+  it("keeps its tensors", function()
+    local step = doubled():compile():bind { x = mil.ones("fp32", { 2, 2 }) }
+    collectgarbage()
+    collectgarbage()
+    step()
+    assert.equal(2, step.outputs.y:get(2, 2))
+  end)
+
+  it("refuses what does not fit", function()
+    local model = doubled():compile()
+    fails("EINVAL", "bind: input x is missing", model.bind, model, {})
+    fails("ENAME", 'bind: no input or output "z"', model.bind, model, { z = 1 })
+    fails("ETYPE", "output y is fp32[2, 2]", model.bind, model, { x = { 1, 2, 3, 4 }, y = mil.zeros("fp32", { 4 }) })
+    local frozen = mil.ones("fp32", { 2, 2 })
+    mil.func():const(frozen)
+    fails("ESTATE", "output y can't be written", model.bind, model, { x = { 1, 2, 3, 4 }, y = frozen })
+  end)
+end)
+
+describe("a started run", function()
+  it("is waited for", function()
+    local run = doubled():compile():start { x = { 1, 1, 1, 1 } }
+    assert.is_true(run:wait())
+    assert.is_true(run:done())
+    assert.equal("a run (done)", tostring(run))
+    assert.equal(2, run:result().y:get(1, 1))
+    fails("ESTATE", "result: the run's result has been taken", run.result, run)
+  end)
+
+  it("raises its error at the result", function()
+    local model = doubled():compile()
+    local run = model:start {}
+    run:wait(10)
+    fails("EINVAL", "input x fp32[2, 2] is missing", run.result, run)
+  end)
+
+  it("several at once, dropped at will", function()
+    local model = doubled({ 64, 64 }):compile()
+    local x, runs = mil.ones("fp32", { 64, 64 }), {}
+    for i = 1, 8 do runs[i] = model:start { x = x } end
+    for i = 1, 4 do assert.equal(2, runs[i]:result().y:get(64, 64)) end
+    runs = nil -- luacheck: ignore
+    collectgarbage()
+    model:unload()
+  end)
+end)
+
+describe("eval", function()
+  it("computes a value from what it needs", function()
+    local f = mil.func()
+    local x, z = f:input("x", "fp32", { 2 }), f:input("z", "fp32", { 2 })
+    local y = x:relu()
+    local w = y + z
+    assert.same({ 0, 3 }, y:eval({ x = { -1, 3 } }):table())
+    assert.same({ 1, 5 }, w:eval({ x = { -1, 3 }, z = { 1, 2 } }):table())
+    assert.same({ 1, 2 }, z:eval({ z = { 1, 2 } }):table())
+    assert.same({ 7, 8 }, f:const({ 7, 8 }):eval():table())
+    f:output("w", w)
+    assert.same({ 1, 5 }, w:eval({ x = { -1, 3 }, z = { 1, 2 } }):table())
+    fails("EINVAL", "input z fp32[2] is missing", w.eval, w, { x = { 1, 2 } })
+    fails("ENAME", 'no input "z"', y.eval, y, { x = { 1, 2 }, z = { 1, 2 } })
+  end)
+end)
+
+describe("engines", function()
+  it("are listed, and say whether they are there", function()
+    assert.equal("cpu", mil.engines()[#mil.engines()])
+    assert.is_true(mil.available "cpu")
+    local there, reason = mil.available "gpu"
+    assert.is_nil(there)
+    assert.equal("string", type(reason))
+    assert.truthy(mil.engine("cpu"):find "^cpu")
+    assert.is_true(mil.cancel())
+  end)
+end)
