@@ -5,7 +5,7 @@
  * runs, which raises "interrupted" at its next instruction. Hooks belong to a thread in Lua 5.1 to 5.4, so `running`
  * has to follow every resume: follow() puts functions that do so in place of coroutine.resume and coroutine.wrap. In
  * LuaJIT the hook is one for all, and compiled code does not look at it (the REPL turns the compiler off for chunks).
- * The hook stays until the outermost call has ended: a chunk that catches the error meets it again.
+ * The hook stays until the call has ended: a chunk that catches the error meets it again.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -45,6 +45,14 @@ static int handle(lua_State *L) {
     return 1;
 }
 
+static void handle_signal(struct sigaction *before) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, before);
+}
+
 /* call(f, handler) is xpcall(f, handler) that SIGINT ends, with the error "interrupted". */
 static int call(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -54,24 +62,31 @@ static int call(lua_State *L) {
     lua_Hook hook = lua_gethook(L);
     int mask = lua_gethookmask(L), count = lua_gethookcount(L);
     lua_State *outer = running;
-    struct sigaction action, before;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    sigemptyset(&action.sa_mask);
-    if (!outer) {
-        interrupted = 0;
-        owner = pthread_self();
-    }
+    struct sigaction before;
+    owner = pthread_self();
+    interrupted = 0;
     running = L;
-    sigaction(SIGINT, &action, &before);
+    handle_signal(&before);
     int status = lua_pcall(L, 0, LUA_MULTRET, 1);
     sigaction(SIGINT, &before, NULL);
     running = outer;
     lua_sethook(L, hook, mask, count);
-    if (outer && interrupted) arm(L);
+    interrupted = 0; /* an outer call goes on: this one has given the error to whoever called it */
     lua_pushboolean(L, status == 0);
     lua_replace(L, 1);
     return lua_gettop(L);
+}
+
+/* guard(f): calls f(); SIGINT outside of `call` does nothing meanwhile, so that one which comes a moment after a chunk has
+ * ended does not end the session. */
+static int guard(lua_State *L) {
+    struct sigaction before;
+    lua_settop(L, 1);
+    owner = pthread_self();
+    handle_signal(&before);
+    int status = lua_pcall(L, 0, LUA_MULTRET, 0);
+    sigaction(SIGINT, &before, NULL);
+    return status == 0 ? lua_gettop(L) : lua_error(L);
 }
 
 /* Calls the function below n arguments as Lua thread `co` runs; as lua_call otherwise. */
@@ -147,7 +162,7 @@ static int follow(lua_State *L) {
 }
 
 LUAMIL_API int luaopen_mil_interrupt(lua_State *L) {
-    static const luaL_Reg functions[] = {{"call", call}, {"follow", follow}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"call", call}, {"guard", guard}, {"follow", follow}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

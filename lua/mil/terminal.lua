@@ -129,7 +129,7 @@ function terminal.run()
   mil.width = system.width() or mil.width
   if interactive then session.print(banner()) end
   run_rc(session)
-  local failures = session:run()
+  local failures = interactive and interrupt.guard(function() return session:run() end) or session:run()
   if editor then editor:close() end
   return not interactive and failures > 0 and 1 or 0
 end

@@ -241,6 +241,15 @@ sleep 150
 send \x03
 within 100 interrupted
 expect mil> 
+send :time while true do end\n
+sleep 150
+send \x03
+within 100 interrupted
+never interrupted
+expect mil> 
+send 1 + 2\n\x03
+sleep 50
+send \x03\x03
 send 6 * 7\n
 expect 42
 send :quit\n
