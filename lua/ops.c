@@ -20,9 +20,11 @@ static void fill_entry(op_entry *entry, const mil_op *op) {
     *entry = (op_entry){.op = op, .name = mil_op_name(op)};
     for (size_t i = 0; mil_op_param(op, MIL_IOS18, i, &param); i++) {
         if (param.kind == MIL_PARAM_TUPLE && !entry->tuple) entry->tuple = param.name;
+        if (!param.required) continue; /* avg_pool's first is optional: self is x all the same */
         if (!entry->first) entry->first = param.name;
-        else if (!entry->second && param.required) entry->second = param.name;
+        else if (!entry->second) entry->second = param.name;
     }
+    if (!entry->first && mil_op_param(op, MIL_IOS18, 0, &param)) entry->first = param.name;
 }
 
 /* ---- values as results ---- */

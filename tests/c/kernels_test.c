@@ -589,9 +589,13 @@ static void conv_options(const mil__kernels *kernels) {
 static double plain_pool(const mil__pool *p, const array *x, size_t plane, size_t o) {
     const mil__window *w = &p->window;
     double sum = p->kind == MIL__POOL_MAX ? -INFINITY : 0;
-    size_t inside = 0, taps = product(w->kernel);
-    for (size_t t = 0; t < taps; t++) {
+    size_t inside = 0, padded = 0;
+    for (size_t t = 0; t < product(w->kernel); t++) {
         place at = place_of(w, o, t);
+        bool within = true;
+        for (int i = 0; i < 3; i++)
+            within = within && at.o[i] * w->stride[i] + at.t[i] < w->in[i] + w->before[i] + p->after[i];
+        padded += within;
         if (!at.inside) continue;
         double value = get(x, plane * product(w->in) + at.in);
         inside++;
@@ -599,7 +603,8 @@ static double plain_pool(const mil__pool *p, const array *x, size_t plane, size_
         else sum += p->kind == MIL__POOL_AVG ? value : value * value;
     }
     if (p->kind == MIL__POOL_MAX) return sum;
-    return p->kind == MIL__POOL_L2 ? sqrt(sum) : sum / (double)(p->exclude_pad ? inside : taps);
+    size_t count = p->exclude_pad ? inside : padded;
+    return p->kind == MIL__POOL_L2 ? sqrt(sum) : count ? sum / (double)count : 0;
 }
 
 static void pool_options(const mil__kernels *kernels) {
@@ -607,6 +612,10 @@ static void pool_options(const mil__kernels *kernels) {
         mil__pool p = {.kind = (mil__pool_kind)(i % 3), .planes = 1 + pick(4), .exclude_pad = pick(2),
                        .window = random_window(1 + (int)pick(3), true, i % 10 == 0), .dtype = pick(2) ? MIL__F16 : MIL__F32};
         const mil__window *w = &p.window;
+        for (int k = 0; k < 3; k++) {
+            p.after[k] = pick(3);
+            p.window.out[k] += pick(4) == 0; /* a last window that reaches beyond, or lies there whole */
+        }
         ROW("%s pool %d, row %d, in %zux%zux%zu kernel %zux%zux%zu", kernels->isa, p.kind, i, w->in[0], w->in[1], w->in[2],
             w->kernel[0], w->kernel[1], w->kernel[2]);
         array x = array_of(p.dtype, p.planes * product(w->in)), y = array_of(p.dtype, p.planes * product(w->out));

@@ -135,8 +135,8 @@ typedef struct mil__pool {
     mil__pool_kind kind;
     size_t planes;                  /* batch * channels, dense */
     mil__window window;
-    size_t after[3];                /* padding behind; as far as windows reach */
-    bool exclude_pad;               /* avg: divide by the taps inside */
+    size_t after[3];                /* padding behind; windows may reach beyond it */
+    bool exclude_pad;               /* avg: divide by the taps inside; else by those within the padding. Of none: 0 */
     mil__storage dtype;
     const void *x;
     void *y;

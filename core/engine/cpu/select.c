@@ -59,8 +59,11 @@ static mil_status select_plain(mil__lower *lower, const mil__group *group) {
     return mil__lower_step(lower, group, &step);
 }
 
-/* Kernels take neither extents that only the run knows nor tensors without elements. */
-static bool is_for_plain(const mil__slot *slot) {
+/* Kernels take neither extents that only the run knows nor tensors without elements. (Strings are no operands of theirs, and
+ * their slots have no elements.) */
+static bool is_for_plain(const mil__lower *lower, mil_value value) {
+    const mil__slot *slot = mil__slot_at(lower, lower->slot_of[value]);
+    if (lower->program->values[value]->type->dtype == MIL_STRING) return false;
     if (is_dynamic(slot)) return true;
     for (int i = 0; i < slot->rank; i++)
         if (slot->shape[i] == 0) return true;
@@ -72,9 +75,9 @@ static bool touches_plain(mil__lower *lower, const mil__group *group) {
         const mil__op *op = lower->program->ops[group->ops[k]];
         for (uint16_t a = 0; a < op->n_args; a++)
             for (uint32_t i = 0; i < op->args[a].n; i++)
-                if (is_for_plain(mil__slot_at(lower, mil__slot_of(lower, op->args[a].values[i])))) return true;
+                if (is_for_plain(lower, op->args[a].values[i])) return true;
         for (uint32_t i = 0; i < op->n_outputs; i++)
-            if (is_for_plain(mil__slot_at(lower, mil__slot_of(lower, op->outputs[i])))) return true;
+            if (is_for_plain(lower, op->outputs[i])) return true;
     }
     return false;
 }
