@@ -87,8 +87,8 @@ static mil_status check_conv(mil__call *call, const mil__window_spec *spec, int6
                               mil_opset_name(call->opset));
     for (int i = 0; i < spec->spatial; i++)
         if (!weight->is_const && spec->dilations[i] > 1)
-            return mil__call_fail(call, MIL_EVALUE, "dilations above 1 take a const weight, but %s is known only at run time",
-                                  MIL__ARG_TEXT(call, "weight"));
+            return mil__call_fail(call, MIL_EVALUE, "dilations above 1 take a const weight, but %s is known only at run "
+                                  "time", MIL__ARG_TEXT(call, "weight"));
     return MIL_OK;
 }
 
@@ -147,7 +147,7 @@ static mil_status get_output_shape(mil__call *call, int rank, mil_dim *shape) {
                               MIL__ARG_TEXT(call, "x"), rank);
     for (int i = 0; i < n; i++) {
         if (i < 2 ? given[i] != shape[i] : given[i] < 0)
-            return mil__call_fail(call, MIL_EVALUE, "output_shape %s must begin [%s, %s, and have no negative extent",
+            return mil__call_fail(call, MIL_EVALUE, "output_shape %s must have [%s, %s] in front, and no negative extent",
                                   MIL__SHAPE_TEXT(n, given), MIL__DIM_TEXT(call->types, shape[0]),
                                   MIL__DIM_TEXT(call->types, shape[1]));
         shape[i] = given[i];

@@ -34,8 +34,8 @@ static mil_status check_ceil(mil__call *call, const mil__window_spec *spec) {
         return mil__call_fail(call, MIL_EVALUE, "ceil_mode does not go with pad_type \"same\"");
     for (int i = 0; i < spec->spatial; i++)
         if (spec->pad[2 * i] != spec->pad[2 * i + 1])
-            return mil__call_fail(call, MIL_EVALUE, "ceil_mode takes the same pad before and after, but along axis %d it is "
-                                  "%lld and %lld", i + 2, (long long)spec->pad[2 * i], (long long)spec->pad[2 * i + 1]);
+            return mil__call_fail(call, MIL_EVALUE, "ceil_mode takes the same pad before and after, but along axis %d it "
+                                  "is %lld and %lld", i + 2, (long long)spec->pad[2 * i], (long long)spec->pad[2 * i + 1]);
     return MIL_OK;
 }
 

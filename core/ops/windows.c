@@ -55,8 +55,8 @@ static mil_dim plus(mil__types *types, mil_dim dim, int64_t n) {
     return mil__dim_add(types, dim, mil__dim_number(types, n));
 }
 
-/* Rounded up, so that the last window may hang over the end; but where there is padding one that begins at x's middle of
- * padding behind x, or later, does not count (and no more than one). */
+/* Rounded up, so that the last window may hang over the end. Where there is padding, the last does not count if it begins
+ * beyond x and half of all padding, counted from the padding's begin (coremltools' rule). */
 static mil_dim ceil_count(mil__types *types, mil_dim extent, int64_t pad, int64_t reach, int64_t stride) {
     mil_dim n = plus(types, mil__dim_floordiv(types, plus(types, extent, pad - reach + stride - 1), stride), 1);
     if (pad == 0) return n;
