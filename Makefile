@@ -29,7 +29,7 @@ ifneq ($(filter-out clean,$(or $(MAKECMDGOALS),all)),)
 endif
 
 CFLAGS_  := -std=c11 $(OPT) $(WARN) -fPIC -D_GNU_SOURCE -Icore/include -Icore \
-            $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,) $(DEPS_CFLAGS) $(CFLAGS)
+            $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer,) $(DEPS_CFLAGS) $(CFLAGS)
 LIBS_    := $(DEPS_LIBS) -lm -lpthread $(if $(filter Linux,$(SYSTEM)),-ldl,) $(LIBS)
 LDFLAGS_ := $(if $(SANITIZE),-fsanitize=$(SANITIZE),) $(LDFLAGS)
 ifeq ($(SYSTEM),Darwin)
