@@ -65,6 +65,7 @@ static bool is_for_plain(const mil__lower *lower, mil_value value) {
     const mil__slot *slot = mil__slot_at(lower, lower->slot_of[value]);
     if (lower->program->values[value]->type->dtype == MIL_STRING) return false;
     if (is_dynamic(slot)) return true;
+    if (slot->data && slot->data->dtype == MIL_STRING) return false; /* a mode; it has no slot's memory */
     for (int i = 0; i < slot->rank; i++)
         if (slot->shape[i] == 0) return true;
     return false;
