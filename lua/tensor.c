@@ -406,11 +406,15 @@ static int reshape(lua_State *L) {
 
 /* ---- whole tensors ---- */
 
-/* t:to(dtype): a copy */
+/* t:to(dtype): a copy, or t itself where that is its dtype (weights stay mapped) */
 static int to(lua_State *L) {
     mil_error err;
     mil_tensor *self = luamil_check_tensor(L, 1, "to");
     mil_dtype dtype = luamil_check_dtype(L, 2, "to");
+    if (dtype == mil_tensor_dtype(self)) {
+        lua_settop(L, 1);
+        return 1;
+    }
     luamil_tensor *copy = luamil_new_tensor(L);
     raise_if(L, mil_tensor_convert(self, dtype, &copy->tensor, &err), &err);
     return return_new(L, copy);
