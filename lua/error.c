@@ -51,19 +51,10 @@ static void set_number(lua_State *L, const char *key, int number) {
     lua_setfield(L, -2, key);
 }
 
-/* What comes before the message: the script's position; then that in a text, if one is to blame. */
-static void push_prefix(lua_State *L, const mil_error *err, const mil_where *script) {
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    if (script->file) {
-        lua_pushfstring(L, "%s:%d: ", script->file, script->line);
-        luaL_addvalue(&b);
-    }
-    if (err->line && err->column) {
-        lua_pushfstring(L, "%s:%d:%d: ", *err->file ? err->file : "?", err->line, err->column);
-        luaL_addvalue(&b);
-    }
-    luaL_pushresult(&b);
+/* What comes before the message: the script's position. That in a text is part of the core's message. */
+static void push_prefix(lua_State *L, const mil_where *script) {
+    if (script->file) lua_pushfstring(L, "%s:%d: ", script->file, script->line);
+    else lua_pushliteral(L, "");
 }
 
 static void push_error(lua_State *L, const mil_error *err) {
@@ -84,7 +75,7 @@ static void push_error(lua_State *L, const mil_error *err) {
     else if (line) lua_pushfstring(L, "%s:%d", file, line);
     else lua_pushnil(L);
     lua_setfield(L, -2, "where");
-    push_prefix(L, err, &script.where);
+    push_prefix(L, &script.where);
     lua_pushstring(L, err->message);
     bool elsewhere = err->line && !err->column && *err->file &&
                      (!script.where.file || line != script.where.line || strcmp(file, script.where.file) != 0);

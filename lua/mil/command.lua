@@ -100,13 +100,12 @@ local function help()
   return 0
 end
 
--- An error for whoever gave the command: places in text, but none in a script, for there is none of theirs.
+-- An error for whoever gave the command: no place in a script, for there is none of theirs.
 local function message_of(err)
   local last = type(err) == "string" and require("mil").last_error()
   if last and tostring(last) == err then err = last end
   if type(err) ~= "table" or not err.message then return tostring(err) end
-  if not err.column then return err.message end
-  return err.where .. ": " .. err.message .. (err.excerpt and "\n" .. err.excerpt or "")
+  return err.message .. (err.excerpt and "\n" .. err.excerpt or "")
 end
 
 local function run_subcommand(name, args)

@@ -601,20 +601,20 @@ function func:atanh(args) end
 
 ---@class mil.args.avg_pool
 ---@field name? string # of the result
----@field exclude_padding_from_average? mil.operand # true: divide by the elements of x in the window alone
----@field x mil.operand # [n, c, spatial..], 1 to 3 spatial axes
----@field kernel_sizes mil.operand # a spatial axis each
----@field strides? mil.operand # a spatial axis each; 1 where absent
----@field pad_type mil.operand # valid (none), custom (pad), same (as many results as x has elements, by stride) or, from ios16 on, same_lower (an odd one before)
----@field pad? mil.operand # for pad_type custom: before and after, a spatial axis each
----@field ceil_mode? mil.operand # true: count a last window that is not whole
+---@field exclude_padding_from_average? mil.operand # divides by the elements of x alone
+---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
+---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
+---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
+---@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field ceil_mode? mil.operand # windows may hang over the end
 
----the mean of each window; 0 where a window has no element
+---the mean of each window of each channel
 ---@param args mil.args.avg_pool|mil.operand|nil
 ---@return mil.value
 function value:avg_pool(args) end
 
----the mean of each window; 0 where a window has no element
+---the mean of each window of each channel
 ---@param args mil.args.avg_pool
 ---@return mil.value
 function func:avg_pool(args) end
@@ -731,43 +731,43 @@ function func:const(args) end
 
 ---@class mil.args.conv
 ---@field name? string # of the result
----@field x mil.operand # [n, c_in, spatial..], 1 to 3 spatial axes
----@field weight mil.operand # [c_out, c_in / groups, kernel..]
----@field bias? mil.operand # [c_out]
----@field strides? mil.operand # a spatial axis each; 1 where absent
----@field pad_type? mil.operand # valid (none), custom (pad), same (as many results as x has elements, by stride; an odd one behind) or, from ios16 on, same_lower (an odd one before)
----@field pad? mil.operand # for pad_type custom: before and after, a spatial axis each; 0 where absent
----@field dilations? mil.operand # a spatial axis each; 1 where absent; above 1 takes a const weight
----@field groups? mil.operand # parts into which the channels are divided, each convolved by itself
+---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
+---@field weight mil.operand # [channels of the result, channels / groups, ...]
+---@field bias? mil.operand # [channels of the result], of weight's dtype
+---@field strides? mil.operand # from window to window, by spatial axis; 1 where absent
+---@field pad_type? mil.operand # valid, same, custom or (from ios16 on) same_lower
+---@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field dilations? mil.operand # from element to element of a window; 1 where absent
+---@field groups? mil.operand # parts that the channels are in
 
----convolution: x [n, c_in, spatial..] with c_out kernels
+---convolution: windows of x by weight, summed over the channels of a group, + bias
 ---@param args mil.args.conv|mil.operand|nil
 ---@return mil.value
 function value:conv(args) end
 
----convolution: x [n, c_in, spatial..] with c_out kernels
+---convolution: windows of x by weight, summed over the channels of a group, + bias
 ---@param args mil.args.conv
 ---@return mil.value
 function func:conv(args) end
 
 ---@class mil.args.conv_transpose
 ---@field name? string # of the result
----@field x mil.operand # [n, c_in, spatial..], 1 to 3 spatial axes
----@field weight mil.operand # [c_in, c_out / groups, kernel..]
----@field bias? mil.operand # [c_out]
----@field pad? mil.operand # for pad_type custom: cut off before and after, a spatial axis each
----@field output_shape? mil.operand # the whole result's shape, [n, c_out, spatial..]
----@field pad_type? mil.operand # valid (nothing is cut off), custom (pad) or same (stride times x's extents)
----@field strides? mil.operand # a spatial axis each; 1 where absent
----@field dilations? mil.operand # a spatial axis each; 1 where absent
----@field groups? mil.operand # parts into which the channels are divided
+---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
+---@field weight mil.operand # [channels, channels of the result / groups, ...]
+---@field bias? mil.operand # [channels of the result], of weight's dtype
+---@field pad? mil.operand # of custom: cut before and after, for each axis; 0 where absent
+---@field output_shape? mil.operand # the result's whole shape; where absent, what pad_type gives
+---@field pad_type? mil.operand # valid, same or custom
+---@field strides? mil.operand # from window to window, by spatial axis; 1 where absent
+---@field dilations? mil.operand # from element to element of a window; 1 where absent
+---@field groups? mil.operand # parts that the channels are in
 
----transposed convolution: the gradient of a convolution with respect to its input
+---transposed convolution: each element of x adds weight by it to a window of the result
 ---@param args mil.args.conv_transpose|mil.operand|nil
 ---@return mil.value
 function value:conv_transpose(args) end
 
----transposed convolution: the gradient of a convolution with respect to its input
+---transposed convolution: each element of x adds weight by it to a window of the result
 ---@param args mil.args.conv_transpose
 ---@return mil.value
 function func:conv_transpose(args) end
@@ -1136,19 +1136,19 @@ function func:l2_norm(args) end
 
 ---@class mil.args.l2_pool
 ---@field name? string # of the result
----@field x mil.operand # [n, c, spatial..], 1 or 2 spatial axes
----@field kernel_sizes mil.operand # a spatial axis each
----@field strides? mil.operand # a spatial axis each; 1 where absent
----@field pad_type mil.operand # valid, custom, same or, from ios16 on, same_lower; as avg_pool has them
----@field pad? mil.operand # for pad_type custom: before and after, a spatial axis each
----@field ceil_mode? mil.operand # true: count a last window that is not whole
+---@field x mil.operand # [n, channels, ...] with 1 or 2 spatial axes
+---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
+---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
+---@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field ceil_mode? mil.operand # windows may hang over the end
 
----the root of the sum of squares of each window
+---the root of the sum of squares of each window of each channel
 ---@param args mil.args.l2_pool|mil.operand|nil
 ---@return mil.value
 function value:l2_pool(args) end
 
----the root of the sum of squares of each window
+---the root of the sum of squares of each window of each channel
 ---@param args mil.args.l2_pool
 ---@return mil.value
 function func:l2_pool(args) end
@@ -1359,19 +1359,19 @@ function func:matmul(args) end
 
 ---@class mil.args.max_pool
 ---@field name? string # of the result
----@field x mil.operand # [n, c, spatial..], 1 to 3 spatial axes
----@field kernel_sizes mil.operand # a spatial axis each
----@field strides? mil.operand # a spatial axis each; 1 where absent
----@field pad_type mil.operand # valid, custom, same or, from ios16 on, same_lower; as avg_pool has them
----@field pad? mil.operand # for pad_type custom: before and after, a spatial axis each
----@field ceil_mode? mil.operand # true: count a last window that is not whole
+---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
+---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
+---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
+---@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field ceil_mode? mil.operand # windows may hang over the end
 
----the largest of each window; -inf where a window has no element
+---the largest of each window of each channel; padding is -inf, and NaN is larger than all
 ---@param args mil.args.max_pool|mil.operand|nil
 ---@return mil.value
 function value:max_pool(args) end
 
----the largest of each window; -inf where a window has no element
+---the largest of each window of each channel; padding is -inf, and NaN is larger than all
 ---@param args mil.args.max_pool
 ---@return mil.value
 function func:max_pool(args) end
