@@ -123,6 +123,9 @@ for _, luamil in ipairs(commands) do
         local failed, _, err = run "print nowhere.mil"
         assert.are.equal(1, failed)
         assert.truthy(err:find "^luamil: print: .*nowhere.mil")
+        local bad = write("bad.mil", "program(1.3)\n{\n  func main<ios18>(tensor<fp32, [2]> x {\n")
+        assert.are.same({ 1, "", ("luamil: print: %s:3:40: expected \")\" after the inputs, found \"{\"\n%s\n%s^\n"):format(bad,
+          "  func main<ios18>(tensor<fp32, [2]> x {", (" "):rep(39)) }, { run("print " .. bad) })
       end)
       it("ops", function()
         local status, out = run "ops"
