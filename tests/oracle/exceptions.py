@@ -155,6 +155,12 @@ def index_outside(call, opset, *_):
     return extent.isdigit() and any(not -int(extent) <= i < int(extent) for i in indices)
 
 
+def groups_divide_not(call, *_):
+    groups = numbers(call, "groups")
+    kernels = dims(call, "weight")[0] if "weight" in call.args else "0"
+    return call.op == "conv" and groups is not None and kernels.isdigit() and (groups[0] < 1 or int(kernels) % groups[0] != 0)
+
+
 SCALAR_PARAMETERS = ("clamped_relu", "elu", "leaky_relu", "linear_activation", "scaled_tanh", "sigmoid_hard", "thresholded_relu")
 
 
@@ -197,6 +203,9 @@ EXCEPTIONS = [
     Difference("a stride is at least 1", "refused", of(("conv", "max_pool", "avg_pool", "l2_pool"), below("strides", 1))),
     Difference("pad_type is valid, same or custom", "refused", of("conv_transpose", begins_with("UnboundLocalError"), ("broke",))),
     Difference("strides, dilations and pad have entries for each spatial axis", "refused", of("conv_transpose", spatial_lengths)),
+    Difference("groups divides the kernels", "refused", of("conv", groups_divide_not)),
+    Difference("output_shape has x's rank", "refused",
+               of("conv_transpose", lambda call, *_: len(numbers(call, "output_shape") or dims(call)) != rank(call))),
     Difference("x and weight have one rank", "refused", of("conv_transpose", lambda call, *_: rank(call) != rank(call, "weight"))),
     Difference("weight has x's channels", "refused", of("conv_transpose", other_channels)),
     Difference("batch_dims are axes before axis that x and indices share", "refused", of("gather", batch_is_none)),

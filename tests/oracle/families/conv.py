@@ -5,7 +5,7 @@ from calls import call, drawn, integer, ints, text
 
 from families.common import DTYPES
 
-BIND = {"b": 2, "h": 7, "w": 6, "d": 4}
+BIND = {"b": 2, "h": 5, "w": 4, "d": 3, "c": 4}
 
 
 def one(op, x, weight, dtype="fp32", at_run_time=False, **more):

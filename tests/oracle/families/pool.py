@@ -30,7 +30,7 @@ def of_rank(op, n):
     yield call(op, x=x, kernel_sizes=size, pad_type=text("custom"), pad=ints(*[1] * n))
     yield call(op, x=x, kernel_sizes=size, pad_type=text("valid"), pad=ints(*[1] * n))
     yield call(op, x=x, kernel_sizes=size, pad_type=text("valid"), strides=ints(*[0] * n))
-    bind = {"b": 2, "h": 7, "w": 6, "d": 4}
+    bind = {"b": 2, "h": 6, "w": 5, "d": 3}
     names = ",".join("hwd"[:n])
     for shape in (f"[b,2,{','.join(map(str, extents))}]", f"[b,2,{names}]", f"[1,2,{names}]"):
         for pad_type in ("valid", "same", "same_lower", "custom"):
