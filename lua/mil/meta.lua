@@ -606,7 +606,7 @@ function func:atanh(args) end
 ---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
 ---@field strides? mil.operand # from window to window, by axis; 1 where absent
 ---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
----@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field pad? mil.operand # of custom: before and after, by axis; 0 where absent
 ---@field ceil_mode? mil.operand # windows may hang over the end
 
 ---the mean of each window of each channel
@@ -732,11 +732,11 @@ function func:const(args) end
 ---@class mil.args.conv
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
----@field weight mil.operand # [channels of the result, channels / groups, ...]
----@field bias? mil.operand # [channels of the result], of weight's dtype
----@field strides? mil.operand # from window to window, by spatial axis; 1 where absent
----@field pad_type? mil.operand # valid, same, custom or (from ios16 on) same_lower
----@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field weight mil.operand # [result's channels, channels / groups, ...]
+---@field bias? mil.operand # [result's channels], of weight's dtype
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
+---@field pad_type? mil.operand # valid, same, custom or, from ios16 on, same_lower
+---@field pad? mil.operand # of custom: before and after, by axis; 0 where absent
 ---@field dilations? mil.operand # from element to element of a window; 1 where absent
 ---@field groups? mil.operand # parts that the channels are in
 
@@ -753,12 +753,12 @@ function func:conv(args) end
 ---@class mil.args.conv_transpose
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
----@field weight mil.operand # [channels, channels of the result / groups, ...]
----@field bias? mil.operand # [channels of the result], of weight's dtype
----@field pad? mil.operand # of custom: cut before and after, for each axis; 0 where absent
----@field output_shape? mil.operand # the result's whole shape; where absent, what pad_type gives
+---@field weight mil.operand # [channels, result's channels / groups, ...]
+---@field bias? mil.operand # [result's channels], of weight's dtype
+---@field pad? mil.operand # of custom: cut before and after, by axis; 0 where absent
+---@field output_shape? mil.operand # the result's whole shape, where pad_type's does not fit
 ---@field pad_type? mil.operand # valid, same or custom
----@field strides? mil.operand # from window to window, by spatial axis; 1 where absent
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
 ---@field dilations? mil.operand # from element to element of a window; 1 where absent
 ---@field groups? mil.operand # parts that the channels are in
 
@@ -1140,7 +1140,7 @@ function func:l2_norm(args) end
 ---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
 ---@field strides? mil.operand # from window to window, by axis; 1 where absent
 ---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
----@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field pad? mil.operand # of custom: before and after, by axis; 0 where absent
 ---@field ceil_mode? mil.operand # windows may hang over the end
 
 ---the root of the sum of squares of each window of each channel
@@ -1363,7 +1363,7 @@ function func:matmul(args) end
 ---@field kernel_sizes mil.operand # the window's extents, one a spatial axis
 ---@field strides? mil.operand # from window to window, by axis; 1 where absent
 ---@field pad_type mil.operand # valid, same, custom or (from ios16 on) same_lower
----@field pad? mil.operand # of custom: before and after, for each axis; 0 where absent
+---@field pad? mil.operand # of custom: before and after, by axis; 0 where absent
 ---@field ceil_mode? mil.operand # windows may hang over the end
 
 ---the largest of each window of each channel; padding is -inf, and NaN is larger than all

@@ -264,15 +264,15 @@ status 0
 expect mil> 
 send f = mil.func()\n
 expect mil> 
-send x = f:input("x", "fp32", {768, 768})\n
+send x = f:input("x", "fp32", {2048, 2048})\n
 expect mil> 
-send y = x for i = 1, 400 do y = y:matmul(x) end\n
+send y = x for i = 1, 40 do y = y:matmul(x) end\n
 expect mil> 
 send y = f:output("y", y)\n
 expect mil> 
 send m = f:compile { threads = 1 }\n
 expect mil> 
-send m:run { x = mil.ones("fp32", {768, 768}) }\n
+send m:run { x = mil.ones("fp32", {2048, 2048}) }\n
 sleep 300
 send \x03
 within 100 interrupted

@@ -273,7 +273,7 @@ typedef struct tiles {
     const void *ctx;
 } tiles;
 
-enum { TILES_BETWEEN_LOOKS = 16 }; /* at a cancellation: tiles take a few milliseconds at most */
+enum { TILES_BETWEEN_LOOKS = 4 }; /* at a cancellation: a tile takes a few milliseconds at most */
 
 static void run_lane(void *ctx, size_t begin, size_t end, int lane) {
     const tiles *work = ctx;
