@@ -582,5 +582,93 @@ static void weights_of_a_file(void) {
     CHECK_STATUS(mil_text_parse(s, sizeof s - 1, &options, &program, &err), MIL_EIO, &err);
 }
 
-TEST_MAIN(CASE(good), CASE(bad), CASE(corpus), CASE(numbers_read), CASE(numbers_as_libc), CASE(numbers_written),
+/* ---- the Neural Engine's programs run on the cpu engine, and give what loops over doubles give ---- */
+
+/* A small number that fp16 holds, another for each element. */
+static double element(int64_t i) { return (double)((i * 37 + 11) % 31 - 15) / 16; }
+
+static double at(const mil_tensor *tensor, int64_t c, int64_t s) {
+    int64_t index[] = {0, c, 0, s};
+    double value = NAN;
+    mil_tensor_get(tensor, index, &value, NULL);
+    return value;
+}
+
+/* The output of a program of tests/text/good run on inputs [1, channels, 1, length] of element(). */
+static mil_tensor *run_program(const char *name, int optimize, mil_dtype dtype, int64_t channels, int64_t length) {
+    char path[200];
+    snprintf(path, sizeof path, "tests/text/good/%s.mil", name);
+    test_row = name;
+    text t = read_file(path);
+    mil_text_options options = options_for(t, name);
+    mil_compile_options how = MIL_COMPILE_DEFAULTS;
+    how.engine = "cpu";
+    how.optimize = optimize;
+    mil_program *program = NULL;
+    mil_model *model = NULL;
+    mil_error err = {0};
+    mil_tensor *inputs[2] = {NULL}, *out = NULL;
+    CHECK_OK(mil_text_parse(t.s, t.n, &options, &program, &err), &err);
+    if (program) CHECK_OK(mil_program_compile(program, &how, &model, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        mil_tensor_new(dtype, 4, (int64_t[]){1, channels, 1, length}, &inputs[i], &err);
+        for (int64_t k = 0; k < channels * length; k++)
+            mil_tensor_set(inputs[i], (int64_t[]){0, k / length, 0, k % length}, element(k + i * 5), &err);
+    }
+    if (model) CHECK_OK(mil_model_run(model, inputs, &out, &err), &err);
+    for (int i = 0; i < 2; i++) mil_tensor_free(inputs[i]);
+    mil_model_free(model);
+    mil_program_free(program);
+    free(t.s);
+    return out;
+}
+
+static bool near(double got, double wanted) { return fabs(got - wanted) <= fabs(wanted) * 0x1p-9 + 0x1p-9; }
+
+static void check_run(const char *name, int optimize) {
+    if (strcmp(name, "ane_add_relu") == 0) {
+        mil_tensor *y = run_program(name, optimize, MIL_FP16, 64, 64);
+        for (int64_t k = 0; y && k < 64 * 64; k++) {
+            double sum = element(k) + element(k + 5);
+            if (!CHECK_EQ(at(y, k / 64, k % 64), sum > 0 ? sum : 0.0)) break;
+        }
+        mil_tensor_free(y);
+    } else if (strcmp(name, "ane_matmul_packed") == 0) {
+        mil_tensor *y = run_program(name, optimize, MIL_FP16, 64, 128);
+        for (int64_t k = 0; y && k < 96 * 32; k++) {
+            double sum = 0;
+            for (int64_t c = 0; c < 64; c++) sum += element(c * 128 + k % 32) * element(c * 128 + 32 + k / 32);
+            if (!CHECK(near(at(y, k / 32, k % 32), sum))) break;
+        }
+        mil_tensor_free(y);
+    } else if (strcmp(name, "ane_attention") == 0) { /* query 0 sees key 0 alone */
+        mil_tensor *y = run_program(name, optimize, MIL_FP16, 192, 32);
+        for (int64_t d = 0; y && d < 64; d++)
+            if (!CHECK_EQ(at(y, d, 0), element((128 + d) * 32))) break;
+        mil_tensor_free(y);
+    } else {
+        text w = read_file("tests/text/good/weights/ane_conv.bin");
+        mil_tensor *y = run_program(name, optimize, strstr(name, "1_0") ? MIL_FP16 : MIL_FP32, 32, 64), *weight = NULL;
+        mil_buffer *buffer = NULL;
+        CHECK_OK(mil_buffer_borrow(w.s, w.n, false, NULL, NULL, &buffer, NULL), NULL);
+        CHECK_OK(mil_tensor_over(buffer, 128, MIL_FP16, 4, (int64_t[]){1, 64, 1, 32}, NULL, &weight, NULL), NULL);
+        for (int64_t k = 0; y && k < 64 * 64; k++) {
+            double sum = 0;
+            for (int64_t c = 0; c < 32; c++) sum += at(weight, k / 64, c) * element(c * 64 + k % 64);
+            if (!CHECK(near(at(y, k / 64, k % 64), sum))) break;
+        }
+        mil_tensor_free(weight);
+        mil_buffer_free(buffer);
+        mil_tensor_free(y);
+        free(w.s);
+    }
+}
+
+static void programs_run(void) {
+    static const char *const names[] = {"ane_add_relu", "ane_conv", "ane_conv_1_0", "ane_matmul_packed", "ane_attention"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (int optimize = 0; optimize < 2; optimize++) check_run(names[i], optimize);
+}
+
+TEST_MAIN(CASE(programs_run), CASE(good), CASE(bad), CASE(corpus), CASE(numbers_read), CASE(numbers_as_libc), CASE(numbers_written),
           CASE(hostile_texts), CASE(cut_short), CASE(other_formats), CASE(allocations), CASE(built), CASE(weights_of_a_file))
