@@ -21,6 +21,10 @@ typedef bool mil__same(const void *ctx, uint32_t number, const void *key);
 uint64_t mil__hash(const void *data, size_t bytes);
 uint64_t mil__hash_text(const char *s);
 uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, const void *ctx, const void *key);
+/* Has the processor fetch what looking for this hash will read. */
+static inline void mil__map_prefetch(const mil__map *map, uint64_t hash) {
+    if (map->slots) __builtin_prefetch(&map->slots[(uint32_t)hash & map->mask]);
+}
 /* Adds without looking (the caller has). Returns false when out of memory. number < UINT32_MAX - 2. */
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number);
 /* Removes the entry with this hash and number, if it is there. */

@@ -173,6 +173,10 @@ mil_value mil__value_named(const mil_program *program, mil_block block, const ch
     return find_name(program, block, name, n, mil__hash(name, n));
 }
 
+void mil__value_expect(const mil_program *program, mil_block block, const char *name, size_t n) {
+    mil__map_prefetch(&program->names, in_block(mil__hash(name, n), block));
+}
+
 static bool put_name(mil_program *program, mil_value value, const char *name, size_t n, uint64_t hash) {
     const char *copy = mil__arena_text(&program->arena, name, n);
     if (!copy || !mil__map_add(&program->names, in_block(hash, program->values[value]->block), value)) return false;

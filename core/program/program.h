@@ -149,6 +149,8 @@ void mil__program_remove(mil_program *program, mil_operation operation);
 bool mil__value_visible(const mil_program *program, mil_value value, mil_block block);
 /* The value of that name (n bytes) that is visible in `block`; 0: none. */
 mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n);
+/* Says that a value of that name will soon be looked for or made: its place in a large table is not in the cache. */
+void mil__value_expect(const mil_program *program, mil_block block, const char *name, size_t n);
 /* Fills call->in from an operation's arguments; operands in call->arena. */
 mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
 /* A program of its own with one function (`main`), made anew operation by operation, without what no output needs.

@@ -497,6 +497,7 @@ static mil_status parse_results(mil__parser *ps, statement *st) {
         MIL__TRY(mil__parse_type(ps, &r->type));
         ps->fresh = false;
         MIL__TRY(mil__lex_expect_name(&ps->lex, "the result's name", &r->name));
+        mil__value_expect(ps->program, st->block, r->name.s, r->name.n);
     } while (mil__lex_take(&ps->lex, ','));
     return mil__lex_expect(&ps->lex, '=', "after the result's name");
 }
