@@ -87,6 +87,9 @@ $(BUILD)/lua$(1)/%.o: lua/%.c
 	$$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) -Ilua -MMD -MP -c $$< -o $$@
 $(BUILD)/lua$(1)/mil.so: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.o) $(CORE_OBJ)
 	$$(CC) $$(MODULE) $$(LDFLAGS_) $$^ $$(LIBS_) -o $$@
+$(BUILD)/lua$(1)/failing.so: tests/failing.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) $$(MODULE) $$(LDFLAGS_) $$< -o $$@
 -include $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.d) $(BUILD)/lua$(1)/host.d
 endef
 $(foreach v,$(LUAS),$(eval $(call lua_rules,$(v))))
@@ -142,12 +145,13 @@ ctest: $(C_TESTS)
 
 # make spec SPEC=tests/spec/tensor_spec.lua LUAS=5.4: some of them, on one Lua
 SPEC ?=
+SPEC_NEEDS := lua program $(BUILD)/pty $(LUAS:%=$(BUILD)/lua%/failing.so)
 SPECS := $(foreach v,$(LUAS),"tools/spec.sh $(BUILD) $(v) $(LUA_COMMAND_$(v)) $(SPEC)")
 
-spec: lua program $(BUILD)/pty
+spec: $(SPEC_NEEDS)
 	@tools/sum.sh $(SPECS)
 
-test: all $(BUILD)/pty $(C_TESTS)
+test: all $(SPEC_NEEDS) $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) $(SPECS) tests/install_test.sh
 
 # The C tests and one Lua's specs with the sanitizers, in a build of their own.
@@ -157,7 +161,7 @@ asan:
 # Lua itself has no sanitizer in it: the runtime comes first, and what Lua keeps at its end is no leak of ours.
 test-asan: export LD_PRELOAD_ASAN := $(shell $(CC) -print-file-name=libasan.so)
 test-asan: export ASAN_OPTIONS := detect_leaks=1
-test-asan: lua program $(BUILD)/pty $(C_TESTS)
+test-asan: $(SPEC_NEEDS) $(C_TESTS)
 	@tools/sum.sh $(C_TESTS) "LD_PRELOAD=$$LD_PRELOAD_ASAN ASAN_OPTIONS=detect_leaks=0 tools/spec.sh $(BUILD) 5.4 $(LUA_COMMAND_5.4) $(SPEC)"
 
 # ---- the main job on real input ----

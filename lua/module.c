@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* luaopen_mil: the table that `require "mil"` gives. */
+#include <dlfcn.h>
+
 #include "bind.h"
 
 static void set_functions(lua_State *L, const luaL_Reg *functions) {
@@ -9,18 +11,23 @@ static void set_functions(lua_State *L, const luaL_Reg *functions) {
     }
 }
 
-/* PUC Lua 5.1 alone raises strings; LuaJIT, of the same version, shows objects well. */
-static bool is_puc_51(lua_State *L) {
-    if (LUA_VERSION_NUM != 501) return false;
+static bool is_luajit(lua_State *L) {
     lua_getglobal(L, "jit");
-    bool is_puc = lua_isnil(L, -1);
+    bool is_table = lua_istable(L, -1);
     lua_pop(L, 1);
-    return is_puc;
+    return LUA_VERSION_NUM == 501 && is_table;
+}
+
+/* LuaJIT's lua_close unloads modules before it ends objects that finalisers made in the meantime: ours stays. */
+static void stay_loaded(void) {
+    Dl_info info;
+    if (dladdr((void *)(uintptr_t)&luaopen_mil, &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
 }
 
 LUAMIL_API int luaopen_mil(lua_State *L) {
     luaL_checkstack(L, 20, NULL);
-    luamil_state_of(L)->raises_strings = is_puc_51(L);
+    if (is_luajit(L)) stay_loaded();
+    else luamil_state_of(L)->raises_strings = LUA_VERSION_NUM == 501; /* LuaJIT shows error objects well */
     luamil_open_errors(L);
     luamil_open_programs(L);
     luamil_open_tensors(L);

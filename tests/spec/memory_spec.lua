@@ -1,0 +1,201 @@
+-- SPDX-License-Identifier: MIT
+-- Memory: a collector at its most eager, finalisers in any order, the end of a Lua state, memory that runs out.
+local mil = require "mil"
+
+local build, lua = os.getenv "MIL_TEST_BUILD", os.getenv "MIL_TEST_LUA"
+local path = os.tmpname()
+os.remove(path)
+
+-- Something of everything.
+local function task()
+  local f = mil.func()
+  local x = f:input("x", "fp32", { "N", 4 })
+  local w = mil.tensor { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } }
+  local y = x:linear { weight = w, bias = { 0.5, 1.5 } }
+  local a, b = (y:relu() + 1):split { num_splits = 2, axis = 1 }
+  f:output("z", f:concat { values = { a, b * 2, a }, axis = 1 })
+  local text = tostring(f)
+  local p = mil.parse(text)
+  local model = p:compile()
+  local out = model:run({ x = { { 1, 1, 1, 1 }, { 0, 0, 0, 1 } } }).z
+  assert(out:get(1, 1) == 11.5 and out:get(2, 2) == 21)
+  local step = model:bind { x = mil.ones("fp32", { 1, 4 }) }
+  step()
+  assert(step.outputs.z:get(1, 3) == 11.5)
+  local v = y:eval { x = mil.zeros("fp32", { 1, 4 }) }
+  assert(v:get(1, 2) == 1.5)
+  mil.save(path .. ".npz", { v = v, w = w })
+  local again = mil.weights(path .. ".npz").w
+  assert(again:close(w) and #tostring(again) > 10 and #model:describe() > 10)
+  assert(not pcall(x.softmax, x, { axis = 9 }))
+  assert(#f:operations() > 3 and #x:uses() == 1 and #again:transpose():table() == 4)
+  for i = 1, 40 do y = y:relu { name = "r" .. i } end
+end
+
+local function collect()
+  collectgarbage()
+  collectgarbage()
+  collectgarbage()
+end
+
+describe("the collector", function()
+  it("may run at any time", function()
+    local pause, mul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000000)
+    for _ = 1, 3 do task() end
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    task()
+  end)
+
+  it("may run in its generational mode", function()
+    if _VERSION ~= "Lua 5.4" then return end
+    collectgarbage "generational"
+    for _ = 1, 10 do task() end
+    collectgarbage "incremental"
+  end)
+
+  it("hears of memory that it can't see", function()
+    collect()
+    local before = collectgarbage "count"
+    for _ = 1, 400 do mil.zeros("fp32", { 1024, 1024 }) end -- 1.6 GB, if nobody gave it back
+    assert.is_true(collectgarbage "count" < before + 4000)
+    local status = io.open "/proc/self/statm"
+    if not status then return end
+    local pages = status:read("*l"):match "^%d+ (%d+)"
+    status:close()
+    assert.is_true(pages * 4096 < 800e6, ("%.0f MB are held"):format(pages * 4096 / 1e6))
+  end)
+
+  it("may end objects in any order, and finalisers may use them", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 2 })
+    f:output("y", x:relu())
+    local model = f:compile()
+    local things, said = { f, x, model, model:bind { x = { 1, 2 } }, mil.ones("fp32", { 2 }) }, {}
+    local function finalise(self)
+      for _, thing in ipairs(debug.getmetatable(self).things or self.things) do
+        said[#said + 1] = tostring(thing)
+        pcall(function() return thing.shape end)
+        pcall(function() return thing:relu() end)
+        pcall(function() return thing:run { x = { 1, 2 } } end)
+        pcall(function() return thing() end)
+      end
+    end
+    local guard
+    if newproxy then -- luacheck: ignore
+      guard = newproxy(true) -- luacheck: ignore
+      getmetatable(guard).__gc, getmetatable(guard).things = finalise, things
+    else
+      guard = setmetatable({ things = things }, { __gc = finalise })
+    end
+    f, x, model, guard = nil, nil, nil, nil -- luacheck: ignore
+    things = nil
+    collect()
+    assert.equal(5, #said)
+  end)
+end)
+
+describe("the end of a Lua state", function()
+  local function ends_well(script)
+    local file = assert(io.open(path .. ".lua", "w"))
+    file:write(script)
+    file:close()
+    local ok = os.execute(("%s %s.lua > %s.out 2>&1"):format(lua, path, path))
+    local out = assert(io.open(path .. ".out"))
+    local text = out:read "*a"
+    out:close()
+    assert.is_true(ok == true or ok == 0, text)
+    assert.truthy(text:find "done", text)
+  end
+
+  it("finds objects of every kind alive", function()
+    ends_well [[
+      local mil = require "mil"
+      f = mil.func()
+      x = f:input("x", "fp32", { 64, 64 })
+      f:output("y", x:relu())
+      model = f:compile { threads = 2 }
+      t = mil.ones("fp32", { 64, 64 })
+      step = model:bind { x = t }
+      step()
+      run = model:start { x = t }
+      io.write "done\n" ]]
+  end)
+
+  it("may use them in finalisers", function()
+    ends_well [[
+      local mil = require "mil"
+      f = mil.func()
+      x = f:input("x", "fp32", { 2 })
+      f:output("y", x:relu())
+      model = f:compile()
+      local function last()
+        pcall(tostring, f)
+        pcall(tostring, x)
+        pcall(function() return model:run { x = { 1, 2 } } end)
+        pcall(function() return x + 1 end)
+        io.write "done\n"
+      end
+      if newproxy then
+        guard = newproxy(true)
+        getmetatable(guard).__gc = last
+      else
+        guard = setmetatable({}, { __gc = last })
+      end ]]
+  end)
+end)
+
+describe("memory that runs out", function()
+  local has_failing, failing = pcall(require, "failing")
+
+  local function sweep(lua_too)
+    local module
+    for template in package.cpath:gmatch "[^;]+" do
+      local candidate = template:gsub("%?", "mil")
+      local file = io.open(candidate)
+      if file then
+        file:close()
+        module = module or candidate
+      end
+    end
+    task()
+    collect()
+    failing.open(module, lua_too)
+    task()
+    collect()
+    local before, n, ok, err = failing.live(), 0, nil, nil
+    repeat
+      local refused
+      ok, err, refused = failing.run(n, task)
+      if not ok then
+        local text = tostring(err)
+        assert.is_true(text:find("memory", 1, true) ~= nil, ("allocation %d: %s"):format(n, text))
+      end
+      n = n + (n < 300 and 1 or lua_too and 13 or 3)
+      if ok then assert.equal(0, refused) end
+    until ok or n > 20000
+    mil.zeros("fp32", { 1 }) -- takes the last error's place
+    pcall(mil.zeros)
+    collect()
+    local after = failing.live()
+    failing.close()
+    assert.is_true(ok)
+    assert.is_true(after <= before + 2, ("%d blocks before, %d after %d tasks"):format(before, after, n))
+  end
+
+  it("in the library is an error each time, and nothing is lost", function()
+    assert.is_true(has_failing, failing)
+    sweep(false)
+  end)
+
+  it("in Lua too", function()
+    if jit then return end -- luacheck: ignore (LuaJIT's own end of memory is not ours to test)
+    sweep(true)
+  end)
+end)
+
+teardown(function()
+  for _, ending in ipairs { ".npz", ".lua", ".out" } do os.remove(path .. ending) end
+end)
+
+assert(build and lua, "run by tools/spec.sh")
