@@ -34,7 +34,7 @@ typedef struct lineinfo {
 } LineInfo;
 
 enum { EL_PROMPT = 0, EL_EDITOR = 2, EL_SIGNAL = 3, EL_BIND = 4, EL_SETTY = 8, EL_ADDFN = 9, EL_HIST = 10,
-       EL_CLIENTDATA = 14 };
+       EL_CLIENTDATA = 14, EL_PREP_TERM = 16 };
 enum { CC_NORM = 0, CC_EOF = 2, CC_REFRESH = 4, CC_ERROR = 6, CC_REDISPLAY = 8 };
 enum { H_SETSIZE = 1, H_ENTER = 10, H_SETUNIQUE = 20 };
 
@@ -328,6 +328,7 @@ static int l_read(lua_State *L) {
     e->interrupted = false;
     e->back = 0;
     int n = 0;
+    lib.el_set(e->el, EL_PREP_TERM, 1); /* before the prompt: what is typed as soon as it is seen must find keys bound */
     const char *text = lib.el_gets(e->el, &n);
     e->L = NULL;
     lua_settop(L, READ_TOP);

@@ -47,6 +47,13 @@ program(1.3)
 }
 ]]
 
+-- What may take 100 ms takes longer where others want the processors too: by the load of each.
+local function in_time()
+  local load, processors = tonumber(read("/proc/loadavg"):match "^%S+"), 0
+  for _ in read("/proc/cpuinfo"):gmatch "processor%s*:" do processors = processors + 1 end
+  return ("within %.0f"):format(100 * math.max(1, (load or 0) / math.max(1, processors)))
+end
+
 for _, luamil in ipairs(commands) do
   local function run(arguments) return shell(luamil .. " " .. arguments) end
 
@@ -180,7 +187,7 @@ for _, luamil in ipairs(commands) do
       end)
 
       local function type_in(script, term)
-        return shell(("LANG=C.UTF-8 TERM=%s %s/pty %s env %s"):format(term or "xterm", build, write("script", script),
+        return shell(("LANG=C.UTF-8 TERM=%s %s/pty %s env %s"):format(term or "xterm", build, write("script", (script:gsub("within 100", in_time()))),
           luamil))
       end
       -- tries: a script that has `within` may lose against whatever else the machine is doing
