@@ -206,12 +206,11 @@ def conv_transpose(given):
 
 
 def windows(given, function):
-    """function(window, inside, counted) over each window of the padded input. inside is true where the input is, counted
-    where it or its padding is: with ceil_mode a window may reach farther."""
+    """function(window, inside) over each window of the padded input; inside is true where the input is, not padding."""
     x, n = given.x, given.x.ndim - 2
     kernel, strides = vector(given.kernel_sizes, n, 1), vector(given.strides, n, 1)
     pairs = padding(given, x.shape[2:], kernel, strides, [1] * n)
-    out, asked = [], list(pairs)
+    out = []
     for i in range(n):
         extent, total = x.shape[2 + i], sum(pairs[i])
         if given.get("ceil_mode", False):
@@ -222,31 +221,29 @@ def windows(given, function):
         else:
             size = (extent + total - kernel[i]) // strides[i] + 1
         out.append(size)
-    more = [(0, all_[1] - own[1]) for all_, own in zip(pairs, asked)]
     big, inside = padded(x, pairs, np.nan), padded(np.ones(x.shape, bool), pairs, False)
-    counted = padded(padded(np.ones(x.shape, bool), asked, True), more, False)
     result = np.zeros(x.shape[:2] + tuple(out))
     for at in np.ndindex(*out):
         index = tuple(slice(a * s, a * s + k) for a, s, k in zip(at, strides, kernel))
-        parts = (a[(slice(None), slice(None), *index)].reshape(*x.shape[:2], -1) for a in (big, inside, counted))
-        result[(slice(None), slice(None), *at)] = function(*parts)
+        window, there = (a[(slice(None), slice(None), *index)].reshape(*x.shape[:2], -1) for a in (big, inside))
+        result[(slice(None), slice(None), *at)] = function(window, there)
     return result, int(np.prod(kernel))
 
 
 @reference("max_pool")
 def max_pool(given):
-    return windows(given, lambda window, inside, counted: np.max(np.where(inside, window, -np.inf), -1))[0]
+    return windows(given, lambda window, inside: np.max(np.where(inside, window, -np.inf), -1))[0]
 
 
 @reference("avg_pool")
 def avg_pool(given):
-    """What ceil_mode adds to a window is never counted, as in PyTorch."""
+    """What ceil_mode adds behind counts as padding, unlike in PyTorch: so Core ML computes (apple/coremltools#2772, #2844)."""
     exclude = bool(given.get("exclude_padding_from_average", False))
 
     def average(x):
-        def of(window, inside, counted):
+        def of(window, inside):
             total = np.sum(np.where(inside, window, 0), -1)
-            return total / np.sum(inside if exclude else counted, -1)
+            return total / (np.sum(inside, -1) if exclude else window.shape[-1])
 
         given._given["x"] = x
         return windows(given, of)
@@ -258,7 +255,7 @@ def avg_pool(given):
 
 @reference("l2_pool")
 def l2_pool(given):
-    result, k = windows(given, lambda window, inside, counted: np.sqrt(np.sum(np.where(inside, window, 0) ** 2, -1)))
+    result, k = windows(given, lambda window, inside: np.sqrt(np.sum(np.where(inside, window, 0) ** 2, -1)))
     return Sum(result, k, result)
 
 
