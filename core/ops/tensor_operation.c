@@ -114,7 +114,7 @@ mil_status mil__infer_concat(mil__call *call) {
         if (!goes_with_first(values, i, axis, interleave)) return values_differ(call, values, i);
         extent = mil__dim_add(call->types, extent, first->rank ? values->items[i].type->shape[axis] : 1);
     }
-    memcpy(shape, first->shape, (size_t)first->rank * sizeof *shape);
+    if (first->rank) memcpy(shape, first->shape, (size_t)first->rank * sizeof *shape);
     shape[axis] = extent;
     MIL__TRY(mil__call_tensor(call, first->dtype, first->rank ? first->rank : 1, shape));
     return join_symbols(call, values, interleave);

@@ -142,7 +142,8 @@ static mil_status parse_type(mil__parser *ps, const mil_type **out) {
         return MIL_OK;
     }
     if (mil__slice_is(name, "tensor_buffer"))
-        return mil__lex_fail(&ps->lex, name.s, MIL_EUNSUPPORTED, "tensor_buffer is a type of E5 dumps, and not of MIL programs");
+        return mil__lex_fail(&ps->lex, name.s, MIL_EUNSUPPORTED,
+                             "tensor_buffer is a type of E5 dumps, and not of MIL programs");
     if (!is_compound(name))
         return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "expected a type, found \"%.*s\"",
                              (int)(name.n < 60 ? name.n : 60), name.s);
@@ -241,7 +242,10 @@ static mil_status read_element(mil__parser *ps, mil_dtype dtype, const mil__dtyp
     uint8_t u8 = (uint8_t)bits;
     uint16_t u16 = (uint16_t)bits;
     uint32_t u32 = (uint32_t)bits;
-    const void *from = info->bits == 64 ? (void *)&bits : info->bits == 32 ? (void *)&u32 : info->bits == 16 ? (void *)&u16 : &u8;
+    const void *from = info->bits == 64   ? (void *)&bits
+                       : info->bits == 32 ? (void *)&u32
+                       : info->bits == 16 ? (void *)&u16
+                                          : (void *)&u8;
     mil__str_add(&ps->elements, from, info->bits > 8 ? (size_t)info->bits / 8 : 1);
     return MIL_OK;
 }
@@ -259,7 +263,8 @@ typedef struct tensor_payload {
 
 static mil_status wrong_count(tensor_payload *t, const char *at, int64_t found, int64_t wanted) {
     return mil__lex_fail(&t->ps->lex, at, MIL_ETYPE, "%lld element%s in a literal of type %s; %lld expected here",
-                         (long long)found, found == 1 ? "" : "s", MIL__TYPE_TEXT(t->ps->program->types, t->type), (long long)wanted);
+                         (long long)found, found == 1 ? "" : "s", MIL__TYPE_TEXT(t->ps->program->types, t->type),
+                         (long long)wanted);
 }
 
 static mil_status end_row(tensor_payload *t, int axis, const char *at, int64_t count) {
@@ -405,7 +410,8 @@ static mil_status read_blob(mil__parser *ps, const char *at, const mil_type *typ
         return mil__lex_fail(&ps->lex, at, MIL_EUNSUPPORTED, "weights of a file can't be read: no model path was given");
     }
     for (int i = 0; i < type->rank; i++)
-        if (type->shape[i] < 0) return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "weights of a file must have a fixed shape");
+        if (type->shape[i] < 0)
+            return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "weights of a file must have a fixed shape");
     char *full;
     mil_buffer *file;
     MIL__TRY(blob_path(ps, at, mil_tensor_string(path, 0, NULL), &full));
@@ -501,7 +507,9 @@ static mil_status parse_items(mil__parser *ps, const mil_type *type, mil__attr *
         n++;
     }
     MIL__TRY(mil__lex_expect(&ps->lex, brackets[1], "after the items"));
-    bool fits = type->kind == MIL_DICT || (type->kind == MIL_TUPLE ? n == type->n_items : type->length < 0 || n == type->length);
+    bool fits = true;
+    if (type->kind == MIL_TUPLE) fits = n == type->n_items;
+    if (type->kind == MIL_LIST) fits = type->length < 0 || n == type->length;
     if (!fits)
         return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "%d item%s in a literal of type %s", n, n == 1 ? "" : "s",
                              MIL__TYPE_TEXT(ps->program->types, type));

@@ -119,8 +119,9 @@ static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice
     snprintf(text, sizeof text, "%.*s", shown(name), name.s);
     const char *near = mil__nearest(text, ps->program->n_values, visible_name, &ctx);
     mil_status status =
-        mil__fail(ps->lex.err, MIL_ENAME, "%.*s%sthere is no value \"%.*s\" here%s%s%s", shown(st->op_name), st->op_name.s,
-                  st->op_name.n ? ": " : "", shown(name), name.s, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        mil__fail(ps->lex.err, MIL_ENAME, "%.*s%sthere is no value \"%.*s\" here%s%s%s", shown(st->op_name),
+                  st->op_name.s, st->op_name.n ? ": " : "", shown(name), name.s, near ? "; did you mean " : "",
+                  near ? near : "", near ? "?" : "");
     if (ps->lex.err) {
         snprintf(ps->lex.err->op, sizeof ps->lex.err->op, "%.*s", shown(st->op_name), st->op_name.s);
         snprintf(ps->lex.err->value, sizeof ps->lex.err->value, "%s", text);
@@ -130,7 +131,8 @@ static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice
 
 static mil_status find_op(mil__parser *ps, statement *st) {
     mil__slice op_name = st->op_name;
-    const mil_op **met = &ps->ops[((unsigned char)op_name.s[0] + (unsigned char)op_name.s[op_name.n - 1] * 7 + op_name.n) % MIL__OP_CACHE];
+    unsigned char first = (unsigned char)op_name.s[0], last = (unsigned char)op_name.s[op_name.n - 1];
+    const mil_op **met = &ps->ops[(first + last * 7u + op_name.n) % MIL__OP_CACHE];
     if (*met && mil__slice_is(op_name, (*met)->name)) return st->op = *met, MIL_OK;
     char name[64] = {0};
     if (op_name.n < sizeof name) memcpy(name, op_name.s, op_name.n);
@@ -179,7 +181,8 @@ static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__v
     while (i < st->n_args && st->args[i].slot != slot) i++;
     if (i < st->n_args && row->kind != MIL_PARAM_TUPLE)
         return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "%s: %s is given twice", st->op->name, row->name);
-    if (i == st->n_args) st->args[st->n_args++] = (mil__values){.slot = (uint16_t)slot, .tuple = row->kind == MIL_PARAM_TUPLE};
+    bool tuple = row->kind == MIL_PARAM_TUPLE;
+    if (i == st->n_args) st->args[st->n_args++] = (mil__values){.slot = (uint16_t)slot, .tuple = tuple};
     *arg = &st->args[i];
     *cap = &st->cap[i];
     return MIL_OK;
@@ -243,9 +246,10 @@ static mil_status append_attr(mil__parser *ps, mil__attr ***end, mil__slice name
 static mil_status parse_label(mil__parser *ps, statement *st, mil__slice key) {
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_ATTRIBUTE, &literal));
-    bool text = literal.type->kind == MIL_TENSOR && literal.type->dtype == MIL_STRING && literal.type->rank == 0 && literal.data;
+    const mil_type *type = literal.type;
+    bool is_text = type->kind == MIL_TENSOR && type->dtype == MIL_STRING && type->rank == 0 && literal.data;
     size_t n = 0;
-    const char *label = text ? mil_tensor_string(literal.data, 0, &n) : "";
+    const char *label = is_text ? mil_tensor_string(literal.data, 0, &n) : "";
     if (n == 0 || strlen(label) != n) return append_attr(ps, &st->attrs_end, key, &literal);
     st->has_label = true;
     st->label = label;
@@ -365,7 +369,8 @@ static mil_status parse_inputs(mil__parser *ps, mil_block block) {
 
 /* -> (name, ...): the outputs. */
 static mil_status parse_outputs(mil__parser *ps, mil_block block) {
-    if (!mil__lex_take(&ps->lex, '-') || !mil__lex_take(&ps->lex, '>')) return mil__lex_expected(&ps->lex, "\"->\" after the block");
+    if (!mil__lex_take(&ps->lex, '-') || !mil__lex_take(&ps->lex, '>'))
+        return mil__lex_expected(&ps->lex, "\"->\" after the block");
     MIL__TRY(mil__lex_expect(&ps->lex, '(', "before the outputs"));
     if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
     do {
@@ -397,7 +402,8 @@ static mil_status parse_blocks(mil__parser *ps, statement *st) {
         mil_block *blocks = grow(ps, st->blocks, st->n_blocks, &st->cap_blocks, sizeof *blocks);
         if (!blocks) return mil__nomem(ps->lex.err);
         st->blocks = blocks;
-        if (st->n_blocks == UINT16_MAX) return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "more than %d blocks", UINT16_MAX);
+        if (st->n_blocks == UINT16_MAX)
+            return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "more than %d blocks", UINT16_MAX);
         st->blocks[st->n_blocks++] = block;
         mil__lex_name(&ps->lex);
         MIL__TRY(parse_inputs(ps, block));
@@ -428,7 +434,8 @@ static bool at_late_block(mil__parser *ps) {
 
 static mil_status finish_const(mil__parser *ps, statement *st) {
     if (!st->val.type) return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: val is missing");
-    if (st->n_results != 1) return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: one result is declared, not %d", st->n_results);
+    if (st->n_results != 1)
+        return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: has one result, but %d are declared", st->n_results);
     mil__types *types = ps->program->types;
     if (!mil__type_fits(st->results[0].type, st->val.type)) {
         mil_status status = mil__fail(ps->lex.err, MIL_ETYPE, "const: %.*s is declared %s, but its value is %s",
@@ -465,7 +472,8 @@ static mil_status finish_operation(mil__parser *ps, statement *st) {
 }
 
 static mil_status finish_statement(mil__parser *ps, statement *st) {
-    if (st->n_results > UINT16_MAX) return mil__lex_fail(&ps->lex, st->at, MIL_ELIMIT, "more than %d results", UINT16_MAX);
+    if (st->n_results > UINT16_MAX)
+        return mil__lex_fail(&ps->lex, st->at, MIL_ELIMIT, "more than %d results", UINT16_MAX);
     if (!st->has_label && st->n_results) st->label = "";
     bool is_const = mil__slice_is(st->op_name, "const");
     if (st->n_blocks && (is_const || (st->op->eval && !ps->unchecked)))
@@ -523,13 +531,7 @@ static mil_status parse_parts(mil__parser *ps, statement *st) {
 }
 
 static mil_status parse_statement(mil__parser *ps, mil_block block) {
-    statement st;
-    memset(&st, 0, offsetof(statement, args));
-    memset((char *)&st + offsetof(statement, n_args), 0, sizeof st - offsetof(statement, n_args));
-    memset(st.cap, 0, sizeof st.cap);
-    st.at = ps->lex.p;
-    st.line = ps->lex.line;
-    st.block = block;
+    statement st = {.at = ps->lex.p, .line = ps->lex.line, .block = block};
     st.attrs_end = &st.attrs;
     mil_status status = parse_parts(ps, &st);
     if (status == MIL_OK) status = finish_statement(ps, &st);

@@ -48,11 +48,23 @@ static void put_indent(printer *pr, int n) {
     for (; n > 0; n -= 32) put(pr, spaces, (size_t)(n < 32 ? n : 32));
 }
 
+/* How a character is written in a string; NULL: as it is. */
+static const char *escape_of(char c) {
+    switch (c) {
+    case '"': return "\\\"";
+    case '\\': return "\\\\";
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    default: return NULL;
+    }
+}
+
 static void put_string(printer *pr, const char *s, size_t n) {
     PUT(pr, "\"");
     for (size_t i = 0, begin = 0; i <= n; i++) {
         char c = i < n ? s[i] : 0;
-        const char *escape = i == n ? "" : c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
+        const char *escape = i == n ? "" : escape_of(c);
         if (!escape) continue;
         put(pr, s + begin, i - begin);
         put_text(pr, escape);
@@ -72,7 +84,8 @@ static void put_dim(printer *pr, mil_dim dim) {
 static void put_type(printer *pr, const mil_type *type);
 
 static void put_new_type(printer *pr, const mil_type *type) {
-    static const char *const kinds[] = {[MIL_LIST] = "list<", [MIL_TUPLE] = "tuple<", [MIL_DICT] = "dict<", [MIL_STATE] = "state<"};
+    static const char *const kinds[] = {[MIL_LIST] = "list<", [MIL_TUPLE] = "tuple<", [MIL_DICT] = "dict<",
+                                        [MIL_STATE] = "state<"};
     if (type->kind == MIL_TENSOR && type->rank == 0 && !pr->long_scalars) {
         put_text(pr, mil_dtype_name(type->dtype));
         return;

@@ -151,7 +151,7 @@ mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int
     mil__slot *s = &lower->plan->slots[slot];
     s->dtype = dtype;
     s->rank = rank;
-    memcpy(s->shape, shape, (size_t)rank * sizeof *shape);
+    if (rank) memcpy(s->shape, shape, (size_t)rank * sizeof *shape);
     s->kind = MIL__SLOT_ARENA;
     for (int i = 0; i < rank; i++)
         if (shape[i] < 0) s->kind = MIL__SLOT_DYNAMIC;
