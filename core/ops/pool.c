@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pool: inference and plain evaluation. Padding counts as 0 (for max_pool as -inf), and so does what a window has behind it
- * in ceil_mode. NaN in a window gives NaN. */
+/* pool: inference and plain evaluation. Padding counts as 0 (for max_pool as -inf), and so does what a window has behind
+ * it in ceil_mode. NaN in a window gives NaN; an average of nothing is 0. */
 #include <math.h>
 #include <strings.h>
 
@@ -115,7 +115,7 @@ static mil_status eval_pool(mil__call *call, pooling kind) {
     else for (int64_t i = 0; i < n; i++) divisor[i] = (double)mil__volume(w.kernel);
     for (int64_t k = 0; k < planes; k++) {
         pool_plane(&w, &(pool){.kind = kind, .in = in + k * size, .out = plane});
-        for (int64_t i = 0; i < n && kind == AVERAGE; i++) plane[i] /= divisor[i];
+        for (int64_t i = 0; i < n && kind == AVERAGE; i++) plane[i] /= fmax(divisor[i], 1);
         for (int64_t i = 0; i < n && kind == L2; i++) plane[i] = sqrt(plane[i]);
         char *to = (char *)out->data + k * n * (int64_t)mil__element_size(out->dtype);
         mil__convert(out->dtype, to, 1, MIL_FP64, plane, 1, n);

@@ -124,6 +124,8 @@ static const struct value_row {
     /* one window has padding alone */
     {"max_pool", "kernel_sizes={2, 1} strides={2, 3} pad_type=\"custom\" pad={2, 0, 0, 0}", {-INFINITY, 10}, 2},
     {"avg_pool", "kernel_sizes={2, 1} strides={2, 3} pad_type=\"custom\" pad={2, 0, 0, 0}", {0, 5}, 2},
+    {"avg_pool",
+     "kernel_sizes={2, 1} strides={2, 3} pad_type=\"custom\" pad={2, 0, 0, 0} exclude_padding_from_average=true", {0, 5}, 2},
     /* the last window hangs over the end, and still has the whole kernel's weight */
     {"avg_pool", "kernel_sizes={1, 2} strides={1, 2} pad_type=\"valid\" ceil_mode=true", {.5, 1, 10.5, 6}, 4},
     {"avg_pool", "kernel_sizes={1, 2} strides={1, 2} pad_type=\"valid\" ceil_mode=true exclude_padding_from_average=true",
