@@ -307,7 +307,7 @@ mil_status mil__infer_pad(mil__call *call) {
                               MIL__ARG_TEXT(call, "pad"), MIL__ARG_TEXT(call, "x"));
     MIL__TRY(mil__get_dims(call, "pad", 2 * MIL_MAX_RANK, pads, &n, &known));
     if (known) MIL__TRY(check_pads(call, x->rank, n, pads));
-    memcpy(shape, x->shape, (size_t)x->rank * sizeof *shape);
+    if (x->rank) memcpy(shape, x->shape, (size_t)x->rank * sizeof *shape);
     int first = x->rank - n / 2;
     for (int i = known ? first : 0; i < x->rank; i++) {
         if (!known) shape[i] = mil__dim_fresh(call->types);

@@ -7,7 +7,7 @@
 
 #include "program/program.h"
 
-enum { FOLD_LIMIT = 4096 }; /* elements of results that are computed when the operation is added */
+enum { FOLD_LIMIT = 4096, FOLD_SYMBOLS = 64 }; /* elements of results that are computed when the operation is added */
 
 /* ---- going back ---- */
 
@@ -232,6 +232,19 @@ static mil_status name_result(mil_program *program, const mil__new_op *new_op, m
     return mil__name_value_fresh(program, value, text, &next, err);
 }
 
+/* A result whose symbols are all numbers (the shape of x, where that is known) is as good as a const. */
+static mil_status known_by_symbols(mil__call *call, int i, mil_tensor **out) {
+    const mil_type *type = call->out[i];
+    const mil_dim *sym = call->out_sym[i];
+    int64_t n, values[FOLD_SYMBOLS];
+    if (!sym || type->kind != MIL_TENSOR || !mil__shape_numel(type->rank, type->shape, &n) || n > FOLD_SYMBOLS) return MIL_OK;
+    for (int64_t k = 0; k < n; k++)
+        if (!mil__dim_is_number(call->types, sym[k], &values[k])) return MIL_OK;
+    MIL__TRY(mil_tensor_new(type->dtype, type->rank, type->shape, out, call->err));
+    mil__write_i64(*out, values);
+    return MIL_OK;
+}
+
 /* Values for the results of a checked call. base: of the names of several results; NULL: made here. */
 static mil_status add_results(mil_program *program, mil_block block, mil_operation operation, mil__call *call,
                               const mil__new_op *new_op) {
@@ -251,15 +264,17 @@ static mil_status add_results(mil_program *program, mil_block block, mil_operati
     op->outputs = mil__arena_zero(&program->arena, (size_t)call->n_out, sizeof *op->outputs);
     if (!op->outputs && call->n_out) status = mil__nomem(call->err);
     for (int i = 0; i < call->n_out; i++) {
+        mil_tensor *known = data ? data[i] : NULL;
+        if (status == MIL_OK && !known) status = known_by_symbols(call, i, &known);
         mil_value value = status == MIL_OK ? mil__new_value(program) : 0;
         if (!value) {
-            if (data) mil_tensor_free(data[i]);
+            mil_tensor_free(known);
             if (status == MIL_OK) status = mil__nomem(call->err);
             continue;
         }
         mil__value *v = program->values[value];
         *v = (mil__value){.type = call->out[i], .op = operation, .block = block, .index = (uint16_t)i,
-                          .is_const = is_const, .data = data ? data[i] : NULL};
+                          .is_const = is_const || known, .data = known};
         op->outputs[op->n_outputs++] = value;
         int64_t n = 0;
         if (call->out_sym[i] && mil__shape_numel(v->type->rank, v->type->shape, &n)) {
