@@ -46,7 +46,7 @@ function history.load(path)
   return chunks
 end
 
--- Appends, so that sessions side by side don't lose each other's; the file is its owner's alone to read.
+-- Appends, so that sessions side by side do not lose each other's.
 function history.add(path, text)
   local file = path and io.open(path, "a")
   if not file then return end
