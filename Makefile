@@ -96,8 +96,8 @@ $(foreach v,$(LUAS),$(eval $(call lua_rules,$(v))))
 
 $(BUILD)/share/.made: $(LUA_MOD) $(SCRIPTS)
 	@rm -rf $(BUILD)/share && mkdir -p $(BUILD)/share/mil
-	@for f in $(LUA_MOD); do ln -s ../../../$$f $(BUILD)/share/mil/; done
-	@ln -s ../../../scripts $(BUILD)/share/mil/cmd
+	@for f in $(LUA_MOD); do ln -s $(CURDIR)/$$f $(BUILD)/share/mil/; done
+	@ln -s $(CURDIR)/scripts $(BUILD)/share/mil/cmd
 	@touch $@
 
 # ---- the luamil program: lua/host.c, the module for LUA_HOST, the Lua files, and that Lua's library ----
