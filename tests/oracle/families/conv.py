@@ -35,7 +35,7 @@ def of_rank(op, n):
     yield one(op, x, w, pad_type=text("valid"), pad=ints(*[1] * (2 * n)))
     yield one(op, x, w, strides=ints(*[1] * (n + 1)))
     yield one(op, x, w, strides=ints(*[0] * n))
-    yield one(op, x, w, dilations=ints(*[20] * n), values=n < 3)
+    yield one(op, x, w, dilations=ints(*[20 if op == "conv" else 3] * n))
     yield one(op, x, w, strides=integer(2), values=False)
     for symbolic in (x.replace("[1,", "[b,"), f"[b,2,{','.join('hwd'[:n])}]", f"[1,2,{','.join('hwd'[:n])}]"):
         yield one(op, symbolic, w, bind=BIND)
