@@ -308,12 +308,24 @@ static void value_arg(lua_State *L, const luamil_args *args, int index, const ch
     *out = (mil_arg){.name = name, .kind = MIL_ARG_VALUE, .value = value->id};
 }
 
-static void tensor_arg(lua_State *L, const luamil_args *args, int index, const char *name, mil_arg *out) {
-    const luamil_tensor *tensor = lua_touserdata(L, index);
-    if (!tensor->tensor)
-        luamil_fail_at(L, MIL_ESTATE, args->op, name, "%s: the tensor given for %s has been freed", args->op, name);
-    *out = (mil_arg){.name = name, .kind = MIL_ARG_TENSOR, .tensor = tensor->tensor};
+/* .data is the object until luamil_settle_args. */
+static void tensor_arg(lua_State *L, int index, const char *name, mil_arg *out) {
+    *out = (mil_arg){.name = name, .kind = MIL_ARG_TENSOR, .data = lua_touserdata(L, index)};
 }
+
+static void settle(lua_State *L, const luamil_args *args, mil_arg *list, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].kind == MIL_ARG_TUPLE) settle(L, args, (mil_arg *)list[i].items, list[i].n); /* args' own memory */
+        if (list[i].kind != MIL_ARG_TENSOR) continue;
+        list[i].tensor = ((const luamil_tensor *)list[i].data)->tensor;
+        list[i].data = NULL;
+        if (!list[i].tensor)
+            luamil_fail_at(L, MIL_ESTATE, args->op, list[i].name, "%s: the tensor given for %s has been freed", args->op,
+                           list[i].name);
+    }
+}
+
+void luamil_settle_args(lua_State *L, luamil_args *args) { settle(L, args, args->arg, args->n); }
 
 /* Memory for what an argument consists of. */
 static void *keep(lua_State *L, luamil_args *args, size_t bytes) {
@@ -356,7 +368,7 @@ static void literal_arg(lua_State *L, luamil_args *args, int index, const char *
         luamil_tensor *t = luamil_new_tensor(L);
         lua_insert(L, args->anchor);
         if (luamil_literal_tensor(&literal, MIL_STRING, what, &t->tensor, &err) != MIL_OK) luamil_raise(L, &err);
-        *out = (mil_arg){.name = name, .kind = MIL_ARG_TENSOR, .tensor = t->tensor};
+        *out = (mil_arg){.name = name, .kind = MIL_ARG_TENSOR, .data = t};
         return;
     }
     size_t bytes = literal.n * (literal.kind == LUAMIL_BOOLS ? sizeof(bool) : sizeof(int64_t));
@@ -414,7 +426,7 @@ static void one_arg(lua_State *L, luamil_args *args, int index, const char *name
     case LUA_TUSERDATA: {
         luamil_kind kind = luamil_kind_of(L, index);
         if (kind == LUAMIL_VALUE) value_arg(L, args, index, name, out);
-        else if (kind == LUAMIL_TENSOR) tensor_arg(L, args, index, name, out);
+        else if (kind == LUAMIL_TENSOR) tensor_arg(L, index, name, out);
         else break;
         return;
     }

@@ -3,7 +3,8 @@
  *
  * A binding function goes in this order: check every argument (may raise) - make the Lua objects that results will live
  * in - call the core - put the results into them - raise last. No longjmp crosses a frame of the core, and nothing is
- * owned by C alone while Lua may raise.
+ * owned by C alone while Lua may raise. Making Lua objects can run finalisers, and those can free tensors: so what is
+ * inside an argument is fetched after the last object was made, or pinned.
  *
  * Objects are userdata. What is inside is counted by the core (tensors, weights, models) or belongs to the program's
  * userdata, which functions and values keep alive through one table that they share; so finalisers may run in any
@@ -170,8 +171,10 @@ typedef struct luamil_args {
     size_t used;
     luamil_word small[LUAMIL_SMALL]; /* of literals */
 } luamil_args;
-/* Adds the Lua value at index as the argument `name`. tuple: the parameter takes several values. */
+/* Adds the Lua value at index as the argument `name`. tuple: the parameter takes several values. Tensors are entered as
+ * the objects that hold them; luamil_settle_args puts the tensors in their place, when nothing more is made. */
 void luamil_add_arg(lua_State *L, luamil_args *args, int index, const char *name, bool tuple);
+void luamil_settle_args(lua_State *L, luamil_args *args);
 
 /* ---- ops (ops.c) ---- */
 
@@ -192,6 +195,7 @@ extern const luaL_Reg luamil_program_functions[], luamil_tensor_functions[], lua
 /* tensor.c */
 luamil_tensor *luamil_new_tensor(lua_State *L);       /* pushes an empty one, to be filled */
 mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn);
+mil_tensor *luamil_pin_tensor(lua_State *L, int index, const char *fn); /* pushes another object that holds it */
 void luamil_push_shape(lua_State *L, int rank, const int64_t *shape);
 void luamil_push_element(lua_State *L, const mil_tensor *tensor, const int64_t *index);
 /* tensor_text.c: pushes the tensor as people read it. */

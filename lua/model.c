@@ -50,19 +50,20 @@ static int cancel(lua_State *L) {
 /* ---- compiling ---- */
 
 typedef struct luamil_model {
-    mil_model *model;         /* NULL once collected */
+    mil_model *model;         /* stays after an unload: NULL once collected */
+    bool is_unloaded;
 } luamil_model;
 
 static luamil_model *new_model(lua_State *L) {
     luamil_model *self = luamil_new_plain(L, sizeof *self);
-    self->model = NULL;
+    *self = (luamil_model){NULL, false};
     luamil_set_class(L, LUAMIL_MODEL);
     return self;
 }
 
 static mil_model *check_model(lua_State *L, int index, const char *fn) {
     luamil_model *self = luamil_check(L, index, LUAMIL_MODEL, fn);
-    if (!self->model) luamil_fail(L, MIL_ESTATE, "%s: the model has been unloaded", fn);
+    if (!self->model || self->is_unloaded) luamil_fail(L, MIL_ESTATE, "%s: the model has been unloaded", fn);
     return self->model;
 }
 
@@ -227,22 +228,28 @@ static void check_names(lua_State *L, int index, const mil_model *model, size_t 
 
 enum { FEW = 16 }; /* ports whose tables live on the C stack */
 
-/* Reads the inputs in the table at index into `into`; leaves one Lua value an input on the stack, which holds it. */
-static void read_inputs(lua_State *L, mil_model *model, int index, mil_tensor **into, const char *fn) {
-    size_t n = mil_model_n_inputs(model), given = 0;
+/* Leaves the inputs that the table at index gives on the stack, a tensor object or nil for each port. */
+static void read_inputs(lua_State *L, mil_model *model, int index, const char *fn) {
+    size_t n = mil_model_n_inputs(model), given = 0, keys = 0;
     if (!lua_istable(L, index))
         luamil_fail(L, MIL_EINVAL, "%s: takes a table of inputs by name, but was given %s", fn, LUAMIL_WHAT(L, index));
-    luaL_checkstack(L, (int)n + 20, NULL);
+    luaL_checkstack(L, (int)n + 20, "too many inputs");
     for (size_t i = 0; i < n; i++) {
         const mil_port *port = mil_model_input(model, i);
         lua_pushstring(L, port->name);
         lua_rawget(L, index);
-        into[i] = port_tensor(L, port, true);
-        if (into[i]) given++;
+        if (port_tensor(L, port, true)) given++;
     }
-    size_t keys = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) keys++;
     if (keys != given) check_names(L, index, model, n, fn);
+}
+
+/* The tensors of the n objects from stack index `first` on; nothing that could free them may come in between. */
+static void settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out) {
+    for (size_t i = 0; i < n; i++) {
+        const luamil_tensor *object = lua_touserdata(L, first + (int)i);
+        out[i] = object ? object->tensor : NULL;
+    }
 }
 
 /* A table of empty tensors by the outputs' names; `into` are they. */
@@ -264,8 +271,10 @@ int luamil_run(lua_State *L, int at, int index) {
     bool is_few = n_in <= FEW && n_out <= FEW;
     mil_tensor **in = is_few ? few : luamil_new_plain(L, (n_in + n_out + 1) * sizeof *in), **out = in + n_in;
     luamil_tensor **made = is_few ? few_outputs : luamil_new_plain(L, (n_out + 1) * sizeof *made);
-    read_inputs(L, model, index, in, "run");
+    int first = lua_gettop(L) + 1;
+    read_inputs(L, model, index, "run");
     new_outputs(L, model, made);
+    settle_inputs(L, first, n_in, in);
     for (size_t i = 0; i < n_out; i++) out[i] = NULL;
     int slot = enter_run(model);
     mil_status status = mil_model_run(model, in, out, &err);
@@ -363,9 +372,13 @@ static bool step_field(lua_State *L, const char *name) {
     if (strcmp(name, "outputs") != 0) return false;
     lua_newtable(L);
     for (size_t i = 0; self->context && i < mil_model_n_outputs(self->model); i++) {
-        mil_tensor *tensor = mil_context_output(self->context, i);
-        if (!tensor) continue;
-        luamil_new_tensor(L)->tensor = mil_tensor_retain(tensor);
+        luamil_tensor *made = luamil_new_tensor(L);
+        mil_tensor *tensor = self->context ? mil_context_output(self->context, i) : NULL;
+        if (!tensor) {
+            lua_pop(L, 1);
+            continue;
+        }
+        made->tensor = mil_tensor_retain(tensor);
         lua_setfield(L, -2, mil_model_output(self->model, i)->name);
     }
     return true;
@@ -384,7 +397,8 @@ typedef struct luamil_job {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t ended;
-    bool is_done, is_joined;  /* is_done under the mutex */
+    bool is_done;             /* under the mutex */
+    bool is_joined, is_taken; /* the Lua side's */
     mil_model *model;
     mil_tensor **in, **out;
     size_t n_in, n_out;
@@ -408,11 +422,17 @@ static void *job_main(void *arg) {
     return NULL;
 }
 
-static void job_free(luamil_job *job) {
+/* Lets go of the tensors. */
+static void job_drop(luamil_job *job) {
     for (size_t i = 0; job->in && i < job->n_in; i++) mil_tensor_free(job->in[i]);
     for (size_t i = 0; job->out && i < job->n_out; i++) mil_tensor_free(job->out[i]);
     free(job->in);
     free(job->out);
+    job->in = job->out = NULL;
+}
+
+static void job_free(luamil_job *job) {
+    job_drop(job);
     pthread_cond_destroy(&job->ended);
     pthread_mutex_destroy(&job->mutex);
     mil_model_free(job->model);
@@ -448,7 +468,9 @@ static int start(lua_State *L) {
     self->job = NULL;
     luamil_set_class(L, LUAMIL_RUN);
     mil_tensor **in = luamil_new_plain(L, (mil_model_n_inputs(model) + 1) * sizeof *in);
-    read_inputs(L, model, 2, in, "start");
+    int first = lua_gettop(L) + 1;
+    read_inputs(L, model, 2, "start");
+    settle_inputs(L, first, mil_model_n_inputs(model), in);
     self->job = job_new(model, in);
     if (!self->job) return luamil_fail(L, MIL_ELIMIT, "start: no thread can be made for the run");
     lua_settop(L, 3);
@@ -457,7 +479,7 @@ static int start(lua_State *L) {
 
 static luamil_job *check_job(lua_State *L, const char *fn) {
     luamil_handle *self = luamil_check(L, 1, LUAMIL_RUN, fn);
-    if (!self->job) luamil_fail(L, MIL_ESTATE, "%s: the run's result has been taken", fn);
+    if (!self->job || self->job->is_taken) luamil_fail(L, MIL_ESTATE, "%s: the run's result has been taken", fn);
     return self->job;
 }
 
@@ -515,7 +537,9 @@ static int job_result(lua_State *L) {
     luamil_tensor **made = luamil_new_plain(L, (job->n_out + 1) * sizeof *made);
     size_t bytes = 0;
     new_outputs(L, job->model, made);
+    check_job(L, "result");
     job_join(job);
+    job->is_taken = true;
     mil_status status = job->status;
     mil_error err = job->err;
     for (size_t i = 0; i < job->n_out && status == MIL_OK; i++) {
@@ -523,7 +547,7 @@ static int job_result(lua_State *L) {
         job->out[i] = NULL;
         bytes += mil_tensor_bytes(made[i]->tensor);
     }
-    handle_free(L);
+    job_drop(job);
     if (status != MIL_OK) return luamil_raise(L, &err);
     luamil_account(L, bytes);
     return 1;
@@ -531,7 +555,7 @@ static int job_result(lua_State *L) {
 
 static int handle_text(lua_State *L) {
     luamil_handle *self = lua_touserdata(L, 1);
-    lua_pushstring(L, !self->job ? "a run (taken)" : is_done(self->job) ? "a run (done)" : "a run (under way)");
+    lua_pushstring(L, !self->job || self->job->is_taken ? "a run (taken)" : is_done(self->job) ? "a run (done)" : "a run (under way)");
     return 1;
 }
 
@@ -562,10 +586,8 @@ static int memory(lua_State *L) {
 /* model:unload(): memory is given back at once. */
 static int unload(lua_State *L) {
     luamil_model *self = luamil_check(L, 1, LUAMIL_MODEL, "unload");
-    mil_model *model = self->model;
-    self->model = NULL;
-    if (model) mil_model_unload(model);
-    mil_model_free(model);
+    if (self->model) mil_model_unload(self->model);
+    self->is_unloaded = true;
     lua_pushboolean(L, true);
     return 1;
 }
@@ -580,7 +602,7 @@ static int model_gc(lua_State *L) {
 
 static int model_text(lua_State *L) {
     luamil_model *self = lua_touserdata(L, 1);
-    if (self->model)
+    if (self->model && !self->is_unloaded)
         lua_pushfstring(L, "model: %d inputs, %d outputs", (int)mil_model_n_inputs(self->model),
                         (int)mil_model_n_outputs(self->model));
     else lua_pushliteral(L, "(an unloaded model)");

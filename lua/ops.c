@@ -53,12 +53,13 @@ static int push_more(lua_State *L, int like, luamil_program *owner, mil_value fi
 }
 
 /* Adds the operation; `like` is an object of its program. */
-static int add(lua_State *L, int like, const op_entry *entry, const luamil_args *args, mil_block block) {
+static int add(lua_State *L, int like, const op_entry *entry, luamil_args *args, mil_block block) {
     mil_error err;
     luamil_position position;
     size_t n = 0;
     luamil_where(L, &position);
     luamil_value *result = new_value(L, like, args->owner);
+    luamil_settle_args(L, args);
     mil_status status = mil_program_add(args->owner->program, block, entry->op, args->arg, args->n, args->name,
                                         position.where, &result->id, 1, &n, &err);
     if (status != MIL_OK) return luamil_raise(L, &err);

@@ -317,47 +317,47 @@ static int function_undo(lua_State *L) {
     return 1;
 }
 
+/* What a const is made of, in `made`: the tensor at index 2, or the numbers there. */
+static void const_tensor(lua_State *L, mil_dtype dtype, luamil_tensor *made) {
+    mil_error err;
+    mil_tensor *tensor = luamil_check_tensor(L, 2, "const");
+    if (!dtype || dtype == mil_tensor_dtype(tensor)) made->tensor = mil_tensor_retain(tensor);
+    else if (mil_tensor_convert(tensor, dtype, &made->tensor, &err) != MIL_OK) luamil_raise(L, &err);
+}
+
+static void const_literal(lua_State *L, mil_dtype dtype, luamil_tensor *made) {
+    mil_error err;
+    luamil_literal literal;
+    luamil_read_literal(L, 2, 3, "const", &literal);
+    if (!dtype) dtype = luamil_literal_dtype(&literal);
+    if (luamil_literal_tensor(&literal, dtype, "const", &made->tensor, &err) != MIL_OK) luamil_raise(L, &err);
+}
+
 /* f:const(data [, dtype]), f:const{val = data, dtype = , name = } */
 static int function_const(lua_State *L) {
     static const char *const keys[] = {"val", "dtype", "name", NULL};
     mil_error err;
     luamil_position position;
-    luamil_literal literal;
     luamil_function *self = check_function(L, "const");
     const char *name = NULL;
     lua_settop(L, 3);
-    if (luamil_option(L, 2, "val") != LUA_TNIL) {
+    bool is_named = luamil_option(L, 2, "val") != LUA_TNIL;
+    if (is_named) {
         luamil_check_keys(L, 2, "const", keys);
-        if (luamil_option(L, 2, "name") != LUA_TNIL) name = luamil_check_string(L, -1, "const", "name", NULL);
+        if (luamil_option(L, 2, "name") != LUA_TNIL) name = luamil_check_string(L, 5, "const", "name", NULL);
         luamil_option(L, 2, "dtype");
         lua_replace(L, 3);
-        lua_pop(L, 1);
-        lua_pushvalue(L, 2); /* holds name while val takes its place */
-        lua_insert(L, 4);
-        lua_replace(L, 2);
-        lua_settop(L, 4);
+        lua_pushvalue(L, 4);
+        lua_replace(L, 2); /* the name stays at 5 */
     }
     mil_dtype dtype = lua_isnil(L, 3) ? MIL_NO_DTYPE : luamil_check_dtype(L, 3, "const");
     luamil_tensor *made = luamil_new_tensor(L);
-    mil_tensor *tensor;
-    mil_status status = MIL_OK;
-    if (luamil_kind_of(L, 2) == LUAMIL_TENSOR) {
-        tensor = luamil_check_tensor(L, 2, "const");
-        if (dtype && dtype != mil_tensor_dtype(tensor)) {
-            status = mil_tensor_convert(tensor, dtype, &made->tensor, &err);
-            tensor = made->tensor;
-        }
-    } else {
-        luamil_read_literal(L, 2, 3, "const", &literal);
-        status = luamil_literal_tensor(&literal, dtype ? dtype : luamil_literal_dtype(&literal), "const", &made->tensor,
-                                       &err);
-        tensor = made->tensor;
-    }
-    if (status != MIL_OK) return luamil_raise(L, &err);
+    if (luamil_kind_of(L, 2) == LUAMIL_TENSOR) const_tensor(L, dtype, made);
+    else const_literal(L, dtype, made);
     luamil_where(L, &position);
     luamil_push_value(L, 1, self->owner, 0);
     luamil_value *out = lua_touserdata(L, -1);
-    if (mil_program_const(self->owner->program, self->block, tensor, name, position.where, &out->id, &err) != MIL_OK)
+    if (mil_program_const(self->owner->program, self->block, made->tensor, name, position.where, &out->id, &err) != MIL_OK)
         return luamil_raise(L, &err);
     return 1;
 }

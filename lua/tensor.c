@@ -19,6 +19,13 @@ mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn) {
     return self->tensor;
 }
 
+mil_tensor *luamil_pin_tensor(lua_State *L, int index, const char *fn) {
+    index = lua_absindex(L, index);
+    luamil_tensor *pin = luamil_new_tensor(L);
+    pin->tensor = mil_tensor_retain(luamil_check_tensor(L, index, fn));
+    return pin->tensor;
+}
+
 static int raise_if(lua_State *L, mil_status status, const mil_error *err) {
     return status == MIL_OK ? 1 : luamil_raise(L, err);
 }
@@ -73,8 +80,8 @@ static int tensor(lua_State *L) {
     int at = 1;
     if (lua_type(L, 1) == LUA_TSTRING && lua_gettop(L) > 1) dtype = luamil_check_dtype(L, 1, "mil.tensor"), at = 2;
     if (luamil_kind_of(L, at) == LUAMIL_TENSOR) {
-        mil_tensor *from = luamil_check_tensor(L, at, "mil.tensor");
         luamil_tensor *copy = luamil_new_tensor(L);
+        mil_tensor *from = luamil_check_tensor(L, at, "mil.tensor");
         raise_if(L, mil_tensor_convert(from, dtype ? dtype : mil_tensor_dtype(from), &copy->tensor, &err), &err);
         return return_new(L, copy);
     }
@@ -193,7 +200,7 @@ static int from_bytes(lua_State *L) {
 /* mil.bytes(tensor): the elements as they lie in memory, row-major */
 static int bytes(lua_State *L) {
     mil_error err;
-    mil_tensor *self = luamil_check_tensor(L, 1, "mil.bytes");
+    mil_tensor *self = luamil_pin_tensor(L, 1, "mil.bytes");
     if (mil_tensor_dtype(self) == MIL_STRING) return luamil_fail(L, MIL_ETYPE, "mil.bytes: strings have no fixed size");
     if (!mil_tensor_is_contiguous(self)) {
         luamil_tensor *copy = luamil_new_tensor(L);
@@ -288,13 +295,14 @@ static int set(lua_State *L) {
 
 /* ---- views ---- */
 
-/* The part [begin, begin + size) of each axis, without the axes marked in drop. */
-static int push_part(lua_State *L, mil_tensor *self, const int64_t *begin, const int64_t *size, const int64_t *step,
+/* The part [begin, begin + size) of each axis of the tensor at index 1, without the axes marked in drop. */
+static int push_part(lua_State *L, const int64_t *begin, const int64_t *size, const int64_t *step,
                      const bool *drop) {
     mil_error err;
     int64_t shape[MIL_MAX_RANK];
     int rank = 0;
     luamil_tensor *part = luamil_new_tensor(L), *view = luamil_new_tensor(L);
+    mil_tensor *self = luamil_check_tensor(L, 1, "sub");
     raise_if(L, mil_tensor_slice(self, begin, size, step, &part->tensor, &err), &err);
     for (int i = 0; i < mil_tensor_rank(self); i++)
         if (!drop[i]) shape[rank++] = size[i];
@@ -302,11 +310,11 @@ static int push_part(lua_State *L, mil_tensor *self, const int64_t *begin, const
     return 1;
 }
 
-static int push_row(lua_State *L, mil_tensor *self, int64_t i) {
+static int push_row(lua_State *L, const mil_tensor *self, int64_t i) {
     int64_t begin[MIL_MAX_RANK] = {i}, size[MIL_MAX_RANK] = {1};
     bool drop[MIL_MAX_RANK] = {true};
     for (int axis = 1; axis < mil_tensor_rank(self); axis++) size[axis] = mil_tensor_shape(self)[axis];
-    return push_part(L, self, begin, size, NULL, drop);
+    return push_part(L, begin, size, NULL, drop);
 }
 
 static int64_t range_end(lua_State *L, int list, int i, int64_t missing, int64_t n) {
@@ -349,7 +357,7 @@ static int sub(lua_State *L) {
         return luamil_fail(L, MIL_EINVAL, "sub: %s takes %d ranges, but was given %d", LUAMIL_WHAT(L, 1), rank, lua_gettop(L) - 1);
     for (int i = 0; i < rank; i++)
         read_range(L, i + 2, i, mil_tensor_shape(self)[i], &begin[i], &size[i], &step[i], &drop[i]);
-    return push_part(L, self, begin, size, step, drop);
+    return push_part(L, begin, size, step, drop);
 }
 
 /* An axis of MIL's: from 0, negative from the end. */
@@ -379,6 +387,7 @@ static int transpose(lua_State *L) {
         }
     }
     luamil_tensor *view = luamil_new_tensor(L);
+    self = luamil_check_tensor(L, 1, "transpose");
     return raise_if(L, mil_tensor_transpose(self, perm, &view->tensor, &err), &err);
 }
 
@@ -401,6 +410,7 @@ static int reshape(lua_State *L) {
         shape[open] = mil_tensor_numel(self) / known;
     }
     luamil_tensor *view = luamil_new_tensor(L);
+    self = luamil_check_tensor(L, 1, "reshape");
     return raise_if(L, mil_tensor_reshape(self, rank, shape, &view->tensor, &err), &err);
 }
 
@@ -416,6 +426,7 @@ static int to(lua_State *L) {
         return 1;
     }
     luamil_tensor *copy = luamil_new_tensor(L);
+    self = luamil_check_tensor(L, 1, "to");
     raise_if(L, mil_tensor_convert(self, dtype, &copy->tensor, &err), &err);
     return return_new(L, copy);
 }
@@ -423,8 +434,8 @@ static int to(lua_State *L) {
 /* t:copy() */
 static int copy(lua_State *L) {
     mil_error err;
-    mil_tensor *self = luamil_check_tensor(L, 1, "copy");
     luamil_tensor *made = luamil_new_tensor(L);
+    mil_tensor *self = luamil_check_tensor(L, 1, "copy");
     raise_if(L, mil_tensor_convert(self, mil_tensor_dtype(self), &made->tensor, &err), &err);
     return return_new(L, made);
 }
@@ -455,8 +466,8 @@ static void write_any(lua_State *L, mil_tensor *self, int at) {
 
 /* t:write(x): a tensor of this shape (its dtype is converted), numbers in tables, or one number for all */
 static int write(lua_State *L) {
-    mil_tensor *self = luamil_check_tensor(L, 1, "write");
     lua_settop(L, 2);
+    mil_tensor *self = luamil_pin_tensor(L, 1, "write");
     write_any(L, self, 2);
     lua_settop(L, 1);
     return 1;
@@ -512,11 +523,11 @@ static bool same_shape(const mil_tensor *a, const mil_tensor *b) {
            memcmp(mil_tensor_shape(a), mil_tensor_shape(b), (size_t)rank * sizeof(int64_t)) == 0;
 }
 
-/* fp64 copies of both, on the stack. */
-static const double *as_doubles(lua_State *L, mil_tensor *tensor) {
+/* An fp64 copy, on the stack. */
+static const double *as_doubles(lua_State *L, int index, const char *fn) {
     mil_error err;
     luamil_tensor *copy = luamil_new_tensor(L);
-    raise_if(L, mil_tensor_convert(tensor, MIL_FP64, &copy->tensor, &err), &err);
+    raise_if(L, mil_tensor_convert(luamil_check_tensor(L, index, fn), MIL_FP64, &copy->tensor, &err), &err);
     return mil_tensor_data(copy->tensor);
 }
 
@@ -528,9 +539,9 @@ static int close_to(lua_State *L) {
     double tol = lua_isnoneornil(L, 3) ? (half ? 2e-3 : 1e-5) : luamil_check_number(L, 3, "close", "tol");
     if (!same_shape(a, b))
         return luamil_fail(L, MIL_ETYPE, "close: %s and %s differ in shape", LUAMIL_WHAT(L, 1), LUAMIL_WHAT(L, 2));
-    const double *x = as_doubles(L, a), *y = as_doubles(L, b);
-    double worst = -1;
     int64_t at = 0, n = mil_tensor_numel(a);
+    const double *x = as_doubles(L, 1, "close"), *y = as_doubles(L, 2, "close");
+    double worst = -1;
     for (int64_t i = 0; i < n; i++) {
         if (x[i] == y[i] || (isnan(x[i]) && isnan(y[i]))) continue;
         double off = fabs(x[i] - y[i]) / fmax(1, fabs(y[i]));
@@ -581,7 +592,7 @@ static int topk(lua_State *L) {
     if (n < 1) return luamil_fail(L, MIL_EVALUE, "topk: n is %lld", (long long)n);
     if (n > count) n = count;
     if (n > 10000) return luamil_fail(L, MIL_ELIMIT, "topk: at most 10000 are listed");
-    const double *x = as_doubles(L, self);
+    const double *x = as_doubles(L, 1, "topk");
     int64_t *best = luamil_new_plain(L, (size_t)(n + 1) * sizeof *best);
     n = select_largest(x, count, n, best);
     lua_createtable(L, (int)n, 0);
@@ -616,7 +627,7 @@ static void push_table(lua_State *L, const mil_tensor *tensor, int64_t *index, i
 /* t:table(): nested tables of its elements */
 static int table(lua_State *L) {
     int64_t index[MIL_MAX_RANK] = {0};
-    mil_tensor *self = luamil_check_tensor(L, 1, "table");
+    mil_tensor *self = luamil_pin_tensor(L, 1, "table");
     luaL_checkstack(L, MIL_MAX_RANK + 4, NULL);
     push_table(L, self, index, 0);
     return 1;
@@ -626,22 +637,19 @@ static int table(lua_State *L) {
 static int map(lua_State *L) {
     mil_error err;
     int64_t index[MIL_MAX_RANK] = {0};
-    mil_tensor *self = luamil_check_tensor(L, 1, "map");
     if (lua_type(L, 2) != LUA_TFUNCTION)
         return luamil_fail(L, MIL_EINVAL, "map: takes a function, but was given %s", LUAMIL_WHAT(L, 2));
-    luamil_tensor *source = luamil_new_tensor(L), *made = luamil_new_tensor(L);
-    source->tensor = mil_tensor_retain(self); /* fn may free it */
+    luamil_tensor *made = luamil_new_tensor(L);
+    mil_tensor *self = luamil_pin_tensor(L, 1, "map"); /* fn may free it */
     raise_if(L, mil_tensor_new(mil_tensor_dtype(self), mil_tensor_rank(self), mil_tensor_shape(self), &made->tensor, &err), &err);
-    int at = lua_gettop(L);
     if (mil_tensor_numel(self) > 0) do {
         lua_pushvalue(L, 2);
-        luamil_push_element(L, source->tensor, index);
+        luamil_push_element(L, self, index);
         lua_call(L, 1, 1);
-        if (!made->tensor) return luamil_fail(L, MIL_ESTATE, "map: the result has been freed");
         store(L, made->tensor, index, lua_gettop(L));
         lua_pop(L, 1);
-    } while (next_index(source->tensor, index));
-    lua_settop(L, at);
+    } while (next_index(self, index));
+    lua_pop(L, 1);
     return return_new(L, made);
 }
 
@@ -732,15 +740,15 @@ static int text_width(lua_State *L) {
 /* t:tostring([{width = }]) */
 static int text(lua_State *L) {
     static const char *const keys[] = {"width", NULL};
-    mil_tensor *self = luamil_check_tensor(L, 1, "tostring");
     luamil_check_keys(L, 2, "tostring", keys);
     int width = luamil_option(L, 2, "width") == LUA_TNIL ? text_width(L) : (int)luamil_check_int(L, -1, "tostring", "width");
-    return luamil_tensor_text(L, self, width);
+    return luamil_tensor_text(L, luamil_pin_tensor(L, 1, "tostring"), width);
 }
 
 static int tensor_tostring(lua_State *L) {
     luamil_tensor *self = lua_touserdata(L, 1);
-    if (self->tensor) return luamil_tensor_text(L, self->tensor, text_width(L));
+    int width = text_width(L);
+    if (self->tensor) return luamil_tensor_text(L, luamil_pin_tensor(L, 1, "tostring"), width);
     lua_pushliteral(L, "(a freed tensor)");
     return 1;
 }

@@ -138,6 +138,7 @@ static int save(lua_State *L) {
     if (!lua_istable(L, 2))
         return luamil_fail(L, MIL_EINVAL, "mil.save: takes a table of tensors by name, but was given %s", LUAMIL_WHAT(L, 2));
     size_t n = 0;
+    const char **pairs = read_metadata(L, 3);
     mil_named_tensor *tensors = luamil_new_plain(L, (count_fields(L, 2) + 1) * sizeof *tensors);
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
@@ -145,7 +146,6 @@ static int save(lua_State *L) {
         tensors[n++] = (mil_named_tensor){lua_tostring(L, -2), luamil_check_tensor(L, lua_gettop(L), "mil.save")};
     }
     qsort(tensors, n, sizeof *tensors, by_name);
-    const char **pairs = read_metadata(L, 3);
     if (mil_weights_save(path, tensors, n, pairs, &err) != MIL_OK) return luamil_raise(L, &err);
     lua_pushboolean(L, true);
     return 1;
@@ -155,7 +155,7 @@ static int save(lua_State *L) {
 
 static const luaL_Reg meta[] = {
     {"__index", weights_index}, {"__newindex", weights_newindex}, {"__len", weights_len}, {"__tostring", weights_text},
-    {"__gc", weights_gc}, {"__close", weights_gc}, {NULL, NULL},
+    {"__gc", weights_gc}, {NULL, NULL},
 };
 
 void luamil_open_weights(lua_State *L) {

@@ -95,6 +95,56 @@ describe("the collector", function()
   end)
 end)
 
+describe("finalisers that free what is in use", function()
+  -- Garbage whose end frees the tensors, made again and again while the collector runs at every step.
+  local function arm(free)
+    local armed = true
+    local function plant()
+      if not armed then return end
+      local function finalise()
+        free()
+        plant()
+      end
+      if newproxy then -- luacheck: ignore
+        getmetatable(newproxy(true)).__gc = finalise -- luacheck: ignore
+      else
+        setmetatable({}, { __gc = finalise })
+      end
+    end
+    plant()
+    return function() armed = false end
+  end
+
+  it("get errors, not crashes", function()
+    local pause, mul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000000)
+    local t = mil.ones("fp32", { 2, 2 })
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 2, 2 })
+    f:output("y", x:relu())
+    local model = f:compile()
+    local disarm = arm(function() t:free() end)
+    for _, use in ipairs {
+      function() return t:to "fp16" end, function() return t:copy() end, function() return t:transpose() end,
+      function() return t:reshape { 4 } end, function() return t:sub({ 1, 1 }) end, function() return t[1] end,
+      function() return t:table() end, function() return t:topk(2) end, function() return t:close(t) end,
+      function() return tostring(t) end, function() return mil.bytes(t:transpose()) end,
+      function() t:write { { 1, 2 }, { 3, 4 } } end, function() return t:map(function(v) return v end) end,
+      function() return x:add(t) end, function() return x:concat { values = { t, { { 1, 2 } } }, axis = 0 } end,
+      function() return f:const(t) end, function() return f:const(t, "fp16") end,
+      function() return model:run { x = t } end, function() return model:bind { x = t } end,
+      function() return model:start({ x = t }):result() end,
+    } do
+      for _ = 1, 20 do
+        t = mil.ones("fp32", { 2, 2 })
+        pcall(use)
+      end
+    end
+    disarm()
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+  end)
+end)
+
 describe("the end of a Lua state", function()
   local function ends_well(script)
     local file = assert(io.open(path .. ".lua", "w"))

@@ -166,6 +166,22 @@ describe("a started run", function()
   end)
 end)
 
+describe("cancelling", function()
+  it("stops what runs, and leaves the model usable", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 1024, 1024 })
+    local y = x
+    for _ = 1, 40 do y = y:matmul(x) end
+    f:output("y", y)
+    local model = f:compile()
+    local run = model:start { x = mil.zeros("fp32", { 1024, 1024 }) }
+    repeat mil.cancel() until run:wait(0.01)
+    fails("ECANCELLED", "cancelled", run.result, run)
+    local small = doubled():compile()
+    assert.equal(2, small:run({ x = { 1, 1, 1, 1 } }).y:get(1, 1))
+  end)
+end)
+
 describe("eval", function()
   it("computes a value from what it needs", function()
     local f = mil.func()
