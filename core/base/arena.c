@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* Bump allocation in chunks that grow. See arena.h. */
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "base/arena.h"
 
-enum { ALIGN = 16, FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20 };
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 8 << 20, HUGE_PAGE = 2 << 20 };
 
 struct mil__chunk {
     mil__chunk *before;
-    size_t used, size; /* of data */
+    size_t size; /* of data */
     _Alignas(16) char data[];
 };
+
+/* Asks for large pages within what is large: the first touch of each page of 4 KiB costs more than filling it. */
+static void prefer_huge_pages(void *memory, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    size_t before = -(uintptr_t)memory & (HUGE_PAGE - 1);
+    if (bytes >= before + HUGE_PAGE)
+        madvise((char *)memory + before, (bytes - before) & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 static mil__chunk *add_chunk(mil__arena *arena, size_t bytes) {
     size_t size = arena->last ? arena->last->size * 2 : FIRST_CHUNK;
@@ -18,23 +33,20 @@ static mil__chunk *add_chunk(mil__arena *arena, size_t bytes) {
     if (!mil__add_size(size, sizeof(mil__chunk), &total)) return NULL;
     mil__chunk *chunk = mil__alloc(total);
     if (!chunk) return NULL;
+    prefer_huge_pages(chunk, total);
     chunk->before = arena->last;
-    chunk->used = 0;
     chunk->size = size;
     arena->last = chunk;
+    arena->end = chunk->data + size;
     arena->bytes += total;
     return chunk;
 }
 
-void *mil__arena_alloc(mil__arena *arena, size_t bytes) {
-    if (bytes > SIZE_MAX - ALIGN) return NULL;
-    bytes = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    mil__chunk *chunk = arena->last;
-    if (!chunk || bytes > chunk->size - chunk->used) chunk = add_chunk(arena, bytes);
+void *mil__arena_more(mil__arena *arena, size_t bytes) {
+    mil__chunk *chunk = add_chunk(arena, bytes);
     if (!chunk) return NULL;
-    void *p = chunk->data + chunk->used;
-    chunk->used += bytes;
-    return p;
+    arena->at = chunk->data + bytes;
+    return chunk->data;
 }
 
 void *mil__arena_zero(mil__arena *arena, size_t n, size_t bytes) {
@@ -51,18 +63,16 @@ void *mil__arena_copy(mil__arena *arena, const void *data, size_t bytes) {
 }
 
 char *mil__arena_text(mil__arena *arena, const char *s, size_t n) {
-    char *copy = mil__arena_alloc(arena, n + 1);
+    char *copy = n < SIZE_MAX ? mil__arena_aligned(arena, n + 1, 1) : NULL;
     if (!copy) return NULL;
     if (n) memcpy(copy, s, n);
     copy[n] = 0;
     return copy;
 }
 
-mil__mark mil__arena_mark(const mil__arena *arena) {
-    return (mil__mark){arena->last, arena->last ? arena->last->used : 0};
-}
-
-static void free_chunk(mil__arena *arena, mil__chunk *chunk) {
+static void free_last(mil__arena *arena) {
+    mil__chunk *chunk = arena->last;
+    arena->last = chunk->before;
     arena->bytes -= chunk->size + sizeof *chunk;
     mil__free(chunk);
 }
@@ -70,15 +80,14 @@ static void free_chunk(mil__arena *arena, mil__chunk *chunk) {
 /* Back to nothing, the newest chunk, which is the largest, stays: scratch that is emptied again and again soon needs no
  * allocator. */
 static void empty(mil__arena *arena) {
-    mil__chunk *before = arena->last ? arena->last->before : NULL;
-    while (before) {
-        mil__chunk *chunk = before;
-        before = chunk->before;
-        free_chunk(arena, chunk);
-    }
-    if (!arena->last) return;
-    arena->last->before = NULL;
-    arena->last->used = 0;
+    mil__chunk *newest = arena->last;
+    if (!newest) return;
+    arena->last = newest->before;
+    while (arena->last) free_last(arena);
+    newest->before = NULL;
+    arena->last = newest;
+    arena->at = newest->data;
+    arena->end = newest->data + newest->size;
 }
 
 void mil__arena_rewind(mil__arena *arena, mil__mark mark) {
@@ -86,16 +95,12 @@ void mil__arena_rewind(mil__arena *arena, mil__mark mark) {
         empty(arena);
         return;
     }
-    while (arena->last != mark.chunk) {
-        mil__chunk *chunk = arena->last;
-        arena->last = chunk->before;
-        free_chunk(arena, chunk);
-    }
-    mark.chunk->used = mark.used;
+    while (arena->last != mark.chunk) free_last(arena);
+    arena->at = mark.at;
+    arena->end = mark.chunk->data + mark.chunk->size;
 }
 
 void mil__arena_free(mil__arena *arena) {
-    empty(arena);
-    if (arena->last) free_chunk(arena, arena->last);
-    arena->last = NULL;
+    while (arena->last) free_last(arena);
+    *arena = (mil__arena){0};
 }

@@ -4,6 +4,15 @@
 
 enum { FREE, REMOVED, OFFSET, FIRST_SIZE = 16 };
 
+/* Up to seven bytes as one number; each byte is in it at least once. */
+static uint64_t last_bytes(const unsigned char *p, size_t bytes) {
+    uint32_t first, last;
+    if (bytes < 4) return bytes ? (uint64_t)p[0] << 16 | (uint64_t)p[bytes / 2] << 8 | p[bytes - 1] : 0;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + bytes - 4, 4);
+    return (uint64_t)first << 32 | last;
+}
+
 /* Eight bytes at a time, each multiplied in; then a finaliser (murmur3's) that spreads short keys over all bits. */
 uint64_t mil__hash(const void *data, size_t bytes) {
     const unsigned char *p = data;
@@ -13,9 +22,7 @@ uint64_t mil__hash(const void *data, size_t bytes) {
         h = (h ^ word) * 0x9fb21c651e98df25u;
         h ^= h >> 32;
     }
-    word = 0;
-    for (size_t i = 0; i < bytes; i++) word = word << 8 | p[i];
-    h = (h ^ word) * 0x9fb21c651e98df25u;
+    h = (h ^ last_bytes(p, bytes)) * 0x9fb21c651e98df25u;
     h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
     return h ^ (h >> 33);
 }

@@ -71,12 +71,12 @@ static mil_status check_operand(mil__call *call, const mil__param *row, const mi
     return MIL_OK;
 }
 
-/* Operands of rows with one letter have one dtype: first[letter] is the slot that came first. */
-static mil_status check_group(mil__call *call, const mil__param *row, int slot, int first[128]) {
-    if (row->type == 0 || row->type >= 128) return MIL_OK;
-    int *at = &first[row->type];
+/* Operands of rows with one letter have one dtype: first[letter - '@'] is the slot that came first. */
+static mil_status check_group(mil__call *call, const mil__param *row, int slot, int8_t first[32]) {
+    if (row->type == 0 || row->type >= MIL__SET(0)) return MIL_OK;
+    int8_t *at = &first[row->type % 32];
     if (*at < 0) {
-        *at = slot;
+        *at = (int8_t)slot;
         return MIL_OK;
     }
     const mil_type *one = call->in[*at].items[0].type, *two = call->in[slot].items[0].type;
@@ -87,8 +87,13 @@ static mil_status check_group(mil__call *call, const mil__param *row, int slot, 
     return param_fail(call, MIL_ETYPE, row->name, message);
 }
 
+void mil__call_clear(mil__call *call, const mil_op *op) {
+    memset(call, 0, offsetof(mil__call, in) + (size_t)mil__op_n_slots(op) * sizeof *call->in);
+    call->op = op;
+}
+
 mil_status mil__call_check(mil__call *call) {
-    int first[128];
+    int8_t first[32];
     memset(first, -1, sizeof first);
     if (call->opset < call->op->since) {
         return mil__call_fail(call, MIL_EVALUE, "exists from opset %s on; this function is %s",

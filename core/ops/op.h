@@ -100,7 +100,6 @@ struct mil__call {
     mil__arena *arena;           /* for what infer needs to keep until its caller is done */
     mil_error *err;
     const mil__nested *nested;
-    mil__input in[MIL__MAX_INPUTS]; /* by slot: the position of a parameter's name among the op's distinct names */
     void *params;                /* op->params_size bytes, zeros before infer */
     /* infer's results (mil__call_outputs makes room) */
     int n_out;
@@ -108,6 +107,7 @@ struct mil__call {
     const mil_dim **out_sym;     /* entries NULL unless set; arrays from call->arena */
     /* eval: contiguous tensors of the inferred types, to be written; never the memory of an input */
     mil_tensor **result;
+    mil__input in[MIL__MAX_INPUTS]; /* by slot: the position of a parameter's name among the op's distinct names */
 };
 
 /* ---- the table ---- */
@@ -128,6 +128,8 @@ char *mil__dtypes_text(uint32_t set, char *buf, size_t n);
 
 /* ---- for inference functions ---- */
 
+/* Makes *call all zeros, of `in` only what the op has slots for. */
+void mil__call_clear(mil__call *call, const mil_op *op);
 /* The check stage. */
 mil_status mil__call_check(mil__call *call);
 /* Makes room for n results. Fails: MIL_ENOMEM. */

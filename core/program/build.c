@@ -123,7 +123,7 @@ mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call
 
 static bool all_const(const mil__call *call, bool *have_data) {
     *have_data = true;
-    for (int slot = 0; slot < MIL__MAX_INPUTS; slot++)
+    for (int slot = 0, n = mil__op_n_slots(call->op); slot < n; slot++)
         for (int i = 0; i < call->in[slot].n; i++) {
             if (!call->in[slot].items[i].is_const) return false;
             if (!call->in[slot].items[i].data) *have_data = false;
@@ -168,6 +168,7 @@ static mil_status fold(mil__call *call, mil_tensor **results) {
 /* The declared type where it says more than the inferred one. */
 static mil_status settle_type(mil__call *call, const mil__new_op *new_op, int i) {
     const mil_type *declared = new_op->declared[i], *inferred = call->out[i];
+    if (declared == inferred) return MIL_OK;
     if (!mil__type_fits(declared, inferred)) {
         return mil__call_fail(call, MIL_ETYPE, "the result is declared %s, but is %s",
                               MIL__TYPE_TEXT(call->types, declared), MIL__TYPE_TEXT(call->types, inferred));
@@ -201,13 +202,20 @@ static mil_status infer(mil__call *call, const mil__new_op *new_op) {
     return MIL_OK;
 }
 
-static mil_status copy_args(mil_program *program, mil__op *op, const mil__new_op *new_op) {
-    op->args = mil__arena_copy(&program->arena, new_op->args, (size_t)new_op->n_args * sizeof *op->args);
+/* Arguments, room for n_outputs, and the values of the arguments, in one piece. */
+static mil_status copy_args(mil_program *program, mil__op *op, const mil__new_op *new_op, int n_outputs) {
+    size_t n = (size_t)n_outputs;
+    for (int a = 0; a < new_op->n_args; a++) n += new_op->args[a].n;
+    op->args = mil__arena_aligned(&program->arena, (size_t)new_op->n_args * sizeof *op->args + n * sizeof *op->outputs,
+                                  _Alignof(mil__values));
     if (!op->args) return MIL_ENOMEM;
+    op->outputs = (mil_value *)(op->args + new_op->n_args);
+    mil_value *values = op->outputs + n_outputs;
     for (int a = 0; a < new_op->n_args; a++) { /* ascending by slot: an insertion sort of a few */
         mil__values arg = new_op->args[a];
-        arg.values = mil__arena_copy(&program->arena, arg.values, arg.n * sizeof *arg.values);
-        if (!arg.values) return MIL_ENOMEM;
+        for (uint32_t i = 0; i < arg.n; i++) values[i] = arg.values[i];
+        arg.values = values;
+        values += arg.n;
         int at = a;
         for (; at > 0 && op->args[at - 1].slot > arg.slot; at--) op->args[at] = op->args[at - 1];
         op->args[at] = arg;
@@ -261,8 +269,6 @@ static mil_status add_results(mil_program *program, mil_block block, mil_operati
     bool several = call->n_out > 1 && !new_op->names;
     if (several) snprintf(base, sizeof base, "%s_%u", op->decl->name, program->next_name[mil__op_index(op->decl)]++);
     mil_status status = MIL_OK;
-    op->outputs = mil__arena_zero(&program->arena, (size_t)call->n_out, sizeof *op->outputs);
-    if (!op->outputs && call->n_out) status = mil__nomem(call->err);
     for (int i = 0; i < call->n_out; i++) {
         mil_tensor *known = data ? data[i] : NULL;
         if (status == MIL_OK && !known) status = known_by_symbols(call, i, &known);
@@ -297,8 +303,12 @@ static void locate(mil_error *err, mil_status status, const char *op, mil_where 
 
 static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
                       mil_error *err) {
-    mil__call call = {.op = new_op->decl, .opset = program->functions[program->blocks[block]->function].opset,
-                      .types = program->types, .arena = &program->scratch, .err = err};
+    mil__call call;
+    mil__call_clear(&call, new_op->decl);
+    call.opset = program->functions[program->blocks[block]->function].opset;
+    call.types = program->types;
+    call.arena = &program->scratch;
+    call.err = err;
     MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
     MIL__TRY(infer(&call, new_op));
     mil_operation operation = mil__new_operation(program);
@@ -306,7 +316,7 @@ static mil_status add(mil_program *program, mil_block block, const mil__new_op *
     mil__op *op = program->ops[operation];
     *op = (mil__op){.decl = new_op->decl, .attrs = new_op->attrs, .label = new_op->label, .line = new_op->where.line,
                     .file = mil__program_file(program, new_op->where.file), .n_blocks = (uint16_t)new_op->n_blocks};
-    if (copy_args(program, op, new_op) != MIL_OK) return mil__nomem(err);
+    if (copy_args(program, op, new_op, call.n_out) != MIL_OK) return mil__nomem(err);
     MIL__TRY(add_results(program, block, operation, &call, new_op));
     if (new_op->n_blocks) {
         op->blocks = mil__arena_copy(&program->arena, new_op->blocks, (size_t)new_op->n_blocks * sizeof *op->blocks);
@@ -350,9 +360,10 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
     snapshot snap = snapshot_of(program);
     mil_operation operation = mil__new_operation(program);
     mil_value value = operation ? mil__new_value(program) : 0;
-    mil_value *outputs = value ? mil__arena_copy(&program->arena, &value, sizeof value) : NULL;
+    mil_value *outputs = value ? mil__arena_aligned(&program->arena, sizeof value, _Alignof(mil_value)) : NULL;
     mil_status status = outputs ? MIL_OK : mil__nomem(err);
     if (status == MIL_OK) {
+        *outputs = value;
         *program->values[value] = (mil__value){.type = type, .op = operation, .block = block, .is_const = true};
         *program->ops[operation] = (mil__op){.decl = decl, .n_outputs = 1, .outputs = outputs, .line = where.line,
                                              .file = mil__program_file(program, where.file), .is_inline = is_inline};

@@ -17,16 +17,18 @@ static bool grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
     return true;
 }
 
-#define NEW_ENTRY(program, table, count, cap)                                                                         \
-    (grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof *(program)->table) &&           \
-             ((program)->table[(program)->count] =                                                                    \
-                  mil__arena_zero(&(program)->arena, 1, sizeof **(program)->table)) != NULL                           \
-         ? (program)->count++                                                                                         \
-         : 0)
+/* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
+#define NEW_ENTRY(program, type, table, count, cap)                                                                   \
+    bool room = grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));            \
+    type *made = room ? mil__arena_aligned(&(program)->arena, sizeof *made, _Alignof(type)) : NULL;                   \
+    if (!made) return 0;                                                                                              \
+    *made = (type){0};                                                                                                \
+    (program)->table[(program)->count] = made;                                                                        \
+    return (program)->count++
 
-mil_operation mil__new_operation(mil_program *program) { return NEW_ENTRY(program, ops, n_ops, cap_ops); }
-mil_value mil__new_value(mil_program *program) { return NEW_ENTRY(program, values, n_values, cap_values); }
-mil_block mil__new_block(mil_program *program) { return NEW_ENTRY(program, blocks, n_blocks, cap_blocks); }
+mil_operation mil__new_operation(mil_program *program) { NEW_ENTRY(program, mil__op, ops, n_ops, cap_ops); }
+mil_value mil__new_value(mil_program *program) { NEW_ENTRY(program, mil__value, values, n_values, cap_values); }
+mil_block mil__new_block(mil_program *program) { NEW_ENTRY(program, mil__block, blocks, n_blocks, cap_blocks); }
 
 mil__op *mil__op_at(const mil_program *program, mil_operation operation) {
     return operation < program->n_ops ? program->ops[operation] : NULL;
@@ -124,14 +126,23 @@ const char *mil__program_file(mil_program *program, const char *file) {
 
 /* ---- names ---- */
 
-/* The words of the language; a value may not have one for a name (facts: mil-text.md section 2). */
-static const char *const reserved[] = {
-    "any",  "bool", "program", "func", "tensor", "list",  "dict",  "tuple", "true",  "false",  "string", "bf16",
-    "fp16", "fp32", "fp64",    "int8", "int16",  "int32", "int64", "uint8", "uint16", "uint32", "uint64", "state"};
+/* The words of the language by their first letter; a value may not have one for a name (facts: mil-text.md section 2). */
+static const char *const reserved['z' - 'a' + 1][6] = {
+    ['a' - 'a'] = {"any"},
+    ['b' - 'a'] = {"bool", "bf16"},
+    ['d' - 'a'] = {"dict"},
+    ['f' - 'a'] = {"func", "false", "fp16", "fp32", "fp64"},
+    ['i' - 'a'] = {"int8", "int16", "int32", "int64"},
+    ['l' - 'a'] = {"list"},
+    ['p' - 'a'] = {"program"},
+    ['s' - 'a'] = {"string", "state"},
+    ['t' - 'a'] = {"tensor", "tuple", "true"},
+    ['u' - 'a'] = {"uint8", "uint16", "uint32", "uint64"}};
 
 static bool is_reserved(const char *name) {
-    for (size_t i = 0; i < MIL__COUNT(reserved); i++)
-        if (reserved[i][0] == name[0] && strcmp(reserved[i], name) == 0) return true;
+    if (name[0] < 'a' || name[0] > 'z') return false;
+    for (const char *const *word = reserved[name[0] - 'a']; *word; word++)
+        if ((*word)[1] == name[1] && strcmp(*word, name) == 0) return true;
     return false;
 }
 

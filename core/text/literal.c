@@ -8,7 +8,7 @@
 #include "weights/milblob.h"
 
 mil_status mil__parse_check_size(mil__parser *ps) {
-    if (ps->program->arena.bytes + ps->program->scratch.bytes <= ps->most_bytes) return MIL_OK;
+    if (mil__arena_used(&ps->program->arena) + mil__arena_used(&ps->program->scratch) <= ps->most_bytes) return MIL_OK;
     return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "the program takes more memory than 64 times its text");
 }
 

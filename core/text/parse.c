@@ -677,7 +677,7 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
         ps.model_path = options->model_path;
         ps.unchecked = options->unchecked;
     }
-    ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)8 << 20);
+    ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)4 << 20);
     mil_status status = parse_program(&ps);
     free_parser(&ps);
     if (status == MIL_OK) *out = program;

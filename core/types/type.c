@@ -49,10 +49,9 @@ bool mil__types_push(mil__types *types, void *array, uint32_t *n, uint32_t *cap,
 /* ---- interning ---- */
 
 static uint64_t hash_type(const mil_type *type) {
-    uint64_t parts[4] = {(uint64_t)type->kind << 32 | (uint64_t)type->dtype, (uint64_t)type->length, 0, 0};
-    if (type->rank) parts[2] = mil__hash(type->shape, (size_t)type->rank * sizeof *type->shape);
-    if (type->n_items) parts[3] = mil__hash(type->items, (size_t)type->n_items * sizeof *type->items);
-    return mil__hash(parts, sizeof parts);
+    uint64_t seed = ((uint64_t)type->kind << 32 | (uint64_t)type->dtype) + (uint64_t)type->length * 0x9fb21c651e98df25u;
+    if (type->n_items) return seed + mil__hash(type->items, (size_t)type->n_items * sizeof *type->items);
+    return seed * 0x9e3779b97f4a7c15u + mil__hash(type->shape, (size_t)type->rank * sizeof *type->shape);
 }
 
 static bool same_type(const void *ctx, uint32_t number, const void *key) {
