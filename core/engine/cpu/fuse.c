@@ -54,7 +54,7 @@ static uint32_t open_group(const fusing *f, mil_value value, const mil_type *res
     const mil__value *v = f->lower->program->values[value];
     if (!v->op || v->n_uses != 1 || v->is_output || !is_static(v->type)) return NO_GROUP;
     if (v->type->rank != result->rank) return NO_GROUP;
-    if (memcmp(v->type->shape, result->shape, (size_t)result->rank * sizeof(mil_dim)) != 0) return NO_GROUP;
+    if (result->rank && memcmp(v->type->shape, result->shape, (size_t)result->rank * sizeof(mil_dim)) != 0) return NO_GROUP;
     uint32_t g = f->group_of[v->op];
     return g != NO_GROUP && f->groups[g].result == value ? g : NO_GROUP;
 }

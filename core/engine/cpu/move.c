@@ -30,7 +30,7 @@ typedef struct move_params {
     size_t *first_tile;             /* n + 1: tiles are numbered through */
     size_t *per_tile;               /* outer positions of one tile */
     bool fills;                     /* the result is filled first (constant padding) */
-    unsigned char fill[8];
+    _Alignas(8) unsigned char fill[8];
     size_t fill_bytes;
 } move_params;
 
