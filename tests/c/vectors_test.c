@@ -44,6 +44,7 @@ typedef struct built {
     struct {
         char name[40];
         mil_tensor *data; /* NULL: no values */
+        mil_value value;  /* 0: given as a const */
     } inputs[MAX_ARGS * 2];
     int n_inputs;
     /* what the arguments point into */
@@ -82,24 +83,36 @@ static mil_arg of_tensor(built *b, mil_tensor *tensor) {
     return (mil_arg){.kind = MIL_ARG_TENSOR, .tensor = tensor};
 }
 
+static mil_arg of_input(const built *b, int i) {
+    if (!b->inputs[i].value) return (mil_arg){.kind = MIL_ARG_TENSOR, .tensor = b->inputs[i].data};
+    return (mil_arg){.kind = MIL_ARG_VALUE, .value = b->inputs[i].value};
+}
+
 static mil_arg of_run_time(const vector *v, built *b, const char *name, const char *type, given how) {
     shape s;
     mil_dim dims[MIL_MAX_RANK];
     int64_t sizes[MIL_MAX_RANK];
     mil_error err;
-    mil_value value = 0;
     if (!read_shape(type, &s)) broken(v, type);
     dims_of(v, b, &s, dims, sizes);
     const char *data = elements_of(v, name);
     mil_tensor *tensor = data ? decoded(v, s.dtype, s.rank, sizes, data) : NULL;
-    if (how == FOLDED) return of_tensor(b, tensor);
     int i = b->n_inputs++;
     b->inputs[i].data = tensor;
     snprintf(b->inputs[i].name, sizeof b->inputs[i].name, "%s", name);
     for (char *c = b->inputs[i].name; *c; c++) *c = *c == '.' ? '_' : *c;
-    if (mil_program_input(b->program, b->body, b->inputs[i].name, s.dtype, s.rank, dims, false, &value, &err))
+    if (how == AT_RUN_TIME &&
+        mil_program_input(b->program, b->body, b->inputs[i].name, s.dtype, s.rank, dims, false, &b->inputs[i].value, &err))
         broken(v, err.message);
-    return (mil_arg){.kind = MIL_ARG_VALUE, .value = value};
+    return of_input(b, i);
+}
+
+/* "=x": what the outer call gives to x. */
+static mil_arg of_other(const vector *v, built *b, const char *name) {
+    for (int i = 0; i < b->n_inputs; i++)
+        if (!strcmp(b->inputs[i].name, name)) return of_input(b, i);
+    broken(v, name);
+    return (mil_arg){0};
 }
 
 static mil_arg of_const(const vector *v, built *b, const char *name, json_t *given_) {
@@ -113,8 +126,31 @@ static mil_arg of_const(const vector *v, built *b, const char *name, json_t *giv
                              : written(v, s.dtype, s.rank, sizes, json_object_get(given_, "v")));
 }
 
-static mil_arg of_json(const vector *v, built *b, const char *name, json_t *given_, int number, given how) {
-    if (json_is_string(given_)) return of_run_time(v, b, name, json_string_value(given_), how);
+static mil_arg of_json(const vector *v, built *b, const char *name, json_t *given_, mil_arg *items, given how);
+
+/* The result of another call. */
+static mil_arg of_call(const vector *v, built *b, json_t *call, given how) {
+    mil_arg args[MAX_ARGS], items[MAX_ITEMS];
+    mil_value value;
+    mil_error err;
+    const char *name;
+    json_t *each;
+    size_t n = 0;
+    json_object_foreach(json_object_get(call, "in"), name, each) {
+        args[n] = of_json(v, b, name, each, items, how);
+        args[n++].name = name;
+    }
+    const mil_op *op = mil_op_find(json_string_value(json_object_get(call, "op")));
+    if (mil_program_add(b->program, b->body, op, args, n, NULL, (mil_where){0}, &value, 1, &n, &err)) broken(v, err.message);
+    return (mil_arg){.kind = MIL_ARG_VALUE, .value = value};
+}
+
+/* items: room for those of a tuple, if it is one. */
+static mil_arg of_json(const vector *v, built *b, const char *name, json_t *given_, mil_arg *items, given how) {
+    const char *word = json_string_value(given_);
+    if (word && *word == '=') return of_other(v, b, word + 1);
+    if (word) return of_run_time(v, b, name, word, how);
+    if (json_object_get(given_, "op")) return of_call(v, b, given_, how);
     json_t *text = json_object_get(given_, "s");
     if (text) {
         return (mil_arg){.kind = MIL_ARG_STRING, .data = json_string_value(text), .n = json_string_length(text)};
@@ -123,9 +159,9 @@ static mil_arg of_json(const vector *v, built *b, const char *name, json_t *give
     for (size_t i = 0; i < json_array_size(given_); i++) {
         char item[48];
         snprintf(item, sizeof item, "%s.%zu", name, i);
-        b->items[number][i] = of_json(v, b, item, json_array_get(given_, i), number, how);
+        items[i] = of_json(v, b, item, json_array_get(given_, i), NULL, how);
     }
-    return (mil_arg){.kind = MIL_ARG_TUPLE, .items = b->items[number], .n = json_array_size(given_)};
+    return (mil_arg){.kind = MIL_ARG_TUPLE, .items = items, .n = json_array_size(given_)};
 }
 
 /* Adds the call to a program of its own; what the call makes of it is the status. */
@@ -137,7 +173,7 @@ static mil_status build(const vector *v, given how, built *b, mil_error *err) {
     json_t *each;
     size_t n = 0;
     json_object_foreach(json_object_get(v->row, "in"), name, each) {
-        b->args[n] = of_json(v, b, name, each, (int)n, how);
+        b->args[n] = of_json(v, b, name, each, b->items[n], how);
         b->args[n++].name = name;
     }
     return mil_program_add(b->program, b->body, mil_op_find(v->op), b->args, n, NULL, (mil_where){0}, b->results,
@@ -146,17 +182,18 @@ static mil_status build(const vector *v, given how, built *b, mil_error *err) {
 
 /* ---- types ---- */
 
-static bool same_dim(const char *wanted, const char *got) {
-    if (!strcmp(wanted, "?")) return !is_number(got);
+/* Where coremltools does not know a dim we may, if a run shows that it is right. */
+static bool same_dim(const vector *v, const char *wanted, const char *got) {
+    if (!strcmp(wanted, "?")) return !is_number(got) || json_object_get(v->row, "want");
     return !strcmp(wanted, got) || (!is_number(wanted) && !is_number(got) && same_formula(wanted, got));
 }
 
-static bool same_type(const char *wanted, const char *got) {
+static bool same_type(const vector *v, const char *wanted, const char *got) {
     shape one, two;
     if (!read_shape(wanted, &one) || !read_shape(got, &two)) return false;
     if (one.dtype != two.dtype || one.rank != two.rank) return false;
     for (int i = 0; i < one.rank; i++)
-        if (!same_dim(one.dims[i], two.dims[i])) return false;
+        if (!same_dim(v, one.dims[i], two.dims[i])) return false;
     return true;
 }
 
@@ -169,7 +206,7 @@ static bool check_types(const vector *v, const built *b) {
     for (size_t i = 0; i < b->n_results; i++) {
         const char *wanted = json_string_value(json_array_get(out, i));
         mil_program_type_text(b->program, mil_value_type(b->program, b->results[i]), got, sizeof got);
-        if (!same_type(wanted, got)) return complain(v, "types", "result %zu is %s, wanted %s", i, got, wanted);
+        if (!same_type(v, wanted, got)) return complain(v, "types", "result %zu is %s, wanted %s", i, got, wanted);
     }
     return true;
 }

@@ -8,6 +8,8 @@ A call is an op and its named arguments; the opset is not part of it (each call 
     {"c": TYPE, "v": VALUE}     a const of these elements (nested lists)
     {"s": TEXT}                 a const string
     [ARGUMENT, ...]             a tuple
+    {"op": OP, "in": {...}}     the result of another call, whose arguments are consts, such calls, or
+    "=x"                        the tensor given to the parameter x of the outer call
 """
 
 import re
@@ -60,13 +62,17 @@ def symbols_of(call_):
 
 
 def flat(args):
-    """Each argument with its name; a tuple's items are "values.0", "values.1", ..."""
+    """Each argument that is given as it is, with its name; a tuple's items are "values.0", "values.1", ..."""
     for name, given in args.items():
         if isinstance(given, list):
-            for number, each in enumerate(given):
-                yield f"{name}.{number}", each
-        else:
+            yield from flat({f"{name}.{number}": each for number, each in enumerate(given)})
+        elif not is_of_others(given):
             yield name, given
+
+
+def is_of_others(given):
+    """Another call's result, or another argument again?"""
+    return given.startswith("=") if isinstance(given, str) else "op" in given
 
 
 # ---- what generators write ----
@@ -101,6 +107,11 @@ def flag(value):
 
 def flags(*values):
     return const("bool", list(values))
+
+
+def inner(op, **args):
+    """The result of another call."""
+    return {"op": op, "in": call(op, **args).args}
 
 
 def maybe(make, value):

@@ -18,7 +18,7 @@ from coremltools.converters.mil.mil import Function, get_new_symbol, types  # no
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic  # noqa: E402
 
 import draw  # noqa: E402
-from calls import NUMPY, split_type  # noqa: E402
+from calls import NUMPY, is_of_others, split_type  # noqa: E402
 
 OPSETS = {15: ct.target.iOS15, 16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError)
@@ -47,7 +47,7 @@ class Asking:
         if isinstance(given, list):
             for number, each in enumerate(given):
                 self.collect(f"{name}.{number}", each)
-        elif isinstance(given, str):
+        elif isinstance(given, str) and not is_of_others(given):
             dtype, dims = split_type(given)
             shape = tuple(self.dim(part) for part in dims)
             self.placeholders[name] = mb.placeholder(shape, getattr(types, dtype), allow_rank0_input=True)
@@ -56,7 +56,9 @@ class Asking:
         if isinstance(given, list):
             return tuple(self.argument(f"{name}.{number}", each, inputs) for number, each in enumerate(given))
         if isinstance(given, str):
-            return inputs[name]
+            return inputs[given.lstrip("=") if is_of_others(given) else name]
+        if "op" in given:
+            return getattr(mb, given["op"])(**{n: self.argument(f"{name}.{n}", g, inputs) for n, g in given["in"].items()})
         if "s" in given:
             return mb.const(val=given["s"])
         dtype, dims = split_type(given["c"])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calls import NUMPY, flat, split_type
+from calls import NUMPY, is_of_others, split_type
 
 
 @dataclass
@@ -25,18 +25,26 @@ class Sum:
 class Args:
     """The arguments of a call by name, the opset, and their dtypes as they were."""
 
-    def __init__(self, call, opset, drawn):
-        self._opset, self._given, self._dtypes = opset, {}, {}
-        for name, given in flat(call.args):
-            if isinstance(given, dict) and "s" in given:
-                value = given["s"]
-            else:
-                self._dtypes[name] = split_type(given if isinstance(given, str) else given["c"])[0]
-                value = drawn[name].astype(np.float64) if self._dtypes[name].startswith("fp") else drawn[name]
-            if "." in name:
-                self._given.setdefault(name.split(".")[0], []).append(value)
-            else:
-                self._given[name] = value
+    def __init__(self, args, opset, drawn, outer=None):
+        self._opset, self._given, self._dtypes, self._drawn, self._outer = opset, {}, {}, drawn, outer or self
+        for name, given in args.items():
+            items = isinstance(given, list)
+            self._given[name] = [self._value(f"{name}.{i}", g) for i, g in enumerate(given)] if items else self._value(name, given)
+
+    def _value(self, name, given):
+        if isinstance(given, str) and is_of_others(given):
+            self._dtypes[name] = self._outer._dtypes[given[1:]]
+            return self._outer._given[given[1:]]
+        if "op" in given:
+            value = REFERENCE[given["op"]](Args(given["in"], self._opset, {}, self._outer))
+            value = np.asarray(value.result if isinstance(value, Sum) else value)
+            self._dtypes[name] = value.dtype.name
+            return value
+        if "s" in given:
+            return given["s"]
+        self._dtypes[name] = dtype = split_type(given if isinstance(given, str) else given["c"])[0]
+        value = self._drawn[name] if name in self._drawn else np.array(given["v"], NUMPY[dtype])
+        return value.astype(np.float64) if dtype.startswith("fp") else value
 
     def __getattr__(self, name):
         return self._given.get(name)
@@ -84,7 +92,7 @@ def modules():
 def results_of(call, opset, drawn, types):
     """The wanted results as Sums in the dtypes of `types` (k = 0 where nothing is summed)."""
     with np.errstate(all="ignore"):
-        found = REFERENCE[call.op](Args(call, opset, drawn))
+        found = REFERENCE[call.op](Args(call.args, opset, drawn))
         found = found if isinstance(found, list) else [found]
         assert len(found) == len(types), f"{call.op}: {len(found)} results, {len(types)} types"
         return [settle(each, type_.split("[")[0]) for each, type_ in zip(found, types)]
