@@ -108,6 +108,12 @@ static size_t count_fields(lua_State *L, int index) {
     return n;
 }
 
+static int by_key(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const mil_named_tensor *)a)->name, ((const mil_named_tensor *)b)->name);
+}
+
 /* Pairs of the metadata table at index, ended by NULL; in userdata that is pushed. */
 static const char **read_metadata(lua_State *L, int index) {
     if (lua_isnoneornil(L, index)) return NULL;
@@ -122,12 +128,9 @@ static const char **read_metadata(lua_State *L, int index) {
         pairs[n++] = lua_tostring(L, -2);
         pairs[n++] = lua_tostring(L, -1);
     }
+    qsort(pairs, n / 2, 2 * sizeof *pairs, by_key);
     pairs[n] = NULL;
     return pairs;
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const mil_named_tensor *)a)->name, ((const mil_named_tensor *)b)->name);
 }
 
 /* mil.save(path, {name = tensor, ...} [, metadata]): by name, ascending */

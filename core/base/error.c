@@ -123,7 +123,8 @@ const char *mil__nearest(const char *name, size_t n, const char *(*at)(const voi
         size_t m = other ? strlen(other) : 0;
         if (m == 0 || m > NEAREST_MAX) continue;
         int distance = edit_distance(name, (int)length, other, (int)m);
-        if (distance < least) best = other, least = distance;
+        bool first = best && distance == least && strcmp(other, best) < 0; /* of equals: whatever order names came in */
+        if (distance < least || first) best = other, least = distance;
     }
     return best;
 }

@@ -563,24 +563,40 @@ static mil_status values_of_arg(adding *a, const mil__param *row, const mil_arg 
     return MIL_OK;
 }
 
+typedef struct placed {
+    const mil_arg *arg;
+    const mil__param *row;
+    int slot;
+} placed;
+
+/* The arguments in the order of the declaration: the consts made for them don't stand in the order of a caller's hash
+ * table. An insertion: arguments are few, and mostly in order. */
+static mil_status place_args(adding *a, placed *by_slot) {
+    for (size_t n = 0; n < a->n_args; n++) {
+        placed p = {.arg = &a->args[n]};
+        MIL__TRY(mil__op_find_param(a->op, a->opset, p.arg->name, &p.slot, &p.row, a->err));
+        size_t at = n;
+        for (; at > 0 && by_slot[at - 1].slot > p.slot; at--) by_slot[at] = by_slot[at - 1];
+        if (at > 0 && by_slot[at - 1].slot == p.slot) return adding_fail(a, MIL_EVALUE, "%s is given twice", p.row->name);
+        by_slot[at] = p;
+    }
+    return MIL_OK;
+}
+
 static mil_status add_with_args(adding *a, mil_operation *out) {
     mil__values given[MIL__MAX_INPUTS];
-    int n = 0;
+    placed by_slot[MIL__MAX_INPUTS];
+    MIL__TRY(place_args(a, by_slot));
     for (size_t i = 0; i < a->n_args; i++) {
-        int slot;
-        const mil__param *row;
-        MIL__TRY(mil__op_find_param(a->op, a->opset, a->args[i].name, &slot, &row, a->err));
-        for (int k = 0; k < n; k++)
-            if (given[k].slot == slot) return adding_fail(a, MIL_EVALUE, "%s is given twice", row->name);
-        size_t room = a->args[i].kind == MIL_ARG_TUPLE ? a->args[i].n : 1;
-        mil__values *into = &given[n++];
-        *into = (mil__values){.slot = (uint16_t)slot};
-        into->values = mil__arena_zero(&a->program->scratch, room ? room : 1, sizeof *into->values);
-        if (!into->values) return mil__nomem(a->err);
-        MIL__TRY(values_of_arg(a, row, &a->args[i], into));
+        const placed *p = &by_slot[i];
+        size_t room = p->arg->kind == MIL_ARG_TUPLE ? p->arg->n : 1;
+        given[i] = (mil__values){.slot = (uint16_t)p->slot};
+        given[i].values = mil__arena_zero(&a->program->scratch, room ? room : 1, sizeof *given[i].values);
+        if (!given[i].values) return mil__nomem(a->err);
+        MIL__TRY(values_of_arg(a, p->row, p->arg, &given[i]));
     }
     const char *names[1] = {a->name};
-    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = n, .where = a->where,
+    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .where = a->where,
                           .names = a->name && a->op->n_outputs == 1 ? names : NULL};
     return add(a->program, a->block, &new_op, out, a->err);
 }

@@ -359,6 +359,6 @@ void mil_tensor_statistics(const mil_tensor *tensor, mil_tensor_stats *out) {
     summing s = {.tensor = tensor, .stats = {.min = NAN, .max = NAN, .mean = NAN}};
     const int64_t *strides[] = {tensor->strides};
     if (tensor->dtype != MIL_STRING) mil__walk(tensor->rank, tensor->shape, 1, strides, sum_run, &s);
-    if (s.n) s.stats.mean = s.sum / (double)s.n;
+    if (s.n) s.stats.mean = isnan(s.sum) ? NAN : s.sum / (double)s.n; /* inf - inf has a sign of its own */
     *out = s.stats;
 }

@@ -232,6 +232,20 @@ describe("programs", function()
     assert.is_nil(f:find "none")
   end)
 
+  it("are the same text however the arguments were written", function()
+    local texts = {}
+    for i = 1, 2 do
+      local f = mil.func()
+      local x = f:input("x", "fp32", { 4, 4 })
+      local args = i == 1 and { begin = { 0, 0 }, end_ = { 2, 2 }, stride = { 1, 1 } } or {}
+      if i == 2 then args.stride, args.end_, args.begin = { 1, 1 }, { 2, 2 }, { 0, 0 } end
+      f:output("y", x:slice_by_index(args))
+      texts[i] = tostring(f)
+    end
+    assert.equal(texts[1], texts[2])
+    assert.truthy(texts[1]:find("begin_0 = const.*end_0 = const.*stride_0 = const"))
+  end)
+
   it("live as long as one of their values", function()
     local x
     do
