@@ -186,13 +186,20 @@ extern const luaL_Reg luamil_reflection[];  /* mil.ops, mil.op, ... */
 /* ---- the classes' files ---- */
 
 void luamil_open_programs(lua_State *L);
+void luamil_open_values(lua_State *L);                /* leaves the table of methods */
+void luamil_open_dims(lua_State *L);
 void luamil_open_tensors(lua_State *L);
 void luamil_open_weights(lua_State *L);
 void luamil_open_models(lua_State *L);
-extern const luaL_Reg luamil_program_functions[], luamil_tensor_functions[], luamil_weights_functions[],
+void luamil_open_runs(lua_State *L);
+extern const luaL_Reg luamil_program_functions[], luamil_dim_functions[], luamil_tensor_functions[], luamil_weights_functions[],
     luamil_model_functions[];
 
 /* tensor.c */
+extern const luaL_Reg luamil_tensor_looks[];          /* methods of tensor_look.c */
+int luamil_check_status(lua_State *L, mil_status status, const mil_error *err); /* raises unless MIL_OK; 1 */
+int luamil_return_tensor(lua_State *L, const luamil_tensor *self); /* new memory, on top of the stack: accounted; 1 */
+void luamil_store_element(lua_State *L, mil_tensor *tensor, const int64_t *index, int at);
 luamil_tensor *luamil_new_tensor(lua_State *L);       /* pushes an empty one, to be filled */
 mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn);
 mil_tensor *luamil_pin_tensor(lua_State *L, int index, const char *fn); /* pushes another object that holds it */
@@ -200,9 +207,29 @@ void luamil_push_shape(lua_State *L, int rank, const int64_t *shape);
 void luamil_push_element(lua_State *L, const mil_tensor *tensor, const int64_t *index);
 /* tensor_text.c: pushes the tensor as people read it. */
 int luamil_tensor_text(lua_State *L, const mil_tensor *tensor, int width);
-/* program.c */
+/* dims.c: the shape at index, for an input of that name; returns the rank. */
+int luamil_read_dims(lua_State *L, int index, luamil_program *owner, const char *fn, const char *input,
+                     mil_dim out[MIL_MAX_RANK]);
+/* value.c */
+luamil_value *luamil_check_value(lua_State *L, int index, const char *fn);
+void luamil_push_operation(lua_State *L, luamil_program *owner, mil_operation operation); /* as f:operations() */
+/* program.c: empty ones; `like`: an object of the program */
+luamil_program *luamil_new_program(lua_State *L);
+luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *owner);
 luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
+/* start.c: model:start */
+int luamil_start(lua_State *L);
 /* model.c */
+mil_model *luamil_check_model(lua_State *L, int index, const char *fn);
+/* A run is in the table of those that mil.cancel stops between these. */
+int luamil_enter_run(mil_model *model);
+void luamil_leave_run(int slot);
+/* Leaves the inputs that the table at index gives on the stack, a tensor object or nil for each port. */
+void luamil_read_inputs(lua_State *L, mil_model *model, int index, const char *fn);
+/* The tensors of the n objects from stack index `first` on; nothing that could free them may come in between. */
+void luamil_settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out);
+/* Pushes a table of empty tensors by the outputs' names; `into` are they. */
+void luamil_new_outputs(lua_State *L, const mil_model *model, luamil_tensor **into);
 int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int options, const char *fn);
 /* Runs the model at index `model` with the inputs in the table at index `inputs`; pushes the table of outputs. */
 int luamil_run(lua_State *L, int model, int inputs);

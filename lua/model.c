@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Models: compiled, run, bound, started on a thread of their own; and cancelling all of them. */
-#include <pthread.h>
+/* Models: compiled, run, bound; and cancelling all of them. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bind.h"
 
@@ -17,7 +15,7 @@ enum { MAX_RUNS = 64 }; /* more at once can't be cancelled */
 static _Atomic(mil_model *) running[MAX_RUNS];
 static atomic_int readers;
 
-static int enter_run(mil_model *model) {
+int luamil_enter_run(mil_model *model) {
     for (int i = 0; i < MAX_RUNS; i++) {
         mil_model *none = NULL;
         if (atomic_compare_exchange_strong(&running[i], &none, model)) return i;
@@ -25,7 +23,7 @@ static int enter_run(mil_model *model) {
     return -1;
 }
 
-static void leave_run(int slot) {
+void luamil_leave_run(int slot) {
     if (slot < 0) return;
     atomic_store(&running[slot], NULL);
     while (atomic_load(&readers)) {}
@@ -61,7 +59,7 @@ static luamil_model *new_model(lua_State *L) {
     return self;
 }
 
-static mil_model *check_model(lua_State *L, int index, const char *fn) {
+mil_model *luamil_check_model(lua_State *L, int index, const char *fn) {
     luamil_model *self = luamil_check(L, index, LUAMIL_MODEL, fn);
     if (!self->model || self->is_unloaded) luamil_fail(L, MIL_ESTATE, "%s: the model has been unloaded", fn);
     return self->model;
@@ -152,7 +150,7 @@ static void push_port(lua_State *L, const mil_port *port) {
 
 static int push_ports(lua_State *L, const char *fn, size_t (*count)(const mil_model *),
                       const mil_port *(*at)(const mil_model *, size_t)) {
-    const mil_model *model = check_model(L, 1, fn);
+    const mil_model *model = luamil_check_model(L, 1, fn);
     size_t n = count(model);
     lua_createtable(L, (int)n, 0);
     for (size_t i = 0; i < n; i++) {
@@ -229,7 +227,7 @@ static void check_names(lua_State *L, int index, const mil_model *model, size_t 
 enum { FEW = 16 }; /* ports whose tables live on the C stack */
 
 /* Leaves the inputs that the table at index gives on the stack, a tensor object or nil for each port. */
-static void read_inputs(lua_State *L, mil_model *model, int index, const char *fn) {
+void luamil_read_inputs(lua_State *L, mil_model *model, int index, const char *fn) {
     size_t n = mil_model_n_inputs(model), given = 0, keys = 0;
     if (!lua_istable(L, index))
         luamil_fail(L, MIL_EINVAL, "%s: takes a table of inputs by name, but was given %s", fn, LUAMIL_WHAT(L, index));
@@ -245,7 +243,7 @@ static void read_inputs(lua_State *L, mil_model *model, int index, const char *f
 }
 
 /* The tensors of the n objects from stack index `first` on; nothing that could free them may come in between. */
-static void settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out) {
+void luamil_settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out) {
     for (size_t i = 0; i < n; i++) {
         const luamil_tensor *object = lua_touserdata(L, first + (int)i);
         out[i] = object ? object->tensor : NULL;
@@ -253,7 +251,7 @@ static void settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out) {
 }
 
 /* A table of empty tensors by the outputs' names; `into` are they. */
-static void new_outputs(lua_State *L, const mil_model *model, luamil_tensor **into) {
+void luamil_new_outputs(lua_State *L, const mil_model *model, luamil_tensor **into) {
     size_t n = mil_model_n_outputs(model);
     lua_createtable(L, 0, (int)n);
     for (size_t i = 0; i < n; i++) {
@@ -266,19 +264,19 @@ int luamil_run(lua_State *L, int at, int index) {
     mil_error err;
     luamil_tensor *few_outputs[FEW];
     mil_tensor *few[2 * FEW];
-    mil_model *model = check_model(L, at, "run");
+    mil_model *model = luamil_check_model(L, at, "run");
     size_t n_in = mil_model_n_inputs(model), n_out = mil_model_n_outputs(model), bytes = 0;
     bool is_few = n_in <= FEW && n_out <= FEW;
     mil_tensor **in = is_few ? few : luamil_new_plain(L, (n_in + n_out + 1) * sizeof *in), **out = in + n_in;
     luamil_tensor **made = is_few ? few_outputs : luamil_new_plain(L, (n_out + 1) * sizeof *made);
     int first = lua_gettop(L) + 1;
-    read_inputs(L, model, index, "run");
-    new_outputs(L, model, made);
-    settle_inputs(L, first, n_in, in);
+    luamil_read_inputs(L, model, index, "run");
+    luamil_new_outputs(L, model, made);
+    luamil_settle_inputs(L, first, n_in, in);
     for (size_t i = 0; i < n_out; i++) out[i] = NULL;
-    int slot = enter_run(model);
+    int slot = luamil_enter_run(model);
     mil_status status = mil_model_run(model, in, out, &err);
-    leave_run(slot);
+    luamil_leave_run(slot);
     for (size_t i = 0; i < n_out; i++) {
         made[i]->tensor = out[i];
         if (out[i]) bytes += mil_tensor_bytes(out[i]);
@@ -290,7 +288,7 @@ int luamil_run(lua_State *L, int at, int index) {
 
 /* model:run { input = tensor or numbers, ... }: a table of tensors */
 static int run(lua_State *L) {
-    check_model(L, 1, "run");
+    luamil_check_model(L, 1, "run");
     lua_settop(L, 2);
     if (lua_isnil(L, 2)) {
         lua_newtable(L);
@@ -321,7 +319,7 @@ static int step_free(lua_State *L) {
 /* model:bind { input = tensor, output = tensor, ... }: a function (a callable object) that runs with just these. */
 static int bind(lua_State *L) {
     mil_error err;
-    mil_model *model = check_model(L, 1, "bind");
+    mil_model *model = luamil_check_model(L, 1, "bind");
     lua_settop(L, 2);
     if (!lua_istable(L, 2))
         return luamil_fail(L, MIL_EINVAL, "bind: takes a table of inputs and outputs by name, but was given %s", LUAMIL_WHAT(L, 2));
@@ -357,9 +355,9 @@ static int step_call(lua_State *L) {
     if (!self->context) return luamil_fail(L, MIL_ESTATE, "run: the bound run has been freed");
     if (self->is_running) return luamil_fail(L, MIL_ESTATE, "run: the bound run is under way already");
     self->is_running = true;
-    int slot = enter_run(self->model);
+    int slot = luamil_enter_run(self->model);
     mil_status status = mil_context_run(self->context, &err);
-    leave_run(slot);
+    luamil_leave_run(slot);
     self->is_running = false;
     if (status != MIL_OK) return luamil_raise(L, &err);
     lua_pushboolean(L, true);
@@ -389,183 +387,13 @@ static int step_text(lua_State *L) {
     return 1;
 }
 
-/* ---- runs on a thread of their own ----
- * The job belongs to its handle alone and to the thread while that runs; the handle's end (and so lua_close) waits for
- * the thread, so none outlives the module's code. */
-
-typedef struct luamil_job {
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t ended;
-    bool is_done;             /* under the mutex */
-    bool is_joined, is_taken; /* the Lua side's */
-    mil_model *model;
-    mil_tensor **in, **out;
-    size_t n_in, n_out;
-    mil_status status;
-    mil_error err;
-} luamil_job;
-
-typedef struct luamil_handle {
-    luamil_job *job;
-} luamil_handle;
-
-static void *job_main(void *arg) {
-    luamil_job *job = arg;
-    int slot = enter_run(job->model);
-    job->status = mil_model_run(job->model, job->in, job->out, &job->err);
-    leave_run(slot);
-    pthread_mutex_lock(&job->mutex);
-    job->is_done = true;
-    pthread_cond_broadcast(&job->ended);
-    pthread_mutex_unlock(&job->mutex);
-    return NULL;
-}
-
-/* Lets go of the tensors. */
-static void job_drop(luamil_job *job) {
-    for (size_t i = 0; job->in && i < job->n_in; i++) mil_tensor_free(job->in[i]);
-    for (size_t i = 0; job->out && i < job->n_out; i++) mil_tensor_free(job->out[i]);
-    free(job->in);
-    free(job->out);
-    job->in = job->out = NULL;
-}
-
-static void job_free(luamil_job *job) {
-    job_drop(job);
-    pthread_cond_destroy(&job->ended);
-    pthread_mutex_destroy(&job->mutex);
-    mil_model_free(job->model);
-    free(job);
-}
-
-static luamil_job *job_new(mil_model *model, mil_tensor *const *in) {
-    luamil_job *job = calloc(1, sizeof *job);
-    if (!job) return NULL;
-    job->model = mil_model_retain(model);
-    job->n_in = mil_model_n_inputs(model);
-    job->n_out = mil_model_n_outputs(model);
-    job->in = calloc(job->n_in + 1, sizeof *job->in);
-    job->out = calloc(job->n_out + 1, sizeof *job->out);
-    pthread_mutex_init(&job->mutex, NULL);
-    pthread_cond_init(&job->ended, NULL);
-    for (size_t i = 0; job->in && i < job->n_in; i++) job->in[i] = in[i] ? mil_tensor_retain(in[i]) : NULL;
-    if (job->in && job->out && pthread_create(&job->thread, NULL, job_main, job) == 0) return job;
-    job_free(job);
-    return NULL;
-}
-
-static void job_join(luamil_job *job) {
-    if (!job->is_joined) pthread_join(job->thread, NULL);
-    job->is_joined = true;
-}
-
-/* model:start { inputs }: a handle */
-static int start(lua_State *L) {
-    mil_model *model = check_model(L, 1, "start");
-    lua_settop(L, 2);
-    luamil_handle *self = luamil_new_plain(L, sizeof *self);
-    self->job = NULL;
-    luamil_set_class(L, LUAMIL_RUN);
-    mil_tensor **in = luamil_new_plain(L, (mil_model_n_inputs(model) + 1) * sizeof *in);
-    int first = lua_gettop(L) + 1;
-    read_inputs(L, model, 2, "start");
-    settle_inputs(L, first, mil_model_n_inputs(model), in);
-    self->job = job_new(model, in);
-    if (!self->job) return luamil_fail(L, MIL_ELIMIT, "start: no thread can be made for the run");
-    lua_settop(L, 3);
-    return 1;
-}
-
-static luamil_job *check_job(lua_State *L, const char *fn) {
-    luamil_handle *self = luamil_check(L, 1, LUAMIL_RUN, fn);
-    if (!self->job || self->job->is_taken) luamil_fail(L, MIL_ESTATE, "%s: the run's result has been taken", fn);
-    return self->job;
-}
-
-static bool is_done(luamil_job *job) {
-    pthread_mutex_lock(&job->mutex);
-    bool done = job->is_done;
-    pthread_mutex_unlock(&job->mutex);
-    return done;
-}
-
-/* h:done() */
-static int job_done(lua_State *L) {
-    lua_pushboolean(L, is_done(check_job(L, "done")));
-    return 1;
-}
-
-/* h:wait([seconds]): true; false when the time was over first */
-static int job_wait(lua_State *L) {
-    luamil_job *job = check_job(L, "wait");
-    struct timespec until;
-    bool forever = lua_isnoneornil(L, 2);
-    double seconds = forever ? 0 : luamil_check_number(L, 2, "wait", "seconds");
-    if (!(seconds >= 0)) seconds = 0;
-    if (seconds > 1e8) forever = true;
-    clock_gettime(CLOCK_REALTIME, &until);
-    if (!forever) {
-        int64_t nanoseconds = until.tv_nsec + (int64_t)((seconds - (double)(int64_t)seconds) * 1e9);
-        until.tv_sec += (time_t)seconds + (time_t)(nanoseconds / 1000000000);
-        until.tv_nsec = (long)(nanoseconds % 1000000000);
-    }
-    int error = 0;
-    pthread_mutex_lock(&job->mutex);
-    while (!job->is_done && error == 0)
-        error = forever ? pthread_cond_wait(&job->ended, &job->mutex)
-                        : pthread_cond_timedwait(&job->ended, &job->mutex, &until);
-    bool done = job->is_done;
-    pthread_mutex_unlock(&job->mutex);
-    lua_pushboolean(L, done);
-    return 1;
-}
-
-static int handle_free(lua_State *L) {
-    luamil_handle *self = lua_touserdata(L, 1);
-    luamil_job *job = self->job;
-    self->job = NULL;
-    if (!job) return 0;
-    job_join(job);
-    job_free(job);
-    return 0;
-}
-
-/* h:result(): waits, and gives the outputs as run does; once. */
-static int job_result(lua_State *L) {
-    luamil_job *job = check_job(L, "result");
-    luamil_tensor **made = luamil_new_plain(L, (job->n_out + 1) * sizeof *made);
-    size_t bytes = 0;
-    new_outputs(L, job->model, made);
-    check_job(L, "result");
-    job_join(job);
-    job->is_taken = true;
-    mil_status status = job->status;
-    mil_error err = job->err;
-    for (size_t i = 0; i < job->n_out && status == MIL_OK; i++) {
-        made[i]->tensor = job->out[i];
-        job->out[i] = NULL;
-        bytes += mil_tensor_bytes(made[i]->tensor);
-    }
-    job_drop(job);
-    if (status != MIL_OK) return luamil_raise(L, &err);
-    luamil_account(L, bytes);
-    return 1;
-}
-
-static int handle_text(lua_State *L) {
-    luamil_handle *self = lua_touserdata(L, 1);
-    lua_pushstring(L, !self->job || self->job->is_taken ? "a run (taken)" : is_done(self->job) ? "a run (done)" : "a run (under way)");
-    return 1;
-}
-
 /* ---- looking ---- */
 
 /* model:describe(): the plan, a line a step */
 static int describe(lua_State *L) {
     mil_error err;
     char *text = NULL;
-    mil_model *model = check_model(L, 1, "describe");
+    mil_model *model = luamil_check_model(L, 1, "describe");
     luamil_begin_text(L);
     if (mil_model_describe(model, &text, &err) != MIL_OK) return luamil_raise(L, &err);
     return luamil_end_text(L, text, strlen(text));
@@ -574,7 +402,7 @@ static int describe(lua_State *L) {
 /* model:memory(): {weights = , context = } in bytes */
 static int memory(lua_State *L) {
     mil_model_memory use;
-    mil_model_memory_use(check_model(L, 1, "memory"), &use);
+    mil_model_memory_use(luamil_check_model(L, 1, "memory"), &use);
     lua_createtable(L, 0, 2);
     lua_pushnumber(L, (lua_Number)use.weights);
     lua_setfield(L, -2, "weights");
@@ -654,22 +482,18 @@ static int engine(lua_State *L) {
 static const luaL_Reg model_meta[] = {
     {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
 static const luaL_Reg model_methods[] = {
-    {"run", run}, {"bind", bind}, {"start", start}, {"inputs", inputs}, {"outputs", outputs}, {"describe", describe},
+    {"run", run}, {"bind", bind}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs}, {"describe", describe},
     {"memory", memory}, {"unload", unload}, {NULL, NULL}};
 static const luaL_Reg step_meta[] = {
     {"__call", step_call}, {"__tostring", step_text}, {"__gc", step_free}, {"__close", step_free}, {NULL, NULL}};
 static const char *const step_fields[] = {"outputs", NULL};
-static const luaL_Reg handle_meta[] = {{"__tostring", handle_text}, {"__gc", handle_free}, {"__close", handle_free}, {NULL, NULL}};
-static const luaL_Reg handle_methods[] = {{"done", job_done}, {"wait", job_wait}, {"result", job_result}, {NULL, NULL}};
-
 void luamil_open_models(lua_State *L) {
     static const luamil_class models = {LUAMIL_MODEL, "mil.model", "model", model_meta, model_methods, NULL, NULL};
     static const luamil_class steps = {LUAMIL_STEP, "mil.step", "bound run", step_meta, NULL, step_fields, step_field};
-    static const luamil_class handles = {LUAMIL_RUN, "mil.run", "run", handle_meta, handle_methods, NULL, NULL};
     luamil_new_class(L, &models);
     luamil_new_class(L, &steps);
-    luamil_new_class(L, &handles);
-    lua_pop(L, 3);
+    lua_pop(L, 2);
+    luamil_open_runs(L);
 }
 
 const luaL_Reg luamil_model_functions[] = {

@@ -30,11 +30,13 @@ LUAMIL_API int luaopen_mil(lua_State *L) {
     else luamil_state_of(L)->raises_strings = LUA_VERSION_NUM == 501; /* LuaJIT shows error objects well */
     luamil_open_errors(L);
     luamil_open_programs(L);
+    luamil_open_dims(L);
     luamil_open_tensors(L);
     luamil_open_weights(L);
     luamil_open_models(L);
     lua_createtable(L, 0, 48);
     set_functions(L, luamil_program_functions);
+    set_functions(L, luamil_dim_functions);
     set_functions(L, luamil_tensor_functions);
     set_functions(L, luamil_weights_functions);
     set_functions(L, luamil_model_functions);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Values, and the operations that make and use them, as Lua looks at them. */
+#include <string.h>
+
+#include "bind.h"
+
+luamil_value *luamil_check_value(lua_State *L, int index, const char *fn) {
+    luamil_value *self = luamil_check(L, index, LUAMIL_VALUE, fn);
+    luamil_live(L, self->owner);
+    if (!mil_value_type(self->owner->program, self->id))
+        luamil_fail(L, MIL_ESTATE, "%s: the value is no longer part of its program", fn);
+    return self;
+}
+
+/* ---- looking at operations ---- */
+
+static void push_where(lua_State *L, mil_where where) {
+    if (where.file) lua_pushfstring(L, "%s:%d", where.file, where.line);
+    else lua_pushnil(L);
+}
+
+static void push_values(lua_State *L, luamil_program *owner, const mil_value *values, size_t n) {
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        luamil_push_value(L, 1, owner, values[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+/* {op = , name = , where = , outputs = {values}, args = {name -> value or list}} */
+void luamil_push_operation(lua_State *L, luamil_program *owner, mil_operation operation) {
+    const mil_program *program = owner->program;
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, mil_op_name(mil_operation_op(program, operation)));
+    lua_setfield(L, -2, "op");
+    if (mil_operation_n_outputs(program, operation)) {
+        lua_pushstring(L, mil_value_name(program, mil_operation_output(program, operation, 0)));
+        lua_setfield(L, -2, "name");
+    }
+    push_where(L, mil_operation_where(program, operation));
+    lua_setfield(L, -2, "where");
+    lua_newtable(L);
+    for (size_t i = 0; i < mil_operation_n_outputs(program, operation); i++) {
+        luamil_push_value(L, 1, owner, mil_operation_output(program, operation, i));
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "outputs");
+    lua_newtable(L);
+    for (size_t i = 0; i < mil_operation_n_args(program, operation); i++) {
+        const mil_value *values;
+        size_t n;
+        const char *name = mil_operation_arg(program, operation, i, &values, &n);
+        if (n == 1) luamil_push_value(L, 1, owner, values[0]);
+        else push_values(L, owner, values, n);
+        lua_setfield(L, -2, name);
+    }
+    lua_setfield(L, -2, "args");
+}
+
+/* ---- values ---- */
+
+static void push_dims(lua_State *L, const mil_program *program, const mil_type *type) {
+    int rank = mil_type_rank(type);
+    lua_createtable(L, rank, 0);
+    for (int i = 0; i < rank; i++) {
+        mil_dim size = mil_type_dim(type, i);
+        char text[512];
+        if (size < 0) {
+            mil_program_dim_text(program, size, text, sizeof text);
+            lua_pushstring(L, text);
+        } else {
+            lua_pushinteger(L, (lua_Integer)size);
+        }
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
+static int type_text(lua_State *L) {
+    lua_getfield(L, 1, "text");
+    return 1;
+}
+
+/* {kind = , dtype = , shape = , text = } */
+static void push_type(lua_State *L, const mil_program *program, const mil_type *type) {
+    static const char *const kinds[] = {"tensor", "list", "tuple", "dict", "state"};
+    static const char type_key;
+    mil_type_kind kind = mil_type_kind_of(type);
+    char text[512];
+    mil_program_type_text(program, type, text, sizeof text);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, kinds[kind]);
+    lua_setfield(L, -2, "kind");
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "text");
+    if (kind == MIL_TENSOR || kind == MIL_STATE) {
+        lua_pushstring(L, mil_dtype_name(mil_type_dtype(type)));
+        lua_setfield(L, -2, "dtype");
+        push_dims(L, program, type);
+        lua_setfield(L, -2, "shape");
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &type_key);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_createtable(L, 0, 1);
+        lua_pushcfunction(L, type_text);
+        lua_setfield(L, -2, "__tostring");
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &type_key);
+    }
+    lua_setmetatable(L, -2);
+}
+
+/* The value's data where it is known when the program is made, else nil. */
+static void push_data(lua_State *L, const luamil_value *self) {
+    mil_tensor *data = mil_value_data(self->owner->program, self->id);
+    mil_error err;
+    if (!data) {
+        lua_pushnil(L);
+        return;
+    }
+    luamil_tensor *t = luamil_new_tensor(L); /* a copy: small data lives in the program's own memory */
+    if (mil_tensor_buffer(data)) t->tensor = mil_tensor_retain(data);
+    else if (mil_tensor_convert(data, mil_tensor_dtype(data), &t->tensor, &err) != MIL_OK) luamil_raise(L, &err);
+}
+
+/* The function that the value belongs to. */
+static void push_function_of(lua_State *L, const luamil_value *self) {
+    const mil_program *program = self->owner->program;
+    const char *name = mil_function_name(program, mil_value_block(program, self->id));
+    luamil_new_function(L, 1, self->owner)->block = name ? mil_program_function_find(program, name) : 0;
+}
+
+static bool value_field(lua_State *L, const char *name) {
+    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
+    int field = 0;
+    while (fields[field] && strcmp(fields[field], name) != 0) field++;
+    if (!fields[field]) return false;
+    luamil_value *self = luamil_check_value(L, 1, name);
+    const mil_program *program = self->owner->program;
+    mil_operation operation = mil_value_operation(program, self->id);
+    switch (field) {
+    case 0: push_type(L, program, mil_value_type(program, self->id)); break;
+    case 1: lua_pushstring(L, mil_value_name(program, self->id)); break;
+    case 2: push_where(L, operation ? mil_operation_where(program, operation) : (mil_where){NULL, 0}); break;
+    case 3: lua_pushstring(L, operation ? mil_op_name(mil_operation_op(program, operation)) : NULL); break;
+    case 4: lua_pushinteger(L, (lua_Integer)self->id); break;
+    case 5: push_data(L, self); break;
+    case 6: push_function_of(L, self); break;
+    }
+    return true;
+}
+
+static bool uses(const mil_program *program, mil_operation operation, mil_value value) {
+    for (size_t a = 0; a < mil_operation_n_args(program, operation); a++) {
+        const mil_value *values;
+        size_t n;
+        mil_operation_arg(program, operation, a, &values, &n);
+        for (size_t i = 0; i < n; i++)
+            if (values[i] == value) return true;
+    }
+    return false;
+}
+
+/* v:uses(): the operations of its block that take it, as f:operations() has them. */
+static int value_uses(lua_State *L) {
+    luamil_value *self = luamil_check_value(L, 1, "uses");
+    const mil_program *program = self->owner->program;
+    int n = 0;
+    lua_settop(L, 1);
+    lua_newtable(L);
+    mil_operation at = mil_block_first(program, mil_value_block(program, self->id));
+    for (; at; at = mil_operation_next(program, at)) {
+        if (!uses(program, at, self->id)) continue;
+        luamil_push_operation(L, self->owner, at);
+        lua_rawseti(L, 2, ++n);
+    }
+    return 1;
+}
+
+/* v:args(): the arguments of the operation that made it. */
+static int value_args(lua_State *L) {
+    luamil_value *self = luamil_check_value(L, 1, "args");
+    mil_operation operation = mil_value_operation(self->owner->program, self->id);
+    if (operation) {
+        luamil_push_operation(L, self->owner, operation);
+        lua_getfield(L, -1, "args");
+    } else {
+        lua_newtable(L);
+    }
+    return 1;
+}
+
+/* y : fp16[1, 4] = softmax(x = x, axis = -1) */
+static int value_text(lua_State *L) {
+    luamil_value *self = lua_touserdata(L, 1);
+    char text[2048];
+    if (!self->owner->program) lua_pushliteral(L, "(a value of a collected program)");
+    else {
+        mil_value_describe(self->owner->program, self->id, text, sizeof text);
+        lua_pushstring(L, text);
+    }
+    return 1;
+}
+
+/* ---- computing one ---- */
+
+/* v:eval { input = tensor, ... }: the value, computed by what it needs of its program. */
+static int value_eval(lua_State *L) {
+    mil_error err;
+    luamil_value *self = luamil_check_value(L, 1, "eval");
+    lua_settop(L, 2);
+    luamil_program *part = luamil_new_program(L);
+    if (mil_program_extract(self->owner->program, &self->id, 1, &part->program, &err) != MIL_OK)
+        return luamil_raise(L, &err);
+    lua_pushnil(L);
+    luamil_compile(L, part->program, NULL, 4, "eval");
+    if (lua_isnil(L, 2)) {
+        lua_newtable(L);
+        lua_replace(L, 2);
+    }
+    luamil_run(L, lua_gettop(L), 2);
+    lua_pushnil(L);
+    lua_next(L, -2);
+    return 1;
+}
+
+/* ---- the class ---- */
+
+static const luaL_Reg value_meta[] = {{"__tostring", value_text}, {NULL, NULL}};
+static const luaL_Reg value_methods[] = {{"uses", value_uses}, {"args", value_args}, {"eval", value_eval}, {NULL, NULL}};
+static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
+
+void luamil_open_values(lua_State *L) {
+    static const luamil_class values = {LUAMIL_VALUE, "mil.value", "value", value_meta, value_methods, value_fields,
+                                        value_field};
+    luamil_new_class(L, &values);
+}
