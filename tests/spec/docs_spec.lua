@@ -34,6 +34,9 @@ local function matches(text, pattern)
   for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = (line:gsub("%s+$", "")) end
   for line in (pattern .. "\n"):gmatch "(.-)\n" do wanted[#wanted + 1] = (line:gsub("%s+$", "")) end
   while lines[#lines] == "" do lines[#lines] = nil end
+  if not math.type then -- 5.1, 5.2 and LuaJIT write a whole float as "6", the documents as 5.3 and 5.4 do: "6.0"
+    for i, line in ipairs(wanted) do wanted[i] = line:gsub("(%d)%.0%f[^%d]", "%1") end
+  end
   local function from(i, k)
     if k > #wanted then return i > #lines end
     if wanted[k] == "..." then
