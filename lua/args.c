@@ -2,6 +2,7 @@
 /* Lua values as the core takes them: options, shapes, literals in nested tables, the arguments of an op.
  * Tables are read raw (no metamethod runs), and what is read stays where it is while the core is called: strings and
  * objects in their tables, numbers in memory of the caller's or in userdata on the stack. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,11 +249,16 @@ static bool holds(mil_dtype dtype, double value) {
     return value == (double)(int64_t)value && value < most && value >= (is_signed ? -most : 0);
 }
 
-static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, const char *a, double b) {
+static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, ...) LUAMIL_PRINTF(4, 5);
+
+static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, ...) {
     memset(err, 0, sizeof *err);
     err->code = code;
-    int used = snprintf(err->message, sizeof err->message, "%s: ", what);
-    snprintf(err->message + used, sizeof err->message - (size_t)used, format, a, b);
+    int used = snprintf(err->message, sizeof err->message, "%.200s: ", what);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->message + used, sizeof err->message - (size_t)used, format, args);
+    va_end(args);
     return code;
 }
 
@@ -269,10 +275,10 @@ static mil_status check_range(const luamil_literal *literal, mil_dtype dtype, co
 
 static mil_status string_tensor(const luamil_literal *literal, const char *what, mil_tensor **out, mil_error *err) {
     const luamil_text *texts = literal->data;
-    if (literal->rank > 1) return fail(err, MIL_EUNSUPPORTED, what, "strings have rank 0 or 1%s", "", 0);
+    if (literal->rank > 1) return fail(err, MIL_EUNSUPPORTED, what, "strings have rank 0 or 1");
     const char **s = malloc((literal->n + 1) * sizeof *s);
     size_t *lengths = malloc((literal->n + 1) * sizeof *lengths);
-    mil_status status = s && lengths ? MIL_OK : fail(err, MIL_ENOMEM, what, "out of memory%s", "", 0);
+    mil_status status = s && lengths ? MIL_OK : fail(err, MIL_ENOMEM, what, "out of memory");
     for (size_t i = 0; status == MIL_OK && i < literal->n; i++) s[i] = texts[i].s, lengths[i] = texts[i].length;
     if (status == MIL_OK) status = mil_tensor_strings(literal->rank, literal->n, s, lengths, out, err);
     free(s);
@@ -283,7 +289,7 @@ static mil_status string_tensor(const luamil_literal *literal, const char *what,
 mil_status luamil_literal_tensor(const luamil_literal *literal, mil_dtype dtype, const char *what, mil_tensor **out,
                                  mil_error *err) {
     if ((literal->kind == LUAMIL_STRINGS) != (dtype == MIL_STRING))
-        return fail(err, MIL_ETYPE, what, "%s can't hold what was given", mil_dtype_name(dtype), 0);
+        return fail(err, MIL_ETYPE, what, "%s can't hold what was given", mil_dtype_name(dtype));
     if (dtype == MIL_STRING) return string_tensor(literal, what, out, err);
     mil_status status = check_range(literal, dtype, what, err);
     if (status != MIL_OK) return status;
