@@ -634,6 +634,114 @@ static void pool_options(const mil__kernels *kernels) {
 static void convs(void) { each_isa(conv_options); }
 static void pools(void) { each_isa(pool_options); }
 
+/* ---- rows and reductions ---- */
+
+static void check_rows(const mil__kernels *kernels, mil__rows r, bool in_place, const array *gamma, const array *beta) {
+    ROW("%s rows %d [%zu, %zu, %zu] dtype %d, channels %zu, in place %d", kernels->isa, r.kind, r.outer, r.n, r.inner, r.dtype,
+        r.channels, in_place);
+    size_t all = r.outer * r.n * r.inner;
+    array x = array_of(r.dtype, all), y = array_of(r.dtype, all), in = array_of(r.dtype, all);
+    for (size_t i = 0; i < all; i++) set(&x, i, get(&x, i) * 8), set(&in, i, get(&x, i));
+    array *out = in_place ? &x : &y;
+    kernels->rows_plan(&r, 2);
+    void *scratch = aligned_alloc(64, r.scratch_bytes + 64);
+    EACH_TILE(r.n_tiles, kernels->rows(&r, x.data, out->data, begin, end, scratch))
+    for (size_t o = 0; o < r.outer; o++)
+        for (size_t c = 0; c < r.inner; c++) {
+            double top = -INFINITY, sum = 0, mean = 0, square = 0;
+            for (size_t i = 0; i < r.n; i++) top = fmax(top, get(&in, (o * r.n + i) * r.inner + c));
+            for (size_t i = 0; i < r.n; i++) {
+                double v = get(&in, (o * r.n + i) * r.inner + c);
+                sum += exp(v - top), mean += r.keep_mean ? 0 : v / (double)r.n;
+            }
+            for (size_t i = 0; i < r.n; i++) square += pow(get(&in, (o * r.n + i) * r.inner + c) - mean, 2) / (double)r.n;
+            for (size_t i = 0; i < r.n; i++) {
+                size_t at = (o * r.n + i) * r.inner + c, which = r.channels ? o % r.channels : i;
+                double v = get(&in, at), wanted = exp(v - top) / sum;
+                if (r.kind == MIL__ROWS_NORM) {
+                    wanted = (v - mean) / sqrt(square + (double)r.epsilon);
+                    wanted = wanted * (gamma ? get(gamma, which) : 1) + (beta ? get(beta, which) : 0);
+                }
+                double slack = r.kind == MIL__ROWS_NORM ? ((double)r.n + 8) * 0x1p-22 : (double)r.n * 0x1p-24 * wanted;
+                check_near("y", at, get(out, at), wanted, (bound){tolerance(r.dtype), slack + least(r.dtype)});
+            }
+        }
+    free(x.data), free(y.data), free(in.data), free(scratch);
+}
+
+static void rows_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 200; i++) {
+        mil__rows r = {.kind = (mil__rows_kind)(i % 2), .outer = 1 + pick(5), .n = 1 + pick(i % 9 ? 70 : 1500),
+                       .inner = i % 3 ? 1 : 1 + pick(150), .dtype = pick(2) ? MIL__F16 : MIL__F32, .epsilon = 1e-3f,
+                       .keep_mean = pick(3) == 0};
+        if (r.inner == 1 && i % 4 == 1) r.channels = 1 + pick(3);
+        array gamma = array_of(MIL__F32, r.n + 3), beta = array_of(MIL__F32, r.n + 3);
+        bool scaled = r.kind == MIL__ROWS_NORM && pick(2), shifted = r.kind == MIL__ROWS_NORM && pick(2);
+        if (scaled) r.gamma = gamma.data;
+        if (shifted) r.beta = beta.data;
+        check_rows(kernels, r, pick(2), scaled ? &gamma : NULL, shifted ? &beta : NULL);
+        free(gamma.data), free(beta.data);
+    }
+}
+
+/* The reduction of one row, and the sum of what was added up. */
+static double plain_reduce(const mil__reduce *r, const array *x, size_t o, size_t c, double *terms) {
+    double sum = r->kind == MIL__REDUCE_PROD, top = -INFINITY, low = INFINITY;
+    bool has_nan = false;
+    *terms = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        double v = get(x, (o * r->n + i) * r->inner + c);
+        has_nan = has_nan || isnan(v);
+        top = fmax(top, v), low = fmin(low, v);
+        switch (r->kind) {
+        case MIL__REDUCE_PROD: sum *= v; break;
+        case MIL__REDUCE_L1: sum += fabs(v); break;
+        case MIL__REDUCE_L2: case MIL__REDUCE_SUM_SQUARE: sum += v * v; break;
+        case MIL__REDUCE_LOG_SUM_EXP: sum += exp(v); break;
+        default: sum += v;
+        }
+        *terms += fabs(v) + v * v;
+    }
+    switch (r->kind) {
+    case MIL__REDUCE_MEAN: return *terms /= (double)r->n, sum / (double)r->n;
+    case MIL__REDUCE_MAX: return has_nan ? NAN : top;
+    case MIL__REDUCE_MIN: return has_nan ? NAN : low;
+    case MIL__REDUCE_L2: return sqrt(sum);
+    case MIL__REDUCE_LOG_SUM: case MIL__REDUCE_LOG_SUM_EXP: return *terms = 2, log(sum);
+    default: return sum;
+    }
+}
+
+static void reduce_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 400; i++) {
+        mil__reduce r = {.kind = (mil__reduce_kind)(i % (MIL__REDUCE_LOG_SUM_EXP + 1)), .outer = 1 + pick(5),
+                         .n = 1 + pick(i % 7 ? 70 : 2500), .inner = i % 3 ? 1 : 1 + pick(i % 5 ? 40 : 1100),
+                         .dtype = pick(2) ? MIL__F16 : MIL__F32};
+        ROW("%s reduce %d [%zu, %zu, %zu] dtype %d", kernels->isa, r.kind, r.outer, r.n, r.inner, r.dtype);
+        array x = array_of(r.dtype, r.outer * r.n * r.inner), y = array_of(r.dtype, r.outer * r.inner);
+        for (size_t k = 0; k < x.n; k++) {
+            if (r.kind == MIL__REDUCE_PROD) set(&x, k, 1 + get(&x, k) / 50);
+            if (r.kind == MIL__REDUCE_LOG_SUM) set(&x, k, 0.1 + fabs(get(&x, k)));
+        }
+        bool has_nan = (r.kind == MIL__REDUCE_MAX || r.kind == MIL__REDUCE_MIN) && pick(2);
+        if (has_nan) set(&x, pick(x.n), NAN);
+        kernels->reduce_plan(&r, 2);
+        void *scratch = aligned_alloc(64, r.scratch_bytes + 64);
+        EACH_TILE(r.n_tiles, kernels->reduce(&r, x.data, y.data, begin, end, scratch))
+        for (size_t o = 0; o < r.outer; o++)
+            for (size_t c = 0; c < r.inner; c++) {
+                double terms, wanted = plain_reduce(&r, &x, o, c, &terms), n = (double)r.n;
+                double slack = r.kind == MIL__REDUCE_PROD ? n * 0x1p-23 * fabs(wanted) : isnan(wanted) ? 0 : n * 0x1p-23 * terms;
+                check_near("y", o * r.inner + c, get(&y, o * r.inner + c), wanted,
+                           (bound){tolerance(r.dtype), slack + least(r.dtype)});
+            }
+        free(x.data), free(y.data), free(scratch);
+    }
+}
+
+static void rows(void) { each_isa(rows_options); }
+static void reductions(void) { each_isa(reduce_options); }
+
 /* ---- which instruction sets were tested ---- */
 
 static void isas(void) {
@@ -644,4 +752,5 @@ static void isas(void) {
     CHECK(mil__kernels_best() != NULL);
 }
 
-TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(convs), CASE(pools))
+TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(convs), CASE(pools), CASE(rows),
+          CASE(reductions))
