@@ -57,6 +57,12 @@ local function as_expression(text, env)
   return chunk and function(pass) return chunk(pass) end, chunk
 end
 
+-- An expression that gave n results, as a file of Lua may have it: with the same in _, and printed.
+local function as_statement(text, n, quiet)
+  if n == 0 then return text end
+  return "_ = " .. text .. (quiet and "" or "\nprint(_)")
+end
+
 -- Returns the function to call (with pass), and the chunk, whose frame has the lines of text; or nil, message.
 local function compile_chunk(text, env)
   local f, chunk = as_expression(text, env)
@@ -114,7 +120,7 @@ end
 local function changed_names(env, before, text)
   local names, place = {}, {}
   for name, value in next, env do
-    if type(name) == "string" and not rawequal(value, before.globals[name]) then
+    if type(name) == "string" and name ~= "_" and not rawequal(value, before.globals[name]) then
       names[#names + 1] = name
       place[name] = text:find("%f[%w_]" .. name:gsub("%W", "%%%0") .. "%f[^%w_]") or math.huge
     end
@@ -278,7 +284,7 @@ function session:evaluate(text)
   local quiet = text:find ";%s*$" ~= nil
   local before, results, n = self:attempt(f, chunk, text, pass)
   if not before then return false end
-  self.accepted[#self.accepted + 1] = text
+  self.accepted[#self.accepted + 1] = f == chunk and text or as_statement(text, n, quiet)
   self:show_changes(before, text, quiet)
   self:show(results, n, quiet)
   return true

@@ -184,7 +184,19 @@ for _, luamil in ipairs(commands) do
           :format(file, file, path_of "saved.lua")
         local _, out = piped(text)
         assert.are.equal("1\nloaded " .. file .. " again\n22\nsaved 3 chunks to " .. path_of "saved.lua" .. "\n", out)
-        assert.are.equal("part()\n", read(path_of "saved.lua"):match "^[^\n]*\n")
+        assert.are.equal("_ = part()\nprint(_)\n", read(path_of "saved.lua"):match "^[^\n]*\n[^\n]*\n")
+      end)
+      it("whose saved chunks load again as they were", function()
+        local file = path_of "session.lua"
+        local chunks = 'f = mil.func()\nx = f:input("x", "fp32", {2})\n1 + 1\n_ * 2\n5;\nx:relu()\ny = _ + 1 -- more\n'
+        local _, out = piped(chunks .. ":save " .. file .. "\n")
+        local relu = "relu_0 : fp32[2] = relu(x = x)\n"
+        assert.truthy(out:find("2\n4\n" .. relu, 1, true))
+        local status, again = piped(":load " .. file .. "\n_.name\ny\n")
+        assert.are.equal("2\n4\n" .. relu .. '"relu_0"\ny : fp32[2] = add(x = relu_0, y = 1)\n', again)
+        assert.are.equal(0, status)
+        local _, piped_again = piped(read(file))
+        assert.truthy(piped_again:find("2\n4\n" .. relu, 1, true))
       end)
 
       local function type_in(script, term)
