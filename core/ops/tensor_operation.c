@@ -548,7 +548,7 @@ mil_status mil__infer_one_hot(mil__call *call) {
     int64_t number;
     if (!scalar_symbol(call, "one_hot_vector_size", &size)) size = mil__dim_fresh(call->types);
     else if (mil__dim_is_number(call->types, size, &number) && number < 0)
-        return mil__call_fail(call, MIL_EVALUE, "one_hot_vector_size is %lld", (long long)number);
+        return mil__call_fail(call, MIL_EVALUE, "one_hot_vector_size is %lld; only 0 and more is possible", (long long)number);
     for (int i = 0, from = 0; i <= indices->rank; i++) shape[i] = i == axis ? size : indices->shape[from++];
     return mil__call_tensor(call, on, indices->rank + 1, shape);
 }

@@ -204,7 +204,7 @@ static mil_status get_perm(mil__call *call, int rank, int *perm) {
     int n;
     MIL__TRY(mil__get_axis_list(call, "perm", rank, perm, &n));
     if (n == rank) return MIL_OK;
-    return mil__call_fail(call, MIL_EVALUE, "perm has %d axes, but %s has %d", n, MIL__ARG_TEXT(call, "x"), rank);
+    return mil__call_fail(call, MIL_EVALUE, "perm takes each of the %d axes of %s once, but has %d", rank, MIL__ARG_TEXT(call, "x"), n);
 }
 
 mil_status mil__infer_transpose(mil__call *call) {
