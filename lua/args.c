@@ -30,6 +30,17 @@ double luamil_check_number(lua_State *L, int index, const char *fn, const char *
     return (double)lua_tonumber(L, index);
 }
 
+/* A dtype by the name that NumPy and PyTorch have for it; NULL: they have none. */
+static const char *dtype_elsewhere(const char *name) {
+    static const char *const same[][2] = {
+        {"float16", "fp16"}, {"half", "fp16"},  {"bfloat16", "bf16"}, {"float32", "fp32"}, {"float", "fp32"}, {"float64", "fp64"},
+        {"double", "fp64"},  {"int", "int32"},  {"long", "int64"},    {"byte", "uint8"},   {"boolean", "bool"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (strcmp(same[i][0], name) == 0) return same[i][1];
+    return NULL;
+}
+
 mil_dtype luamil_check_dtype(lua_State *L, int index, const char *fn) {
     const char *name = luamil_check_string(L, index, fn, "a dtype", NULL);
     mil_dtype dtype = mil_dtype_find(name);
@@ -39,7 +50,8 @@ mil_dtype luamil_check_dtype(lua_State *L, int index, const char *fn) {
         MIL_DTYPE_MAP(X)
 #undef X
     };
-    const char *near = mil_nearest(name, names, sizeof names / sizeof *names);
+    const char *near = dtype_elsewhere(name);
+    if (!near) near = mil_nearest(name, names, sizeof names / sizeof *names);
     if (near) luamil_fail(L, MIL_ENAME, "%s: no dtype \"%.40s\"; did you mean %s?", fn, name, near);
     luamil_fail(L, MIL_ENAME, "%s: no dtype \"%.40s\"", fn, name);
     return MIL_NO_DTYPE;

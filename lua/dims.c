@@ -90,8 +90,8 @@ static mil_dim read_dim(lua_State *L, luamil_program *owner, const char *fn) {
         return make_symbol(L, owner, &symbol);
     }
     if (!luamil_to_int(L, -1, &size) || size < 0)
-        luamil_fail(L, MIL_EINVAL, "%s: a size is a whole number, a name or a mil.dim, but was given %s", fn,
-                    LUAMIL_WHAT(L, -1));
+        luamil_fail(L, MIL_EINVAL, "%s: a size is a number from 0, or where it may vary a name or a mil.dim, but was given %s",
+                    fn, LUAMIL_WHAT(L, -1));
     return size;
 }
 

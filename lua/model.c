@@ -218,7 +218,8 @@ static void check_names(lua_State *L, int index, const mil_model *model, size_t 
         const char *near = key ? mil_nearest(key, names, n) : NULL;
         const char *kind = n > mil_model_n_inputs(model) ? "input or output" : "input";
         if (near) luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"; did you mean %s?", fn, kind, key, near);
-        luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s %s", fn, kind, LUAMIL_WHAT(L, -3));
+        if (!key) luamil_fail(L, MIL_ENAME, "%s: tensors are given by name, but [%s] has none", fn, LUAMIL_WHAT(L, -3));
+        luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"", fn, kind, key);
     }
 }
 
@@ -428,12 +429,38 @@ static int model_gc(lua_State *L) {
     return 0;
 }
 
+/* Adds "x fp16[1, ?], ..." to the buffer, a port after the other. */
+static void add_ports(luaL_Buffer *b, const mil_model *model, size_t n,
+                      const mil_port *(*at)(const mil_model *, size_t)) {
+    char size[24];
+    for (size_t i = 0; i < n; i++) {
+        const mil_port *port = at(model, i);
+        if (i) luaL_addstring(b, ", ");
+        luaL_addstring(b, port->name);
+        luaL_addstring(b, " ");
+        luaL_addstring(b, mil_dtype_name(port->dtype));
+        for (int k = 0; k < port->rank; k++) {
+            snprintf(size, sizeof size, port->shape[k] < 0 ? "%s?" : "%s%lld", k ? ", " : "[", (long long)port->shape[k]);
+            luaL_addstring(b, size);
+        }
+        if (port->rank) luaL_addstring(b, "]");
+    }
+}
+
+/* "model: x fp16[1, 4] -> y fp16[1, 4]" */
 static int model_text(lua_State *L) {
     luamil_model *self = lua_touserdata(L, 1);
-    if (self->model && !self->is_unloaded)
-        lua_pushfstring(L, "model: %d inputs, %d outputs", (int)mil_model_n_inputs(self->model),
-                        (int)mil_model_n_outputs(self->model));
-    else lua_pushliteral(L, "(an unloaded model)");
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    if (self->model && !self->is_unloaded) {
+        luaL_addstring(&b, "model: ");
+        add_ports(&b, self->model, mil_model_n_inputs(self->model), mil_model_input);
+        luaL_addstring(&b, " -> ");
+        add_ports(&b, self->model, mil_model_n_outputs(self->model), mil_model_output);
+    } else {
+        luaL_addstring(&b, "(an unloaded model)");
+    }
+    luaL_pushresult(&b);
     return 1;
 }
 

@@ -112,6 +112,16 @@ int luamil_index(lua_State *L) {
     return no_field(L, cls);
 }
 
+/* A field is what the object says of itself; it is changed by a method, where it can be. */
+static int luamil_newindex(lua_State *L) {
+    const luamil_class *cls = lua_touserdata(L, lua_upvalueindex(1));
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return luamil_fail(L, MIL_ESTATE, "a %s has no field that can be set, but %s was", cls->noun, LUAMIL_WHAT(L, 2));
+    if (cls->kind == LUAMIL_VALUE && strcmp(lua_tostring(L, 2), "name") == 0)
+        return luamil_fail(L, MIL_ESTATE, "a value's name is set by f:rename(value, name)");
+    return luamil_fail(L, MIL_ESTATE, "a %s has no field that can be set, but \"%.80s\" was", cls->noun, lua_tostring(L, 2));
+}
+
 static void set_functions(lua_State *L, const luaL_Reg *functions) {
     for (; functions && functions->name; functions++) {
         lua_pushcfunction(L, functions->func);
@@ -125,6 +135,9 @@ void luamil_new_class(lua_State *L, const luamil_class *cls) {
     lua_newtable(L); /* methods */
     set_functions(L, cls->methods);
     lua_newtable(L); /* metatable */
+    lua_pushlightuserdata(L, (void *)cls);
+    lua_pushcclosure(L, luamil_newindex, 1);
+    lua_setfield(L, -2, "__newindex"); /* unless meta has its own */
     set_functions(L, cls->meta);
     for (const luaL_Reg *r = cls->meta; r && r->name; r++)
         if (strcmp(r->name, "__index") == 0) index = r->func;

@@ -336,6 +336,8 @@ static int program_save(lua_State *L) {
     if (!ends_in(path, ".mil"))
         return luamil_fail_at(L, MIL_EUNSUPPORTED, NULL, path, "save: %s: programs are saved as .mil text only, so far", path);
     push_text(L, "save");
+    lua_pushliteral(L, "\n");
+    lua_concat(L, 2);
     const char *text = lua_tolstring(L, -1, &n);
     const char *aside = lua_pushfstring(L, "%s.new", path);
     if (!write_file(path, aside, text, n)) return file_fail(L, "save", path);

@@ -7,7 +7,7 @@ local command = {
   name = "run",
   arguments = "MODEL",
   summary = "run a model on tensors from files",
-  description = "Outputs are printed, or written to DIR/NAME.npy with --output-dir.",
+  description = "MODEL is a program in MIL text (.mil). Outputs are printed, or written to DIR/NAME.npy with --output-dir.",
   options = {
     { "--input", "NAME=FILE", "tensor of the input NAME: npy, or NAME's in an npz or safetensors", many = true },
     { "--random", "SEED", "random tensors for inputs that no --input gives; SEED 0 unless given", optional = true,
@@ -44,8 +44,12 @@ local function random_tensor(mil, port)
 end
 
 local function fill_inputs(mil, model, tensors, seed)
-  local missing = {}
+  local missing, names = {}, {}
   if seed then mil.seed(seed) end
+  for i, port in ipairs(model:inputs()) do names[i], names[port.name] = port.name, true end
+  for name in pairs(tensors) do
+    if not names[name] then error(("no input %s; the model takes %s"):format(name, table.concat(names, ", ")), 0) end
+  end
   for _, port in ipairs(model:inputs()) do
     if not tensors[port.name] then
       if seed then tensors[port.name] = random_tensor(mil, port) else missing[#missing + 1] = port.name end
@@ -69,17 +73,14 @@ local function timed(n, run)
   return result, median, times[1]
 end
 
-local function sorted_names(outputs)
-  local names = {}
-  for name in pairs(outputs) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
-local function put_outputs(outputs, folder, quiet)
+local function put_outputs(model, outputs, folder, quiet)
   local system = require "mil.system"
-  if folder then assert(system.mkdir(folder)) end
-  for _, name in ipairs(sorted_names(outputs)) do
+  if folder then
+    local made, reason = system.mkdir(folder)
+    if not made then error("cannot make " .. reason, 0) end
+  end
+  for _, port in ipairs(model:outputs()) do
+    local name = port.name
     if folder then
       outputs[name]:save(("%s/%s.npy"):format(folder, (name:gsub("/", "_"))))
     elseif not quiet then
@@ -104,7 +105,7 @@ function command.main(given, arguments)
   local compile_ms = (system.now() - start) * 1e3
   fill_inputs(mil, model, tensors, given.random == true and 0 or given.random)
   local outputs, median, least = timed(times, function() return model:run(tensors) end)
-  put_outputs(outputs, given.output_dir, given.json)
+  put_outputs(model, outputs, given.output_dir, given.json)
   if given.json then
     print(('{"median_ms": %.6g, "min_ms": %.6g, "compile_ms": %.6g, "peak_bytes": %.0f}'):format(median, least,
       compile_ms, system.peak_bytes()))

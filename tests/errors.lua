@@ -27,6 +27,8 @@ return {
   { "local y = mil.func():input('z', 'fp16', { 1 }) + x", "script:1: add: the value given for y belongs to another program" },
 
   -- literals
+  { "return x * 1e9", "script:1: mul: y takes fp16, whose largest number is 65504, but was given 1e+09" },
+  { "return x + { 0, -70000 }", "script:1: add: y takes fp16, whose largest number is 65504, but was given -70000" },
   { "x:reshape { shape = { 1, { 2 } } }", "script:1: reshape: shape: element 2 is a number, but was given a table" },
   { "f:const { { 1, 2 }, { 3 } }", "script:1: const: rows must be alike, but one has 2 elements, another 1" },
   { "f:const { { 1, 2 }, 3 }", "script:1: const: a row is a table, but was given 3" },
@@ -37,8 +39,10 @@ return {
 
   -- programs
   { "f:input('y', 'fp16', 4)", "script:1: input y: a shape is a list of sizes, but was given 4" },
-  { "f:input('y', 'fp16', { -1 })", "script:1: input: a size is a whole number, a name or a mil.dim, but was given -1" },
-  { "f:input('y', 'float', { 1 })", 'script:1: input: no dtype "float"' },
+  { "f:input('y', 'fp16', { -1 })", "script:1: input: a size is a number from 0, or where it may vary a name or a mil.dim, but was given -1" },
+  { "f:input('y', 'float', { 1 })", 'script:1: input: no dtype "float"; did you mean fp32?' },
+  { "f:input('y', 'float16', { 1 })", 'script:1: input: no dtype "float16"; did you mean fp16?' },
+  { "f:input('y', 'complex64', { 1 })", 'script:1: input: no dtype "complex64"' },
   { "f:input('x', 'fp16', { 1 })", 'script:1: the name "x" is taken in function main' },
   { "f:input(5)", "script:1: input: name is a string, but was given 5" },
   { "f:output('y', 5)", "script:1: output: takes a value, but was given 5" },
@@ -55,13 +59,17 @@ return {
   { "mil.load 'x.mlpackage'", "script:1: mil.load: x.mlpackage: only .mil text is read, so far" },
   { "if x < x then end", "script:1: a comparison of values can't give a value in Lua; write a:less(b) (or :greater)" },
   { "local y = x == x + 1", "script:1: a comparison of values can't give a value in Lua; write a:equal(b) (or :not_equal)" },
-  { "x.shap = 1", nil },
+  { "x.shap = 1", 'script:1: a value has no field that can be set, but "shap" was' },
+  { "x.name = 'image'", "script:1: a value's name is set by f:rename(value, name)" },
+  { "f[1] = x", "script:1: a function has no field that can be set, but 1 was" },
 
   -- models
   { "f:compile()", "script:1: compile: function main has no output" },
   { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"' },
-  { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"' },
+  { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
+  { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v }", "script:3: run: tensors are given by name, but [1] has none" },
+  { "v:relu():eval { mil.zeros('fp32', { 6 }) }", "script:1: run: tensors are given by name, but [1] has none" },
 
   -- tensors
   { "mil.zeros('fp16', { 1, 'a' })", 'script:1: mil.zeros: size 2 of the shape is a whole number, but was given "a"' },

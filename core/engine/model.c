@@ -77,9 +77,16 @@ static mil_status entry_of(const mil_program *program, const char *entry, mil_bl
                              program->n_functions);
 }
 
+static mil_status no_engine(const char *name, mil_error *err) {
+    char names[120] = "";
+    for (size_t i = 0, used = 0; i < mil_engine_count() && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", mil_engine_name(i));
+    return mil__fail(err, MIL_ENAME, "compile: there is no engine \"%.60s\"; there is %s", name ? name : "", names);
+}
+
 static mil_status engine_of(const char *name, const mil__engine **out, mil_error *err) {
     *out = name ? mil__engine_find(name) : mil__engine_best();
-    if (!*out) return mil__fail(err, MIL_ENAME, "compile: there is no engine \"%.60s\"", name ? name : "");
+    if (!*out) return no_engine(name, err);
     const char *reason = "";
     if ((*out)->available(&reason)) return MIL_OK;
     return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);

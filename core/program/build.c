@@ -3,6 +3,7 @@
  *
  * Everything that an addition makes (table entries, names, arena memory, links) comes after a mark that is taken first;
  * whatever fails, `undo_to` goes back to it. Inference runs in a scratch arena that is rewound after each call. */
+#include <math.h>
 #include <stdio.h>
 
 #include "program/program.h"
@@ -467,12 +468,18 @@ static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_k
     return dtype ? dtype : kind == MIL_ARG_BOOLS ? MIL_BOOL : kind == MIL_ARG_INTS ? MIL_INT32 : MIL_FP32;
 }
 
-/* A literal that the dtype can't hold is an error: nothing is rounded to an integer or wrapped silently. */
+/* 65520 and above round to fp16's infinity: a mask of -1e9 would become one, and NaN soon after. */
+static bool overflows(mil_dtype dtype, double value) { return dtype == MIL_FP16 && isfinite(value) && fabs(value) >= 65520; }
+
+/* A literal that the dtype can't hold is an error: nothing is rounded to an integer, wrapped or made infinite silently. */
 static mil_status check_literal(adding *a, const mil_arg *arg, mil_dtype dtype) {
     const mil__dtype_info *info = mil__dtype(dtype);
-    if (mil__dtype_is_float(dtype) || arg->kind == MIL_ARG_BOOLS) return MIL_OK;
+    if (arg->kind == MIL_ARG_BOOLS) return MIL_OK;
     for (size_t i = 0; i < arg->n; i++) {
         double value = arg->kind == MIL_ARG_INTS ? (double)((const int64_t *)arg->data)[i] : ((const double *)arg->data)[i];
+        if (overflows(dtype, value))
+            return adding_fail(a, MIL_EVALUE, "%s takes fp16, whose largest number is 65504, but was given %.9g", arg->name, value);
+        if (mil__dtype_is_float(dtype)) continue;
         bool whole = value >= -9223372036854775808.0 && value < 9223372036854775808.0 && value == (double)(int64_t)value;
         if (whole && dtype != MIL_BOOL && value >= (double)info->min && value <= (double)info->max) continue;
         return adding_fail(a, MIL_EVALUE, "%s takes %s, but was given %.9g", arg->name, info->name, value);

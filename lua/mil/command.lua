@@ -38,7 +38,10 @@ local function traced(message)
     end
     message = tostring(message)
   end
-  return debug.traceback(message, 2)
+  local trace = debug.traceback(message, 2)
+  local own = trace:match "^(.*)\n%s*%[C%]: in function 'xpcall'" -- from the last one on it is this file
+  while own and own:find "%(%.*tail calls?%.*%)[^\n]*$" do own = own:match "^(.*)\n" end
+  return own or trace
 end
 
 local function call(f, ...)
@@ -124,7 +127,8 @@ local function run_subcommand(name, args)
     complain(("%s: %s (luamil %s --help)"):format(name, result.usage, name))
     return 2
   end
-  complain(name .. ": " .. message_of(result))
+  local message = message_of(result)
+  complain(message:find("^" .. name .. ": ") and message or name .. ": " .. message) -- model:run says "run: " itself
   return 1
 end
 

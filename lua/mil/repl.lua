@@ -53,7 +53,8 @@ end
 -- the line for errors.
 local function as_expression(text, env)
   if not compile("return " .. text .. "\n", env) then return nil end
-  local chunk = compile("local __pass = ... return __pass(" .. text:gsub(";%s*$", "") .. "\n)", env)
+  local call = "local __pass = ... return __pass(" .. text:gsub(";%s*$", "")
+  local chunk = compile(call .. ")", env) or compile(call .. "\n)", env) -- the newline: where text ends in a comment
   return chunk and function(pass) return chunk(pass) end, chunk
 end
 
@@ -290,9 +291,14 @@ function session:evaluate(text)
   return true
 end
 
+-- What people type who have just come, where no global has that name.
+local words = { help = ":help", quit = ":quit", exit = ":quit" }
+
 -- One chunk: Lua, a :command or a ?question.
 function session:feed(text)
   if not text:find "%S" then return end
+  local word = text:match "^%s*(%a+)%s*$"
+  if words[word] and rawget(self.env, word) == nil then text = words[word] end
   local commands = require "mil.commands"
   commands.reload(self)
   if not is_command(text) then return self:evaluate(text) end

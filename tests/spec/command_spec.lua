@@ -82,6 +82,7 @@ for _, luamil in ipairs(commands) do
         assert.are.equal(1, status)
         assert.are.equal("", out)
         assert.truthy(err:find "^luamil: .*bad%.lua:1: no\nstack traceback")
+        assert.truthy(err:find "in main chunk\n$", "only the script's own frames")
       end)
       it("and says so where they are no Lua", function()
         local status, _, err = run(write("worse.lua", "x = ="))
@@ -159,6 +160,16 @@ for _, luamil in ipairs(commands) do
         local failed, _, why = run("run " .. model)
         assert.are.equal(1, failed)
         assert.truthy(why:find "no %-%-input for x")
+        local x = path_of "x.npy"
+        for arguments, wanted in pairs {
+          ["--input z=" .. x] = "luamil: run: no input z; the model takes x\n",
+          ["--input x=" .. x .. " --output-dir " .. x .. "/out"] = "luamil: run: cannot make " .. x .. "/out: Not a directory\n",
+          ["--random --engine tpu"] = 'luamil: run: compile: there is no engine "tpu"; there is cpu\n',
+        } do
+          assert.are.same({ 1, "", wanted }, { run("run " .. model .. " " .. arguments) })
+        end
+        mil.tensor("fp32", { 1 }):save(x)
+        assert.are.same({ 1, "", "luamil: run: input x is fp32[2, 3], but was given fp32[1]\n" }, { run("run " .. model .. " --input x=" .. x) })
       end)
     end)
 
