@@ -4,6 +4,21 @@
 
 #include "base/str.h"
 
+#define A4(c) [c] = 1, [c + 1] = 1, [c + 2] = 1, [c + 3] = 1
+#define D2(c) [c] = 3, [c + 1] = 3
+const unsigned char mil__name_class[256] = {
+    A4('a'), A4('e'), A4('i'), A4('m'), A4('q'), A4('u'), ['y'] = 1, ['z'] = 1,
+    A4('A'), A4('E'), A4('I'), A4('M'), A4('Q'), A4('U'), ['Y'] = 1, ['Z'] = 1,
+    ['_'] = 1, D2('0'), D2('2'), D2('4'), D2('6'), D2('8'), ['@'] = 3,
+};
+
+bool mil__is_name(mil__slice text) {
+    if (!text.n || mil__name_class[(unsigned char)text.s[0]] != 1) return false;
+    for (size_t i = 1; i < text.n; i++)
+        if (!mil__name_class[(unsigned char)text.s[i]]) return false;
+    return true;
+}
+
 static bool reserve(mil__str *str, size_t more) {
     if (str->failed) return false;
     if (str->n + more + 1 <= str->cap) return true;

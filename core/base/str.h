@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Text under construction. A failed allocation is remembered, so callers append freely and ask once at the end. */
+/* Pieces of text, names; and text under construction, where a failed allocation is remembered, so callers append freely
+ * and ask once at the end. */
 #ifndef MIL__STR_H
 #define MIL__STR_H
 
 #include "base/base.h"
+
+typedef struct mil__slice { /* a piece of text; no 0 at its end */
+    const char *s;
+    size_t n;
+} mil__slice;
+
+static inline mil__slice mil__slice_of(const char *s) { return (mil__slice){s, s ? strlen(s) : 0}; }
+static inline bool mil__slice_is(mil__slice slice, const char *text) {
+    size_t n = strlen(text);
+    return slice.n == n && memcmp(slice.s, text, n) == 0;
+}
+
+extern const unsigned char mil__name_class[256]; /* 1: may begin a name; 3: a digit or @: may go on in one */
+bool mil__is_name(mil__slice text);              /* a letter or _, then letters, digits, _ and @ */
 
 typedef struct mil__str {
     char *s; /* ends in 0 once anything was appended */

@@ -123,9 +123,10 @@ mil_status mil__call_check(mil__call *call) {
 /* ---- results ---- */
 
 mil_status mil__call_outputs(mil__call *call, int n) {
-    call->out = mil__arena_zero(call->arena, (size_t)n, sizeof *call->out);
-    call->out_sym = mil__arena_zero(call->arena, (size_t)n, sizeof *call->out_sym);
-    if (!call->out || !call->out_sym) return mil__nomem(call->err);
+    void **results = mil__arena_zero(call->arena, (size_t)n, 2 * sizeof *results); /* both lists in one piece */
+    if (!results) return mil__nomem(call->err);
+    call->out = (const mil_type **)results;
+    call->out_sym = (const mil_dim **)(results + n);
     call->n_out = n;
     return MIL_OK;
 }

@@ -42,6 +42,7 @@ _Static_assert(N_OPS < HASH_SIZE / 2, "the look-up table of ops is too full");
 typedef struct slots {
     int n;
     const char *names[MIL__MAX_INPUTS];
+    size_t lengths[MIL__MAX_INPUTS]; /* of the names */
     const mil__param *rows[N_OPSETS][MIL__MAX_INPUTS]; /* NULL: not in that opset */
 } slots;
 
@@ -64,6 +65,7 @@ static void make_slots(const mil_op *op, slots *out) {
         if (r == op->inputs || strcmp(r[-1].name, r->name) != 0) out->n++;
         assert(out->n <= MIL__MAX_INPUTS);
         out->names[out->n - 1] = r->name;
+        out->lengths[out->n - 1] = strlen(r->name);
         for (mil_opset opset = MIL_IOS15; opset <= MIL_IOS18; opset++)
             if (row_is_in(r, opset)) out->rows[opset - MIL_IOS15][out->n - 1] = r;
     }
@@ -112,15 +114,20 @@ int mil_op_outputs(const mil_op *op) { return op->n_outputs; }
 
 static const slots *slots_at(const mil_op *op) { return &slots_of[op - ops]; }
 
-int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row) {
+int mil__op_slot_named(const mil_op *op, mil_opset opset, mil__slice name, const mil__param **row) {
     const slots *s = slots_at(op);
     for (int slot = 0; slot < s->n; slot++) {
+        if (s->lengths[slot] != name.n || s->names[slot][0] != name.s[0]) continue; /* nearly always enough */
         const mil__param *r = s->rows[opset - MIL_IOS15][slot];
-        if (!r || strcmp(r->name, name) != 0) continue;
+        if (!r || (name.n > 1 && memcmp(s->names[slot], name.s, name.n) != 0)) continue;
         if (row) *row = r;
         return slot;
     }
     return -1;
+}
+
+int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row) {
+    return mil__op_slot_named(op, opset, mil__slice_of(name), row);
 }
 
 const mil__param *mil__op_param_at(const mil_op *op, mil_opset opset, int slot) {

@@ -114,6 +114,7 @@ struct mil__call {
 
 size_t mil__op_index(const mil_op *op);                                           /* 0 .. mil_op_count() - 1 */
 int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row); /* -1: no such parameter */
+int mil__op_slot_named(const mil_op *op, mil_opset opset, mil__slice name, const mil__param **row); /* the same */
 /* The same, or the error that says why not: MIL_ENAME with the nearest name, or the opset that has it. */
 mil_status mil__op_find_param(const mil_op *op, mil_opset opset, const char *name, int *slot, const mil__param **row,
                               mil_error *err);

@@ -231,7 +231,7 @@ static void count_uses(mil_program *program, const mil__op *op) {
 
 static mil_status name_result(mil_program *program, const mil__new_op *new_op, mil_value value, uint32_t i, bool one,
                               const char *base, mil_error *err) {
-    if (new_op->names && new_op->names[i]) return mil__name_value(program, value, new_op->names[i], err);
+    if (new_op->names && new_op->names[i].s) return mil__name_value(program, value, new_op->names[i], err);
     size_t index = mil__op_index(new_op->decl);
     if (one && !base) return mil__name_value_fresh(program, value, new_op->decl->name, &program->next_name[index], err);
     /* several results: "<op>_<n>_<i>", after the first's number */
@@ -327,7 +327,7 @@ static mil_status add(mil_program *program, mil_block block, const mil__new_op *
             program->blocks[new_op->blocks[i]]->is_open = false;
         }
     }
-    op->n_args = (uint16_t)new_op->n_args;
+    op->n_args = (uint8_t)new_op->n_args;
     count_uses(program, op);
     mil__link_operation(program, operation, block, new_op->before);
     *out = operation;
@@ -351,11 +351,11 @@ mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor 
                               mil_where where, mil_operation before, mil_value *out, mil_error *err) {
     const mil_type *type = mil__tensor_type(program->types, data->dtype, data->rank, data->shape);
     if (!type) return mil__nomem(err);
-    return mil__program_const_of(program, block, type, data, name, is_inline, where, before, out, err);
+    return mil__program_const_of(program, block, type, data, mil__slice_of(name), is_inline, where, before, out, err);
 }
 
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
-                                 const char *name, bool is_inline, mil_where where, mil_operation before,
+                                 mil__slice name, bool is_inline, mil_where where, mil_operation before,
                                  mil_value *out, mil_error *err) {
     const mil_op *decl = mil_op_find("const");
     snapshot snap = snapshot_of(program);
@@ -368,7 +368,7 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
         *program->values[value] = (mil__value){.type = type, .op = operation, .block = block, .is_const = true};
         *program->ops[operation] = (mil__op){.decl = decl, .n_outputs = 1, .outputs = outputs, .line = where.line,
                                              .file = mil__program_file(program, where.file), .is_inline = is_inline};
-        if (name) status = mil__name_value(program, value, name, err);
+        if (name.s) status = mil__name_value(program, value, name, err);
         else if (!is_inline)
             status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], err);
     }
@@ -602,7 +602,7 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
         if (!given[i].values) return mil__nomem(a->err);
         MIL__TRY(values_of_arg(a, p->row, p->arg, &given[i]));
     }
-    const char *names[1] = {a->name};
+    mil__slice names[1] = {mil__slice_of(a->name)};
     mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .where = a->where,
                           .names = a->name && a->op->n_outputs == 1 ? names : NULL};
     return add(a->program, a->block, &new_op, out, a->err);

@@ -139,41 +139,31 @@ static const char *const reserved['z' - 'a' + 1][6] = {
     ['t' - 'a'] = {"tensor", "tuple", "true"},
     ['u' - 'a'] = {"uint8", "uint16", "uint32", "uint64"}};
 
-static bool is_reserved(const char *name) {
-    if (name[0] < 'a' || name[0] > 'z') return false;
-    for (const char *const *word = reserved[name[0] - 'a']; *word; word++)
-        if ((*word)[1] == name[1] && strcmp(*word, name) == 0) return true;
+static bool is_reserved(mil__slice name) {
+    if (name.n < 3 || name.s[0] < 'a' || name.s[0] > 'z') return false;
+    for (const char *const *word = reserved[name.s[0] - 'a']; *word; word++)
+        if ((*word)[1] == name.s[1] && mil__slice_is(name, *word)) return true;
     return false;
-}
-
-static bool is_letter(char c) { return (unsigned char)((c | 0x20) - 'a') < 26 || c == '_'; }
-
-static bool is_identifier(const char *name) {
-    if (!is_letter(name[0])) return false;
-    for (const char *c = name + 1; *c; c++)
-        if (!is_letter(*c) && (*c < '0' || *c > '9') && *c != '@') return false;
-    return true;
 }
 
 /* Names are unique in their block and those around it; so each block has its own, and looking goes outwards. */
 typedef struct name_key {
-    const char *name;
-    size_t n;
+    mil__slice name;
     mil_block block;
 } name_key;
 
 static bool same_name(const void *ctx, uint32_t number, const void *key) {
     const mil__value *value = ((const mil_program *)ctx)->values[number];
     const name_key *wanted = key;
-    return value->block == wanted->block && strncmp(value->name, wanted->name, wanted->n) == 0 &&
-           value->name[wanted->n] == 0;
+    return value->block == wanted->block && strncmp(value->name, wanted->name.s, wanted->name.n) == 0 &&
+           value->name[wanted->name.n] == 0;
 }
 
 static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
 
-static mil_value find_name(const mil_program *program, mil_block block, const char *name, size_t n, uint64_t hash) {
+static mil_value find_name(const mil_program *program, mil_block block, mil__slice name, uint64_t hash) {
     for (; block; block = program->blocks[block]->outer) {
-        name_key key = {name, n, block};
+        name_key key = {name, block};
         uint32_t found = mil__map_find(&program->names, in_block(hash, block), same_name, program, &key);
         if (found != MIL__NOT_FOUND) return found;
     }
@@ -181,32 +171,33 @@ static mil_value find_name(const mil_program *program, mil_block block, const ch
 }
 
 mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n) {
-    return find_name(program, block, name, n, mil__hash(name, n));
+    return find_name(program, block, (mil__slice){name, n}, mil__hash(name, n));
 }
 
 void mil__value_expect(const mil_program *program, mil_block block, const char *name, size_t n) {
     mil__map_prefetch(&program->names, in_block(mil__hash(name, n), block));
 }
 
-static bool put_name(mil_program *program, mil_value value, const char *name, size_t n, uint64_t hash) {
-    const char *copy = mil__arena_text(&program->arena, name, n);
+static bool put_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash) {
+    const char *copy = mil__arena_text(&program->arena, name.s, name.n);
     if (!copy || !mil__map_add(&program->names, in_block(hash, program->values[value]->block), value)) return false;
     program->values[value]->name = copy;
     return true;
 }
 
-mil_status mil__name_value(mil_program *program, mil_value value, const char *name, mil_error *err) {
-    if (!is_identifier(name))
-        return mil__fail(err, MIL_ENAME, "\"%.80s\" is no name: letters, digits and _, not a digit first", name);
-    if (is_reserved(name)) return mil__fail(err, MIL_ENAME, "\"%s\" is a word of MIL and can't be a name", name);
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, mil_error *err) {
+    int shown = name.n < 80 ? (int)name.n : 80;
+    if (!mil__is_name(name))
+        return mil__fail(err, MIL_ENAME, "\"%.*s\" is no name: letters, digits and _, not a digit first", shown, name.s);
+    if (is_reserved(name))
+        return mil__fail(err, MIL_ENAME, "\"%.*s\" is a word of MIL and can't be a name", shown, name.s);
     mil_block block = program->values[value]->block;
-    size_t n = strlen(name);
-    uint64_t hash = mil__hash(name, n);
-    if (find_name(program, block, name, n, hash)) {
-        return mil__fail(err, MIL_ENAME, "the name \"%.80s\" is taken in function %s", name,
+    uint64_t hash = mil__hash(name.s, name.n);
+    if (find_name(program, block, name, hash)) {
+        return mil__fail(err, MIL_ENAME, "the name \"%.*s\" is taken in function %s", shown, name.s,
                          program->functions[program->blocks[block]->function].name);
     }
-    return put_name(program, value, name, n, hash) ? MIL_OK : mil__nomem(err);
+    return put_name(program, value, name, hash) ? MIL_OK : mil__nomem(err);
 }
 
 /* Decimal digits of n at `to`; returns their end. */
@@ -229,10 +220,10 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
     memcpy(name, base, n);
     name[n] = '_';
     for (;;) {
-        size_t length = (size_t)(put_number(name + n + 1, (*next)++) - name);
-        uint64_t hash = mil__hash(name, length);
-        if (find_name(program, block, name, length, hash)) continue;
-        return put_name(program, value, name, length, hash) ? MIL_OK : mil__nomem(err);
+        mil__slice text = {name, (size_t)(put_number(name + n + 1, (*next)++) - name)};
+        uint64_t hash = mil__hash(text.s, text.n);
+        if (find_name(program, block, text, hash)) continue;
+        return put_name(program, value, text, hash) ? MIL_OK : mil__nomem(err);
     }
 }
 
@@ -253,7 +244,7 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
     mil__unname_value(program, value);
-    mil_status status = mil__name_value(program, value, name, err);
+    mil_status status = mil__name_value(program, value, mil__slice_of(name), err);
     if (status == MIL_OK) return MIL_OK;
     v->name = old; /* its entry's place is free again: adding it back cannot fail */
     if (old) mil__map_add(&program->names, in_block(mil__hash_text(old), v->block), value);
@@ -268,7 +259,7 @@ mil_value mil_value_find(const mil_program *program, mil_block function, const c
 
 mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err) {
     *out = 0;
-    if (!is_identifier(name) || is_reserved(name))
+    if (!mil__is_name(mil__slice_of(name)) || is_reserved(mil__slice_of(name)))
         return mil__fail(err, MIL_ENAME, "\"%.80s\" can't be the name of a function", name);
     if (mil_program_function_find(program, name))
         return mil__fail(err, MIL_ENAME, "there is a function \"%.80s\" already", name);
@@ -332,7 +323,7 @@ mil_status mil__block_input(mil_program *program, mil_block block, const char *n
     mil_value value = mil__new_value(program);
     if (!value) return mil__nomem(err);
     *program->values[value] = (mil__value){.type = type, .block = block, .index = (uint16_t)b->n_inputs};
-    mil_status status = mil__name_value(program, value, name, err);
+    mil_status status = mil__name_value(program, value, mil__slice_of(name), err);
     if (status == MIL_OK && !append_value(program, &b->inputs, &b->n_inputs, &b->cap_inputs, value)) {
         mil__unname_value(program, value);
         status = mil__nomem(err);

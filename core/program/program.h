@@ -49,17 +49,18 @@ typedef struct mil__op {
     const mil_op *decl;
     mil_block block;
     mil_operation prev, next; /* 0: none */
-    uint16_t n_args, n_blocks;
     uint32_t n_outputs;
+    int line;
+    uint16_t n_blocks;
+    uint8_t n_args;
+    bool is_inline : 1;       /* a const printed at its use */
+    bool is_literal : 1;      /* a const made by mil_program_add for the operation after it */
     mil__values *args;        /* by slot, ascending; only those given */
-    mil_value *outputs;
+    mil_value *outputs;       /* in one piece with args and their values */
     mil_block *blocks;
     mil__attr *attrs;         /* besides name and val; NULL: none */
     const char *label;        /* the `name` attribute: NULL where it is the first result's name, "" where there is none */
     const char *file;         /* interned */
-    int line;
-    bool is_inline;           /* a const printed at its use */
-    bool is_literal;          /* a const made by mil_program_add for the operation after it */
 } mil__op;
 
 typedef struct mil__block {
@@ -112,14 +113,14 @@ const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
 
 /* As mil_program_add, for readers and passes: values are made already, types may be declared.
  * args are in any order; declared (may be NULL): n_declared types that the results must fit, and that name dims.
- * blocks: nested blocks made before (closed by this). names: one a result, or NULL. unchecked: declared types are taken. */
+ * blocks: nested blocks made before (closed by this). names: one a result, its s NULL where it is made here; or NULL. unchecked: declared types are taken. */
 typedef struct mil__new_op {
     const mil_op *decl;
     const mil__values *args;
     int n_args;
     const mil_block *blocks;
     int n_blocks;
-    const char *const *names;
+    const mil__slice *names;
     const mil_type *const *declared;
     int n_declared;
     const char *label;
@@ -130,13 +131,13 @@ typedef struct mil__new_op {
 } mil__new_op;
 mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
                             mil_error *err);
-/* A const operation. name NULL and is_inline: a literal at its use. */
+/* A const operation. No name (s NULL) and is_inline: a literal at its use. */
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err);
 /* The same for what no tensor holds here: data NULL where it is not at hand, or is no tensor (then it is in the
  * operation's attribute `val`). */
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
-                                 const char *name, bool is_inline, mil_where where, mil_operation before,
+                                 mil__slice name, bool is_inline, mil_where where, mil_operation before,
                                  mil_value *out, mil_error *err);
 /* A nested block of an operation to come (parent 0 until then); its inputs. */
 mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
@@ -167,7 +168,7 @@ mil_value mil__new_value(mil_program *program);
 mil_block mil__new_block(mil_program *program);
 /* Gives a value its name (copied into the arena). Fails: MIL_ENAME where the name is not an identifier, is reserved, or
  * is taken in a scope that meets the value's. */
-mil_status mil__name_value(mil_program *program, mil_value value, const char *name, mil_error *err);
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, mil_error *err);
 /* "<base>_<n>" with the first n from *next on that is free; *next moves on. */
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, mil_error *err);
 void mil__unname_value(mil_program *program, mil_value value);

@@ -119,9 +119,9 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     mil_block *blocks = NULL;
     MIL__TRY(copy_args(r, op, &args));
     if (op->n_blocks) MIL__TRY(make_nested(r, to, op, &blocks));
-    const char **names = mil__arena_zero(&r->arena, op->n_outputs, sizeof *names);
+    mil__slice *names = mil__arena_zero(&r->arena, op->n_outputs, sizeof *names);
     if (!names) return mil__nomem(r->err);
-    for (uint32_t i = 0; i < op->n_outputs; i++) names[i] = r->from->values[op->outputs[i]]->name;
+    for (uint32_t i = 0; i < op->n_outputs; i++) names[i] = mil__slice_of(r->from->values[op->outputs[i]]->name);
     mil__new_op new_op = {.decl = op->decl, .args = args, .n_args = op->n_args, .blocks = blocks,
                           .n_blocks = op->n_blocks, .names = names, .where = {op->file, op->line}};
     mil_operation made;

@@ -4,17 +4,12 @@
 
 #include "text/lex.h"
 
-#define A4(c) [c] = 1, [c + 1] = 1, [c + 2] = 1, [c + 3] = 1
-#define D2(c) [c] = 3, [c + 1] = 3
-const unsigned char mil__lex_class[256] = {
-    A4('a'), A4('e'), A4('i'), A4('m'), A4('q'), A4('u'), ['y'] = 1, ['z'] = 1,
-    A4('A'), A4('E'), A4('I'), A4('M'), A4('Q'), A4('U'), ['Y'] = 1, ['Z'] = 1,
-    ['_'] = 1, D2('0'), D2('2'), D2('4'), D2('6'), D2('8'), ['@'] = 3,
-};
+enum { INDENT = 8 }; /* spaces that are looked at at once: a number's size */
 
 void mil__lex_space(mil__lexer *lex) {
     const char *p = lex->p, *end = lex->end;
     for (; p < end; p++) {
+        while (end - p > INDENT && memcmp(p, "        ", INDENT) == 0) p += INDENT;
         if (*p == '\n') {
             lex->line++;
         } else if (*p == '/' && end - p > 1 && p[1] == '/') {
@@ -114,8 +109,8 @@ static void put_found(mil__lexer *lex, char *to, size_t room) {
         snprintf(to, room, "a string");
         return;
     }
-    bool word = mil__lex_class[(unsigned char)c] || c == '-';
-    while (word && n < left && n < 40 && (mil__lex_class[(unsigned char)p[n]] || strchr("-+.", p[n]) != NULL) && p[n]) n++;
+    bool word = mil__name_class[(unsigned char)c] || c == '-';
+    while (word && n < left && n < 40 && (mil__name_class[(unsigned char)p[n]] || strchr("-+.", p[n]) != NULL) && p[n]) n++;
     if (n == 0) n = character_bytes(p, lex->end);
     if (n == 0 || (unsigned char)c < ' ') snprintf(to, room, "byte 0x%02x", (unsigned char)c);
     else snprintf(to, room, "\"%.*s\"", (int)n, p);
@@ -127,16 +122,10 @@ mil_status mil__lex_expected(mil__lexer *lex, const char *what) {
     return mil__lex_fail(lex, lex->p, MIL_EPARSE, "expected %s, found %s", what, found);
 }
 
-mil_status mil__lex_expect(mil__lexer *lex, char c, const char *context) {
-    if (mil__lex_take(lex, c)) return MIL_OK;
+mil_status mil__lex_expected_char(mil__lexer *lex, char c, const char *context) {
     char what[160];
     snprintf(what, sizeof what, "\"%c\"%s%s", c, *context ? " " : "", context);
     return mil__lex_expected(lex, what);
-}
-
-mil_status mil__lex_expect_name(mil__lexer *lex, const char *what, mil__slice *out) {
-    *out = mil__lex_name(lex);
-    return out->n ? MIL_OK : mil__lex_expected(lex, what);
 }
 
 /* ---- strings ---- */

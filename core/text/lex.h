@@ -9,11 +9,6 @@
 
 #include "base/str.h"
 
-typedef struct mil__slice { /* a piece of the text; no 0 at its end */
-    const char *s;
-    size_t n;
-} mil__slice;
-
 typedef struct mil__lexer {
     const char *p;            /* the next character */
     const char *end;
@@ -34,36 +29,42 @@ static inline char mil__lex_peek(mil__lexer *lex) {
     return lex->p < lex->end ? *lex->p : 0;
 }
 
+/* Moves over c, which is neither white space nor '/', if that comes next. */
 static inline bool mil__lex_take(mil__lexer *lex, char c) {
+    if (lex->p < lex->end && *lex->p == c) return lex->p++, true;
     if (mil__lex_peek(lex) != c || lex->p == lex->end) return false;
     lex->p++;
     return true;
 }
 
-extern const unsigned char mil__lex_class[256]; /* 1: may begin a name; 3: a digit or @: may go on in one */
-
-static inline bool mil__lex_at_name(mil__lexer *lex) { return mil__lex_class[(unsigned char)mil__lex_peek(lex)] == 1; }
+static inline bool mil__lex_at_name(mil__lexer *lex) { return mil__name_class[(unsigned char)mil__lex_peek(lex)] == 1; }
 
 /* A name, if there is one: out->n is 0 where there is none. */
 static inline mil__slice mil__lex_name(mil__lexer *lex) {
     mil__slice out = {lex->p, 0};
     if (!mil__lex_at_name(lex)) return out;
     const char *p = lex->p;
-    while (p < lex->end && mil__lex_class[(unsigned char)*p]) p++;
+    while (p < lex->end && mil__name_class[(unsigned char)*p]) p++;
     out = (mil__slice){lex->p, (size_t)(p - lex->p)};
     lex->p = p;
     return out;
 }
 
-static inline bool mil__slice_is(mil__slice slice, const char *text) {
-    size_t n = strlen(text);
-    return slice.n == n && memcmp(slice.s, text, n) == 0;
+/* MIL_EPARSE: expected <what>, found <what stands at the cursor>. */
+mil_status mil__lex_expected(mil__lexer *lex, const char *what);
+mil_status mil__lex_expected_char(mil__lexer *lex, char c, const char *context); /* expected "c" <context> */
+
+/* This character, or an error. */
+static inline mil_status mil__lex_expect(mil__lexer *lex, char c, const char *context) {
+    return mil__lex_take(lex, c) ? MIL_OK : mil__lex_expected_char(lex, c, context);
 }
 
-/* This character, or an error: expected "c" <context>, found ... */
-mil_status mil__lex_expect(mil__lexer *lex, char c, const char *context);
-/* A name, or an error: expected <what>, found ... */
-mil_status mil__lex_expect_name(mil__lexer *lex, const char *what, mil__slice *out);
+/* A name, or an error. */
+static inline mil_status mil__lex_expect_name(mil__lexer *lex, const char *what, mil__slice *out) {
+    *out = mil__lex_name(lex);
+    return out->n ? MIL_OK : mil__lex_expected(lex, what);
+}
+
 /* A string; *out points into the text, or into `decoded` where it has escapes. */
 mil_status mil__lex_string(mil__lexer *lex, mil__str *decoded, mil__slice *out);
 
@@ -72,7 +73,5 @@ __attribute__((format(printf, 4, 5)))
 mil_status mil__lex_fail(const mil__lexer *lex, const char *at, mil_status status, const char *format, ...);
 /* As mil__lex_fail, for an error that is filled already, but for its place; MIL_OK is nothing. */
 mil_status mil__lex_locate(const mil__lexer *lex, const char *at, mil_status status);
-/* MIL_EPARSE: expected <what>, found <what stands at the cursor>. */
-mil_status mil__lex_expected(mil__lexer *lex, const char *what);
 
 #endif

@@ -18,7 +18,8 @@ static mil_status too_deep(mil__parser *ps) {
 
 /* ---- types ---- */
 
-static mil_dtype find_dtype(mil__slice name) {
+mil_dtype mil__parse_dtype(mil__slice name) {
+    if (name.n == 0) return MIL_NO_DTYPE;
     for (int d = MIL_NO_DTYPE + 1; d < MIL_N_DTYPES; d++) {
         const char *text = mil_dtype_name((mil_dtype)d);
         if (text[0] == name.s[0] && mil__slice_is(name, text)) return (mil_dtype)d;
@@ -58,7 +59,7 @@ static mil_status parse_tensor_type(mil__parser *ps, const mil_type **out) {
     mil__slice name;
     const char *at = ps->lex.p;
     MIL__TRY(mil__lex_expect_name(&ps->lex, "a dtype", &name));
-    mil_dtype dtype = find_dtype(name);
+    mil_dtype dtype = mil__parse_dtype(name);
     if (!dtype) return mil__lex_fail(&ps->lex, at, MIL_EPARSE, "expected a dtype, found \"%.*s\"", (int)name.n, name.s);
     MIL__TRY(mil__lex_expect(&ps->lex, ',', "after the dtype"));
     MIL__TRY(mil__lex_expect(&ps->lex, '[', "before the dims"));
@@ -134,7 +135,7 @@ static mil_status parse_type(mil__parser *ps, const mil_type **out) {
         MIL__TRY(mil__lex_expect(&ps->lex, '<', "after \"tensor\""));
         return parse_tensor_type(ps, out);
     }
-    mil_dtype dtype = find_dtype(name);
+    mil_dtype dtype = mil__parse_dtype(name);
     if (dtype) {
         if (ps->scalars[dtype]) return *out = ps->scalars[dtype], MIL_OK;
         MIL__TRY(made_type(ps, mil__scalar_type(ps->program->types, dtype), out));
@@ -198,7 +199,7 @@ static mil_status read_integer(mil__parser *ps, const mil__dtype_info *info, mil
     if (negative) most = (uint64_t)0 - (uint64_t)info->min;
     if (too_big || size > most) return literal_value_error(ps, end, dtype);
     char next = end < ps->lex.end ? *end : 0;
-    if (next == '.' || mil__lex_class[(unsigned char)next])
+    if (next == '.' || mil__name_class[(unsigned char)next])
         return mil__lex_expected(&ps->lex, "an integer");
     *bits = negative ? (uint64_t)0 - size : size;
     ps->lex.p = end;
@@ -207,7 +208,7 @@ static mil_status read_integer(mil__parser *ps, const mil__dtype_info *info, mil
 
 static mil_status read_float(mil__parser *ps, mil_dtype dtype, uint64_t *bits) {
     const char *end = mil__read_float(ps->lex.p, ps->lex.end, dtype, bits);
-    if (!end || (end < ps->lex.end && mil__lex_class[(unsigned char)*end])) return mil__lex_expected(&ps->lex, "a number");
+    if (!end || (end < ps->lex.end && mil__name_class[(unsigned char)*end])) return mil__lex_expected(&ps->lex, "a number");
     ps->lex.p = end;
     return MIL_OK;
 }
@@ -526,7 +527,7 @@ static bool at_blob(mil__parser *ps) {
     static const char word[] = "BLOBFILE";
     mil__lex_peek(&ps->lex);
     size_t n = sizeof word - 1, left = (size_t)(ps->lex.end - ps->lex.p);
-    return left > n && memcmp(ps->lex.p, word, n) == 0 && !mil__lex_class[(unsigned char)ps->lex.p[n]];
+    return left > n && memcmp(ps->lex.p, word, n) == 0 && !mil__name_class[(unsigned char)ps->lex.p[n]];
 }
 
 mil_status mil__parse_payload(mil__parser *ps, const mil_type *type, mil__literal_use use, mil__attr *out) {

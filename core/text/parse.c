@@ -58,11 +58,11 @@ static mil_status at_statement(mil__parser *ps, const statement *st, mil_status 
 
 /* ---- consts ---- */
 
-/* Adds a const for a literal, which is used up. name NULL: inline. */
-static mil_status add_const(mil__parser *ps, const statement *st, mil__attr *literal, const char *name,
+/* Adds a const for a literal, which is used up. name.s NULL: inline. */
+static mil_status add_const(mil__parser *ps, const statement *st, mil__attr *literal, mil__slice name,
                             mil_value *out) {
     mil_program *program = ps->program;
-    mil_status status = mil__program_const_of(program, st->block, literal->type, literal->data, name, !name,
+    mil_status status = mil__program_const_of(program, st->block, literal->type, literal->data, name, !name.s,
                                               where_of(ps, st), 0, out, ps->lex.err);
     if (literal->data && literal->data->buffer) mil_tensor_free(literal->data);
     literal->data = NULL;
@@ -94,7 +94,7 @@ static mil_status parse_item(mil__parser *ps, const statement *st, mil_value *ou
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_CONST, &literal));
     MIL__TRY(mil__parse_check_size(ps));
-    mil_status status = add_const(ps, st, &literal, NULL, out);
+    mil_status status = add_const(ps, st, &literal, (mil__slice){0}, out);
     return status == MIL_OK ? MIL_OK : mil__lex_locate(&ps->lex, at, status);
 }
 
@@ -159,6 +159,8 @@ static mil_status push_value(mil__parser *ps, mil__values *arg, uint32_t *cap, m
 }
 
 static mil_status find_param(mil__parser *ps, const statement *st, mil__slice name, int *slot, const mil__param **row) {
+    *slot = mil__op_slot_named(st->op, opset_of(ps, st->block), name, row);
+    if (*slot >= 0) return MIL_OK;
     char text[64];
     size_t n = name.n < sizeof text ? name.n : sizeof text - 1;
     memcpy(text, name.s, n);
@@ -181,8 +183,11 @@ static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__v
     while (i < st->n_args && st->args[i].slot != slot) i++;
     if (i < st->n_args && row->kind != MIL_PARAM_TUPLE)
         return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "%s: %s is given twice", st->op->name, row->name);
-    bool tuple = row->kind == MIL_PARAM_TUPLE;
-    if (i == st->n_args) st->args[st->n_args++] = (mil__values){.slot = (uint16_t)slot, .tuple = tuple};
+    if (i == st->n_args) {
+        st->args[i] = (mil__values){.slot = (uint16_t)slot, .tuple = row->kind == MIL_PARAM_TUPLE};
+        st->cap[i] = 0;
+        st->n_args++;
+    }
     *arg = &st->args[i];
     *cap = &st->cap[i];
     return MIL_OK;
@@ -258,19 +263,16 @@ static mil_status parse_label(mil__parser *ps, statement *st, mil__slice key) {
 
 /* The usual case, name = string("y") as the first result is called, without making anything. */
 static bool takes_usual_label(mil__parser *ps, statement *st) {
-    static const char *const opens[] = {"string(\"", "tensor<string, []>(\""};
+    static const char open[] = "string(\"", long_open[] = "tensor<string, []>(\"";
     if (st->n_results == 0) return false;
-    mil__lex_peek(&ps->lex);
+    bool is_long = mil__lex_peek(&ps->lex) == 't';
     mil__slice name = st->results[0].name;
-    for (int i = 0; i < 2; i++) {
-        size_t n = strlen(opens[i]), left = (size_t)(ps->lex.end - ps->lex.p);
-        const char *p = ps->lex.p + n;
-        if (left < n + name.n + 2 || memcmp(ps->lex.p, opens[i], n) != 0) continue;
-        if (memcmp(p, name.s, name.n) != 0 || p[name.n] != '"' || p[name.n + 1] != ')') return false;
-        ps->lex.p = p + name.n + 2;
-        return st->has_label = true;
-    }
-    return false;
+    size_t n = is_long ? sizeof long_open - 1 : sizeof open - 1, left = (size_t)(ps->lex.end - ps->lex.p);
+    const char *p = ps->lex.p + n;
+    if (left < n + name.n + 2 || memcmp(ps->lex.p, is_long ? long_open : open, n) != 0) return false;
+    if (memcmp(p, name.s, name.n) != 0 || p[name.n] != '"' || p[name.n + 1] != ')') return false;
+    ps->lex.p = p + name.n + 2;
+    return st->has_label = true;
 }
 
 /* A parameter of an op that has them as attributes. */
@@ -427,7 +429,7 @@ static bool at_late_block(mil__parser *ps) {
     size_t n = sizeof word - 1;
     if (mil__lex_peek(&ps->lex) == '(') return true;
     return (size_t)(ps->lex.end - ps->lex.p) > n && memcmp(ps->lex.p, word, n) == 0 &&
-           !mil__lex_class[(unsigned char)ps->lex.p[n]] && at_block(ps);
+           !mil__name_class[(unsigned char)ps->lex.p[n]] && at_block(ps);
 }
 
 /* ---- statements ---- */
@@ -444,9 +446,7 @@ static mil_status finish_const(mil__parser *ps, statement *st) {
         return at_statement(ps, st, status);
     }
     mil_value value;
-    const char *name = tmp_text(ps, st->results[0].name);
-    if (!name) return mil__nomem(ps->lex.err);
-    mil_status status = add_const(ps, st, &st->val, name, &value);
+    mil_status status = add_const(ps, st, &st->val, st->results[0].name, &value);
     if (status != MIL_OK) return at_statement(ps, st, status);
     mil__op *op = ps->program->ops[ps->program->values[value]->op];
     op->label = st->label;
@@ -456,17 +456,17 @@ static mil_status finish_const(mil__parser *ps, statement *st) {
 }
 
 static mil_status finish_operation(mil__parser *ps, statement *st) {
-    const char **names = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *names);
+    mil__slice *names = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *names);
     const mil_type **types = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *types);
     if (!names || !types) return mil__nomem(ps->lex.err);
     for (int i = 0; i < st->n_results; i++) {
-        names[i] = tmp_text(ps, st->results[i].name);
+        names[i] = st->results[i].name;
         types[i] = st->results[i].type;
-        if (!names[i]) return mil__nomem(ps->lex.err);
     }
     mil__new_op new_op = {.decl = st->op, .args = st->args, .n_args = st->n_args, .blocks = st->blocks,
                           .n_blocks = st->n_blocks, .names = names, .declared = types, .n_declared = st->n_results,
-                          .label = st->label, .attrs = st->attrs, .where = where_of(ps, st), .unchecked = ps->unchecked};
+                          .label = st->label, .attrs = st->attrs, .where = where_of(ps, st), .before = 0,
+                          .unchecked = ps->unchecked};
     mil_operation made;
     return at_statement(ps, st, mil__program_add(ps->program, st->block, &new_op, &made, ps->lex.err));
 }
@@ -483,16 +483,14 @@ static mil_status finish_statement(mil__parser *ps, statement *st) {
 
 /* Types begin with a dtype or the kind of type, operations with neither. */
 static bool at_type(mil__parser *ps) {
+    static const char *const kinds[] = {"tensor", "list", "dict", "tuple", "state", "tensor_buffer"};
     const char *at = ps->lex.p;
+    if (ps->lex.end - at > 7 && memcmp(at, "tensor<", 7) == 0) return true; /* as a rule */
     mil__slice word = mil__lex_name(&ps->lex);
     ps->lex.p = at;
-    static const char *const kinds[] = {"tensor", "list", "dict", "tuple", "state", "tensor_buffer"};
     for (size_t i = 0; i < MIL__COUNT(kinds); i++)
-        if (mil__slice_is(word, kinds[i])) return true;
-    char text[16] = {0};
-    if (word.n == 0 || word.n >= sizeof text) return false;
-    memcpy(text, word.s, word.n);
-    return mil_dtype_find(text) != MIL_NO_DTYPE;
+        if (word.n && word.s[0] == kinds[i][0] && mil__slice_is(word, kinds[i])) return true;
+    return mil__parse_dtype(word) != MIL_NO_DTYPE;
 }
 
 static mil_status parse_results(mil__parser *ps, statement *st) {
@@ -521,18 +519,35 @@ static mil_status parse_parts(mil__parser *ps, statement *st) {
     }
     MIL__TRY(parse_args(ps, st));
     MIL__TRY(parse_attributes(ps, st, &st->attrs));
+    if (mil__lex_take(&ps->lex, ';')) return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
     if (at_block(ps)) MIL__TRY(parse_blocks(ps, st));
-    if (!mil__lex_take(&ps->lex, ';')) {
-        char context[100];
-        snprintf(context, sizeof context, "\";\" after %s", st->op->name);
-        return mil__lex_expected(&ps->lex, context);
-    }
-    return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
+    if (mil__lex_take(&ps->lex, ';')) return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
+    char context[100];
+    snprintf(context, sizeof context, "\";\" after %s", st->op->name);
+    return mil__lex_expected(&ps->lex, context);
+}
+
+/* Field by field: args and cap are most of a statement, and begin one by one. */
+static void begin_statement(const mil__parser *ps, mil_block block, statement *st) {
+    st->at = ps->lex.p;
+    st->line = ps->lex.line;
+    st->block = block;
+    st->op_name = (mil__slice){0};
+    st->op = NULL;
+    st->results = NULL;
+    st->n_results = st->cap_results = st->n_args = 0;
+    st->label = NULL;
+    st->has_label = false;
+    st->attrs = NULL;
+    st->attrs_end = &st->attrs;
+    st->val = (mil__attr){0};
+    st->blocks = NULL;
+    st->n_blocks = st->cap_blocks = 0;
 }
 
 static mil_status parse_statement(mil__parser *ps, mil_block block) {
-    statement st = {.at = ps->lex.p, .line = ps->lex.line, .block = block};
-    st.attrs_end = &st.attrs;
+    statement st;
+    begin_statement(ps, block, &st);
     mil_status status = parse_parts(ps, &st);
     if (status == MIL_OK) status = finish_statement(ps, &st);
     if (st.val.data && st.val.data->buffer) mil_tensor_free(st.val.data); /* not used up: something failed */
