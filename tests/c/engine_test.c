@@ -11,6 +11,8 @@
 
 static mil_error err;
 
+enum { SIZE = 256 }; /* of the long runs; emulators run these tests too */
+
 /* ---- building, briefly ---- */
 
 typedef struct building {
@@ -203,10 +205,10 @@ static void unloads(void) {
     mil_model_free(model);
 }
 
-/* Ten products of 512 x 512, one after the other. */
+/* Ten products of SIZE x SIZE, one after the other. */
 static mil_model *long_model(int threads) {
     building b = begin();
-    const mil_dim shape[] = {512, 512};
+    const mil_dim shape[] = {SIZE, SIZE};
     mil_value x = input(&b, "x", 2, shape), v = x;
     for (int i = 0; i < 10; i++) v = op1(&b, "tanh", op2(&b, "matmul", "x", v, "y", x));
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
@@ -215,7 +217,7 @@ static mil_model *long_model(int threads) {
 }
 
 static void threads_agree(void) {
-    const int64_t shape[] = {512, 512};
+    const int64_t shape[] = {SIZE, SIZE};
     mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *one = NULL;
     mil_model *model = long_model(1);
     CHECK_OK(mil_model_run(model, &x, &one, &err), &err);
@@ -253,7 +255,7 @@ static void *run_some(void *arg) {
 }
 
 static void several_threads_run_one_model(void) {
-    const int64_t shape[] = {512, 512};
+    const int64_t shape[] = {SIZE, SIZE};
     for (int lanes = 1; lanes <= 2; lanes++) {
         mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *wanted = NULL;
         mil_model *model = long_model(lanes);
@@ -277,7 +279,7 @@ static void *cancel_soon(void *arg) {
 
 /* A run that would take long stops soon after it was cancelled; the next one runs. */
 static void cancels(void) {
-    const int64_t shape[] = {512, 512};
+    const int64_t shape[] = {SIZE, SIZE};
     for (int lanes = 1; lanes <= 2; lanes++) {
         mil_model *model = long_model(lanes);
         mil_tensor *x = tensor(2, shape, 0, 1e-7f), *y = NULL;
@@ -338,7 +340,7 @@ static void refuses_options(void) {
 
 /* A child of fork has none of the pool's threads: it computes alone. */
 static void forks(void) {
-    const int64_t shape[] = {512, 512};
+    const int64_t shape[] = {SIZE, SIZE};
     mil_model *model = long_model(2);
     mil_tensor *x = tensor(2, shape, -0.01f, 1e-7f), *y = NULL;
     CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
