@@ -251,14 +251,11 @@ static bool is_float(mil_dtype dtype) {
     return dtype == MIL_FP16 || dtype == MIL_FP32 || dtype == MIL_FP64 || dtype == MIL_BF16;
 }
 
-/* Can the integer dtype hold the value? */
-static bool holds(mil_dtype dtype, double value) {
+bool luamil_holds(mil_dtype dtype, int64_t value) {
     bool is_signed = dtype == MIL_INT4 || dtype == MIL_INT8 || dtype == MIL_INT16 || dtype == MIL_INT32 || dtype == MIL_INT64;
-    int bits = mil_dtype_bits(dtype);
-    double most = 1;
-    for (int i = is_signed; i < bits; i++) most *= 2;
-    if (dtype == MIL_BOOL) return value == 0 || value == 1;
-    return value == (double)(int64_t)value && value < most && value >= (is_signed ? -most : 0);
+    int bits = dtype == MIL_BOOL ? 1 : mil_dtype_bits(dtype) - is_signed;
+    if (is_signed && value < 0) value = ~value;
+    return value >= 0 && (bits >= 63 || value >> bits == 0);
 }
 
 static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, ...) LUAMIL_PRINTF(4, 5);
@@ -278,8 +275,9 @@ static mil_status check_range(const luamil_literal *literal, mil_dtype dtype, co
     if (is_float(dtype) || literal->kind == LUAMIL_BOOLS || dtype == MIL_UINT64) return MIL_OK;
     for (size_t i = 0; i < literal->n; i++) {
         double value = literal->kind == LUAMIL_INTS ? (double)((int64_t *)literal->data)[i] : ((double *)literal->data)[i];
-        if (dtype == MIL_INT64 && literal->kind == LUAMIL_INTS) continue;
-        if (!(value >= -9223372036854775808.0 && value < 9223372036854775808.0) || !holds(dtype, value))
+        if (literal->kind == LUAMIL_INTS && luamil_holds(dtype, ((int64_t *)literal->data)[i])) continue;
+        bool whole = value >= -9223372036854775808.0 && value < 9223372036854775808.0 && value == (double)(int64_t)value;
+        if (!whole || !luamil_holds(dtype, (int64_t)value))
             return fail(err, MIL_EVALUE, what, "%s can't hold %.14g", mil_dtype_name(dtype), value);
     }
     return MIL_OK;

@@ -119,6 +119,7 @@ void luamil_open_errors(lua_State *L);
 const char *luamil_check_string(lua_State *L, int index, const char *fn, const char *what, size_t *length);
 mil_opset luamil_check_opset(lua_State *L, int index, const char *fn); /* nil: ios18 */
 int64_t luamil_check_int(lua_State *L, int index, const char *fn, const char *what);
+bool luamil_holds(mil_dtype dtype, int64_t value); /* can the integer dtype? */
 double luamil_check_number(lua_State *L, int index, const char *fn, const char *what);
 mil_dtype luamil_check_dtype(lua_State *L, int index, const char *fn);
 /* A list of sizes; returns the rank. */
@@ -199,6 +200,7 @@ extern const luaL_Reg luamil_program_functions[], luamil_dim_functions[], luamil
 extern const luaL_Reg luamil_tensor_looks[];          /* methods of tensor_look.c */
 int luamil_check_status(lua_State *L, mil_status status, const mil_error *err); /* raises unless MIL_OK; 1 */
 int luamil_return_tensor(lua_State *L, const luamil_tensor *self); /* new memory, on top of the stack: accounted; 1 */
+void luamil_fill(lua_State *L, mil_tensor *tensor, int at, const char *fn); /* every element: the Lua value at `at` */
 void luamil_store_element(lua_State *L, mil_tensor *tensor, const int64_t *index, int at);
 luamil_tensor *luamil_new_tensor(lua_State *L);       /* pushes an empty one, to be filled */
 mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn);

@@ -192,10 +192,15 @@ static mil_tensor *port_tensor(lua_State *L, const mil_port *port, bool is_input
     if (!is_input || (type != LUA_TTABLE && type != LUA_TNUMBER && type != LUA_TBOOLEAN && type != LUA_TSTRING))
         luamil_fail_at(L, MIL_EINVAL, NULL, port->name, "run: %s takes a tensor%s, but was given %s", port->name,
                        is_input ? " or a table of numbers" : "", LUAMIL_WHAT(L, top));
-    luamil_read_literal(L, top, top + 1, port->name, &literal);
+    if (type == LUA_TSTRING && port->dtype != MIL_STRING)
+        luamil_fail_at(L, MIL_ETYPE, NULL, port->name, "run: input %s takes %s, but was given %s", port->name,
+                       mil_dtype_name(port->dtype), LUAMIL_WHAT(L, top));
+    char what[160];
+    snprintf(what, sizeof what, "run: input %.128s", port->name);
+    luamil_read_literal(L, top, top + 1, what, &literal);
     fit_literal(&literal, port);
     luamil_tensor *made = luamil_new_tensor(L);
-    if (luamil_literal_tensor(&literal, port->dtype, port->name, &made->tensor, &err) != MIL_OK) luamil_raise(L, &err);
+    if (luamil_literal_tensor(&literal, port->dtype, what, &made->tensor, &err) != MIL_OK) luamil_raise(L, &err);
     lua_replace(L, top);
     lua_settop(L, top);
     return made->tensor;
@@ -405,9 +410,9 @@ static int memory(lua_State *L) {
     mil_model_memory use;
     mil_model_memory_use(luamil_check_model(L, 1, "memory"), &use);
     lua_createtable(L, 0, 2);
-    lua_pushnumber(L, (lua_Number)use.weights);
+    luamil_push_int(L, (int64_t)use.weights);
     lua_setfield(L, -2, "weights");
-    lua_pushnumber(L, (lua_Number)use.context);
+    luamil_push_int(L, (int64_t)use.context);
     lua_setfield(L, -2, "context");
     return 1;
 }

@@ -77,20 +77,37 @@ void luamil_push_element(lua_State *L, const mil_tensor *tensor, const int64_t *
     }
 }
 
+/* The Lua value at `at` as an element of an integer dtype; it must be one that the dtype holds. */
+static int64_t check_whole(lua_State *L, mil_dtype dtype, int at, const char *fn) {
+    int64_t whole = 0;
+    if (lua_isboolean(L, at)) return lua_toboolean(L, at);
+    if (lua_type(L, at) != LUA_TNUMBER || !luamil_to_int(L, at, &whole))
+        luamil_fail(L, MIL_EVALUE, "%s: %s takes whole numbers, but was given %s", fn, mil_dtype_name(dtype), LUAMIL_WHAT(L, at));
+    if (!luamil_holds(dtype, whole))
+        luamil_fail(L, MIL_EVALUE, "%s: %s can't hold %lld", fn, mil_dtype_name(dtype), (long long)whole);
+    return whole;
+}
+
+static double check_real(lua_State *L, int at, const char *fn) {
+    return lua_isboolean(L, at) ? lua_toboolean(L, at) : luamil_check_number(L, at, fn, "an element");
+}
+
 /* Stores the Lua value at `at`. */
 void luamil_store_element(lua_State *L, mil_tensor *tensor, const int64_t *index, int at) {
     mil_error err;
-    int64_t whole = 0;
     mil_dtype dtype = mil_tensor_dtype(tensor);
-    if (lua_isboolean(L, at)) {
-        luamil_check_status(L, mil_tensor_set_int(tensor, index, lua_toboolean(L, at), &err), &err);
-    } else if (!is_float(dtype) && lua_type(L, at) == LUA_TNUMBER && luamil_to_int(L, at, &whole)) {
-        luamil_check_status(L, mil_tensor_set_int(tensor, index, whole, &err), &err);
-    } else if (!is_float(dtype)) {
-        luamil_fail(L, MIL_EVALUE, "set: %s takes whole numbers, but was given %s", mil_dtype_name(dtype), LUAMIL_WHAT(L, at));
-    } else {
-        luamil_check_status(L, mil_tensor_set(tensor, index, luamil_check_number(L, at, "set", "an element"), &err), &err);
-    }
+    mil_status status = is_float(dtype) ? mil_tensor_set(tensor, index, check_real(L, at, "set"), &err)
+                                        : mil_tensor_set_int(tensor, index, check_whole(L, dtype, at, "set"), &err);
+    luamil_check_status(L, status, &err);
+}
+
+void luamil_fill(lua_State *L, mil_tensor *tensor, int at, const char *fn) {
+    mil_error err;
+    mil_dtype dtype = mil_tensor_dtype(tensor);
+    double value = is_float(dtype) ? check_real(L, at, fn) : (double)check_whole(L, dtype, at, fn);
+    if (!is_float(dtype) && fabs(value) > LUAMIL_EXACT)
+        luamil_fail(L, MIL_EVALUE, "%s: %.0f is past 2^53; write elements of that size one by one", fn, value);
+    luamil_check_status(L, mil_tensor_fill(tensor, value, &err), &err);
 }
 
 static int64_t check_index(lua_State *L, int at, const mil_tensor *tensor, int axis, const char *fn) {
@@ -292,8 +309,7 @@ static void write_any(lua_State *L, mil_tensor *self, int at) {
     mil_error err;
     if (luamil_kind_of(L, at) == LUAMIL_TENSOR)
         luamil_check_status(L, mil_tensor_copy(self, luamil_check_tensor(L, at, "write"), &err), &err);
-    else if (lua_type(L, at) == LUA_TNUMBER)
-        luamil_check_status(L, mil_tensor_fill(self, (double)lua_tonumber(L, at), &err), &err);
+    else if (lua_type(L, at) == LUA_TNUMBER) luamil_fill(L, self, at, "write");
     else if (lua_istable(L, at)) write_literal(L, self, at);
     else luamil_fail(L, MIL_EINVAL, "write: takes a tensor, a table of numbers or a number, but was given %s", LUAMIL_WHAT(L, at));
 }
@@ -309,9 +325,7 @@ static int write(lua_State *L) {
 
 /* t:fill(x) */
 static int fill(lua_State *L) {
-    mil_error err;
-    mil_tensor *self = luamil_check_tensor(L, 1, "fill");
-    luamil_check_status(L, mil_tensor_fill(self, luamil_check_number(L, 2, "fill", "value"), &err), &err);
+    luamil_fill(L, luamil_check_tensor(L, 1, "fill"), 2, "fill");
     lua_settop(L, 1);
     return 1;
 }

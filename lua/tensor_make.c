@@ -18,17 +18,21 @@ static luamil_tensor *make(lua_State *L, int dtype_at, const char *fn) {
 /* mil.zeros(dtype, shape) */
 static int zeros(lua_State *L) { return luamil_return_tensor(L, make(L, 1, "mil.zeros")); }
 
-static int filled(lua_State *L, const char *fn, double value) {
-    mil_error err;
-    luamil_tensor *self = make(L, 1, fn);
-    luamil_check_status(L, mil_tensor_fill(self->tensor, value, &err), &err);
+/* mil.full(dtype, shape, value) */
+static int full(lua_State *L) {
+    lua_settop(L, 3);
+    luamil_tensor *self = make(L, 1, "mil.full");
+    luamil_fill(L, self->tensor, 3, "mil.full");
     return luamil_return_tensor(L, self);
 }
 
 /* mil.ones(dtype, shape) */
-static int ones(lua_State *L) { return filled(L, "mil.ones", 1); }
-/* mil.full(dtype, shape, value) */
-static int full(lua_State *L) { return filled(L, "mil.full", luamil_check_number(L, 3, "mil.full", "value")); }
+static int ones(lua_State *L) {
+    mil_error err;
+    luamil_tensor *self = make(L, 1, "mil.ones");
+    luamil_check_status(L, mil_tensor_fill(self->tensor, 1, &err), &err);
+    return luamil_return_tensor(L, self);
+}
 
 /* mil.tensor(numbers), mil.tensor(dtype, numbers): from nested tables. Numbers alone are fp32. */
 static int tensor(lua_State *L) {

@@ -65,9 +65,10 @@ return {
 
   -- models
   { "f:compile()", "script:1: compile: function main has no output" },
-  { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"' },
+  { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"; did you mean main?' },
   { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
+  { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { x = 'a' }", 'script:3: run: input x takes fp16, but was given "a"' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v }", "script:3: run: tensors are given by name, but [1] has none" },
   { "v:relu():eval { mil.zeros('fp32', { 6 }) }", "script:1: run: tensors are given by name, but [1] has none" },
 
@@ -83,6 +84,12 @@ return {
   { "mil.ones('fp32', { 2 }):tostring { with = 5 }", 'script:1: tostring: no option "with"; did you mean width?' },
   { "local t = mil.ones('fp32', { 2 })\nlocal y = v:add { y = t:sub({ 1, 1 }) }\nt:fill(2)", "script:3: fill: fp32[2] cannot be written: it is a const of a program" },
   { "mil.from_bytes('fp32', { 2 }, 'abc')", "script:1: mil.from_bytes: a tensor fp32[2] takes 8 bytes, but was given 3" },
+  { "mil.zeros('int8', { 2 }):set(1, 300)", "script:1: set: int8 can't hold 300" },
+  { "mil.zeros('int32', { 2 }):fill(1.5)", "script:1: fill: int32 takes whole numbers, but was given 1.5" },
+  { "mil.full('uint4', { 2 }, 16)", "script:1: mil.full: uint4 can't hold 16" },
+  { "mil.full('uint8', { 2 }, -1)", "script:1: mil.full: uint8 can't hold -1" },
+  { "mil.zeros('int64', { 2 }):fill(2^53 * 2)", "script:1: fill: 18014398509481984 is past 2^53; write elements of that size one by one" },
+  { "mil.zeros('int8', { 1 }):write { 128 }", "script:1: write: int8 can't hold 128" },
   { "mil.arange('fp32', 0, 1, 0)", "script:1: mil.arange: from 0 to 1 by 0 is endless" },
 
   -- weights

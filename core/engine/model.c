@@ -67,12 +67,22 @@ const mil_port *mil_model_output(const mil_model *model, size_t i) { return i < 
 
 /* ---- compiling ---- */
 
+static const char *function_at(const void *program, size_t i) {
+    return mil_function_name(program, mil_program_function_at(program, i));
+}
+
+static mil_status no_entry(const mil_program *program, const char *entry, mil_error *err) {
+    const char *near = mil__nearest(entry, program->n_functions, function_at, program);
+    return near ? mil__fail(err, MIL_ENAME, "compile: there is no function \"%.80s\"; did you mean %.80s?", entry, near)
+                : mil__fail(err, MIL_ENAME, "compile: there is no function \"%.80s\"", entry);
+}
+
 static mil_status entry_of(const mil_program *program, const char *entry, mil_block *out, mil_error *err) {
     *out = mil_program_function_find(program, entry ? entry : "main");
     if (!*out && !entry && program->n_functions == 1) *out = program->functions[0].block;
     if (*out) return MIL_OK;
     if (program->n_functions == 0) return mil__fail(err, MIL_ESTATE, "compile: the program has no function");
-    return entry ? mil__fail(err, MIL_ENAME, "compile: there is no function \"%.80s\"", entry)
+    return entry ? no_entry(program, entry, err)
                  : mil__fail(err, MIL_ENAME, "compile: of %u functions none is called main; name one with entry",
                              program->n_functions);
 }

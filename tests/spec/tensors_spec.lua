@@ -135,6 +135,25 @@ describe("whole tensors", function()
     assert.same({ { 2, 2 }, { 2, 2 } }, list(t))
   end)
 
+  it("hold what their dtype holds, to the last", function()
+    for _, row in ipairs { { "int4", -8, 7 }, { "int8", -128, 127 }, { "uint8", 0, 255 }, { "uint1", 0, 1 },
+                           { "int32", -2147483648, 2147483647 }, { "uint32", 0, 4294967295 } } do
+      for i = 2, 3 do
+        assert.equal(row[i], mil.full(row[1], { 3 }, row[i])[2])
+        assert.has_error(function() mil.full(row[1], { 3 }, row[i] + (i == 2 and -1 or 1)) end)
+      end
+    end
+    assert.is_true(mil.full("bool", { 2 }, true)[2])
+    assert.has_error(function() mil.full("bool", { 2 }, 2) end)
+    local most = math.maxinteger
+    if most then
+      local t = mil.zeros("int64", { 2 })
+      t:set(1, most)
+      t:set(2, math.mininteger)
+      assert.same({ most, math.mininteger }, t:table())
+    end
+  end)
+
   it("say what is in them", function()
     local t = mil.tensor { 4, 0 / 0, -1, 1 / 0 }
     local stats = t:stats()
