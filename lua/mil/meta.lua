@@ -4,7 +4,7 @@
 ---@diagnostic disable: unused-local, duplicate-set-field
 
 ---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table
----@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string?, memory_limit: integer?}
+---@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?}
 
 ---@class mil
 ---@field version string # The library's version.
@@ -332,12 +332,12 @@ function model:bind(tensors) end
 ---@return mil.run
 function model:start(inputs) end
 
----What it takes; -1 where an extent is not fixed.
----@return {name: string, dtype: string, shape: integer[]}[]
+---What it takes; "?" where an extent is not fixed.
+---@return {name: string, dtype: string, shape: (integer|string)[]}[]
 function model:inputs() end
 
 ---What it gives.
----@return {name: string, dtype: string, shape: integer[]}[]
+---@return {name: string, dtype: string, shape: (integer|string)[]}[]
 function model:outputs() end
 
 ---Its plan, a line a step.

@@ -91,4 +91,17 @@ describe("documents", function()
       end
     end)
   end
+
+  it("link to what is there", function()
+    for _, path in ipairs(documents) do
+      local folder = path:match "^(.*/)" or ""
+      for line in io.lines(path) do
+        for target in line:gmatch "%]%(([^)#]+)[^)]*%)" do
+          local file = target:find "^%a+:" or io.open(folder .. target)
+          assert(file, path .. " links to " .. target .. ", which is not there")
+          if io.type(file) then file:close() end
+        end
+      end
+    end
+  end)
 end)

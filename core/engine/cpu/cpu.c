@@ -143,9 +143,10 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     (void)err;
     mil__str_printf(out, "cpu, %s, %d thread%s\n", model->kernels->isa, model->n_lanes, model->n_lanes == 1 ? "" : "s");
     mil__str_printf(out, "packed weights: %zu bytes\n", model->packed_bytes);
+    if (!atomic_load(&model->plans)) mil__str_puts(out, "no plan yet: the shapes of a run's inputs decide it\n");
     for (const mil__cpu_plan *plan = atomic_load(&model->plans); plan; plan = plan->next) {
-        mil__str_printf(out, "plan: %u steps, %zu bytes of values, %zu of scratch a thread, %zu of converted consts\n",
-                        plan->n_steps, plan->arena_bytes, plan->scratch_bytes, plan->weight_bytes);
+        mil__str_printf(out, "plan: %u step%s, %zu bytes of values, %zu of scratch a thread, %zu of converted consts\n",
+                        plan->n_steps, plan->n_steps == 1 ? "" : "s", plan->arena_bytes, plan->scratch_bytes, plan->weight_bytes);
         for (uint32_t i = 0; i < plan->n_steps; i++) print_step(out, plan, &plan->steps[i], i + 1);
     }
     return MIL_OK;
