@@ -250,7 +250,7 @@ static mil_status eval_conv(mil__call *call, bool is_transpose) {
     c.y_plane = mil__volume(is_transpose ? c.windows.in : c.windows.out);
     if (mil__numel(out) == 0) return MIL_OK;
     size_t n_x = (size_t)mil__numel(x), n_weight = (size_t)mil__numel(weight), channels = (size_t)out->shape[1];
-    c.x = mil__calloc(n_x + n_weight + channels + (size_t)c.y_plane, sizeof(double));
+    c.x = mil__arena_zero(call->arena, n_x + n_weight + channels + (size_t)c.y_plane, sizeof(double));
     if (!c.x) return mil__nomem(call->err);
     c.weight = c.x + n_x;
     c.bias = c.weight + n_weight;
@@ -259,7 +259,6 @@ static mil_status eval_conv(mil__call *call, bool is_transpose) {
     mil__read_f64(weight, c.weight);
     if (bias) mil__read_f64(bias->data, c.bias);
     convolve(&c, x->shape[0], out);
-    mil__free(c.x);
     return MIL_OK;
 }
 

@@ -38,7 +38,7 @@ mil_status mil__eval_linear(mil__call *call) {
     for (int a = 0; a < x->rank - 1; a++) rows *= x->shape[a];
     mil__product p = {.x = x, .y = weight, .bias = data(call, 2), .result = call->result[0], .m = rows, .n = n, .k = k,
                       .x_row = k, .x_column = 1, .y_row = 1, .y_column = k, .result_row = n};
-    return mil__multiply(&p, call->err);
+    return mil__multiply(&p, call->arena, call->err);
 }
 
 /* ---- matmul ---- */
@@ -117,7 +117,7 @@ mil_status mil__eval_matmul(mil__call *call) {
     batch_strides(x, f.x_rank, p.rank, p.x_batch);
     batch_strides(y, f.y_rank, p.rank, p.y_batch);
     memcpy(p.result_batch, out->strides, sizeof p.result_batch);
-    return mil__multiply(&p, call->err);
+    return mil__multiply(&p, call->arena, call->err);
 }
 
 /* ---- einsum: the two equations that MIL has ----
@@ -205,5 +205,5 @@ mil_status mil__eval_einsum(mil__call *call) {
         p.y_batch[i] = y->shape[axes[i]] == 1 ? 0 : ys[axes[i]];
         p.result_batch[i] = out->strides[axes[i]];
     }
-    return mil__multiply(&p, call->err);
+    return mil__multiply(&p, call->arena, call->err);
 }

@@ -99,7 +99,7 @@ typedef struct norm {
 static mil_status read_vector(const mil__call *call, const char *name, double **out) {
     const mil__operand *operand = mil__arg(call, name);
     if (!operand) return MIL_OK;
-    *out = mil__calloc((size_t)mil__numel(operand->data) + 1, sizeof **out);
+    *out = mil__arena_zero(call->arena, (size_t)mil__numel(operand->data) + 1, sizeof **out);
     if (!*out) return mil__nomem(call->err);
     mil__read_f64(operand->data, *out);
     return MIL_OK;
@@ -113,12 +113,7 @@ static mil_status eval_norm(mil__call *call, mil__slice_fn *fn) {
     if (status == MIL_OK) status = read_vector(call, "beta", &v.beta);
     if (status == MIL_OK) status = read_vector(call, "mean", &v.mean);
     if (status == MIL_OK) status = read_vector(call, "variance", &v.variance);
-    if (status == MIL_OK) status = mil__eval_slices(call, params->axes, MIL_FP64, false, fn, &v);
-    mil__free(v.gamma);
-    mil__free(v.beta);
-    mil__free(v.mean);
-    mil__free(v.variance);
-    return status;
+    return status == MIL_OK ? mil__eval_slices(call, params->axes, MIL_FP64, false, fn, &v) : status;
 }
 
 /* A slice is a channel. */

@@ -97,7 +97,7 @@ struct mil__call {
     const mil_op *op;
     mil_opset opset;
     mil__types *types;
-    mil__arena *arena;           /* for what infer needs to keep until its caller is done */
+    mil__arena *arena;           /* for what infer needs to keep until its caller is done, and for eval's scratch */
     mil_error *err;
     const mil__nested *nested;
     void *params;                /* op->params_size bytes, zeros before infer */

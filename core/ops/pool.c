@@ -107,7 +107,7 @@ static mil_status eval_pool(mil__call *call, pooling kind) {
                                      params->pad_before);
     int64_t planes = x->shape[0] * x->shape[1], size = mil__volume(w.in), n = mil__volume(w.out);
     if (planes == 0) return MIL_OK;
-    double *in = mil__calloc((size_t)(planes * size) + 2 * (size_t)n, sizeof *in);
+    double *in = mil__arena_zero(call->arena, (size_t)(planes * size) + 2 * (size_t)n, sizeof *in);
     if (!in) return mil__nomem(call->err);
     double *plane = in + planes * size, *divisor = plane + n;
     mil__read_f64(x, in);
@@ -120,7 +120,6 @@ static mil_status eval_pool(mil__call *call, pooling kind) {
         char *to = (char *)out->data + k * n * (int64_t)mil__element_size(out->dtype);
         mil__convert(out->dtype, to, 1, MIL_FP64, plane, 1, n);
     }
-    mil__free(in);
     return MIL_OK;
 }
 

@@ -78,12 +78,12 @@ static void read_all(mil_dtype as, const mil_tensor *tensor, void *to) {
     else mil__read_f64(tensor, to);
 }
 
-mil_status mil__multiply(const mil__product *p, mil_error *err) {
+mil_status mil__multiply(const mil__product *p, mil__arena *arena, mil_error *err) {
     bool exact = mil__dtype_is_int(p->x->dtype) && mil__dtype_is_int(p->y->dtype) &&
                  (!p->bias || mil__dtype_is_int(p->bias->dtype));
     work w = {.p = p, .as = exact ? MIL_INT64 : MIL_FP64};
     size_t x = (size_t)mil__numel(p->x), y = (size_t)mil__numel(p->y), n = (size_t)p->n;
-    w.x = mil__calloc(x + y + 2 * n + 1, 8);
+    w.x = mil__arena_zero(arena, x + y + 2 * n + 1, 8);
     if (!w.x) return mil__nomem(err);
     w.y = w.x + x * 8;
     w.row = w.y + y * 8;
@@ -93,6 +93,5 @@ mil_status mil__multiply(const mil__product *p, mil_error *err) {
     if (p->bias) read_all(w.as, p->bias, w.bias);
     const int64_t *strides[] = {p->x_batch, p->y_batch, p->result_batch};
     mil__walk(p->rank, p->batch, 3, strides, matrices, &w);
-    mil__free(w.x);
     return MIL_OK;
 }

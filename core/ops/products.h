@@ -18,7 +18,7 @@ typedef struct mil__product {
 } mil__product;
 
 /* In doubles, each result rounded once; where all is int32, in integers that wrap around. Fails: MIL_ENOMEM. */
-mil_status mil__multiply(const mil__product *product, mil_error *err);
+mil_status mil__multiply(const mil__product *product, mil__arena *arena, mil_error *err);
 
 /* row[j] = sum over l of x[l * x_column] * y[l * y_row + j * y_column], over n and k. */
 void mil__product_row(int64_t n, int64_t k, const double *x, int64_t x_column, const double *y, int64_t y_row,

@@ -80,12 +80,11 @@ mil_status mil__eval_slices(mil__call *call, uint32_t axes, mil_dtype as, bool r
         if (inner) w.n *= w.x->shape[a];
     }
     if (reduces) mil__shape_strides(rank, shape, out_strides);
-    w.in = mil__calloc((size_t)w.n * 2 + 2, 8);
+    w.in = mil__arena_zero(call->arena, (size_t)w.n * 2 + 2, 8);
     if (!w.in) return mil__nomem(call->err);
     w.results = w.in + w.n * 8;
     const int64_t *strides[] = {x_strides, out_strides};
     mil__walk(rank, shape, 2, strides, outer_run, &w);
-    mil__free(w.in);
     return MIL_OK;
 }
 

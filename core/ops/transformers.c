@@ -132,7 +132,7 @@ mil_status mil__eval_scaled_dot_product_attention(mil__call *call) {
                    .E = query->shape[rank - 1], .EV = value->shape[rank - 1]};
     size_t q = (size_t)mil__numel(query), k = (size_t)mil__numel(key), v = (size_t)mil__numel(value);
     size_t m = mask ? (size_t)mil__numel(mask) : 0;
-    t.query = mil__calloc(q + k + v + m + (size_t)t.S + (size_t)t.EV + 1, sizeof *t.query);
+    t.query = mil__arena_zero(call->arena, q + k + v + m + (size_t)t.S + (size_t)t.EV + 1, sizeof *t.query);
     if (!t.query) return mil__nomem(call->err);
     t.key = t.query + q;
     t.value = t.key + k;
@@ -151,6 +151,5 @@ mil_status mil__eval_scaled_dot_product_attention(mil__call *call) {
     }
     batch_walk walk = {.t = &t};
     mil__walk(rank - 2, query->shape, 1, walked, batches, &walk);
-    mil__free(t.query);
     return MIL_OK;
 }

@@ -185,6 +185,31 @@ static void contexts_repeat(void) {
     mil_tensor_free(y);
 }
 
+/* Ops without a kernel of their own keep their scratch, too. */
+static void plain_runs_allocate_nothing_when_warm(void) {
+    static const char *const ops[] = {"reduce_argmax", "softplus", "l2_norm", "square"};
+    const mil_dim shape[] = {2, 3, 40};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        building b = begin();
+        mil_compile_options options = MIL_COMPILE_DEFAULTS;
+        options.optimize = 0; /* all of it plain */
+        mil_model *model = compile(&b, op1(&b, ops[i], op1(&b, "softmax", input(&b, "x", 3, shape))), &options);
+        mil_tensor *x = tensor(3, shape, 0, 0.1f);
+        mil_context *context = NULL;
+        CHECK_OK(mil_context_new(model, &context, &err), &err);
+        CHECK_OK(mil_context_set_input(context, 0, x, &err), &err);
+        mil_set_allocator(test_realloc, NULL);
+        for (int k = 0; k < 3; k++) CHECK_OK(mil_context_run(context, &err), &err);
+        long calls = test_alloc.calls;
+        for (int k = 0; k < 3; k++) CHECK_OK(mil_context_run(context, &err), &err);
+        CHECK_EQ(test_alloc.calls, calls);
+        mil_set_allocator(NULL, NULL);
+        mil_context_free(context);
+        mil_model_free(model);
+        mil_tensor_free(x);
+    }
+}
+
 static void unloads(void) {
     building b = begin();
     const mil_dim shape[] = {4};
@@ -412,6 +437,6 @@ static void survives_failing_allocations(void) {
 }
 
 TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(strided_and_overlapping),
-          CASE(read_only_outputs), CASE(contexts_repeat), CASE(unloads), CASE(threads_agree),
+          CASE(read_only_outputs), CASE(contexts_repeat), CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(refuses_options), CASE(forks),
           CASE(survives_failing_allocations))
