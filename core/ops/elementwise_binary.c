@@ -10,14 +10,17 @@
 
 /* ---- inference ---- */
 
+/* x and y are the first two parameters. */
 static mil_status infer(mil__call *call, mil_dtype dtype) {
+    const mil_type *x = call->in[0].items->type, *y = call->in[1].items->type;
+    if (x->dtype == dtype && (x == y || y->rank == 0)) return mil__call_result(call, x);
     mil_dim shape[MIL_MAX_RANK];
     int rank;
     MIL__TRY(mil__broadcast(call, "x", "y", &rank, shape));
     return mil__call_tensor(call, dtype, rank, shape);
 }
 
-mil_status mil__infer_binary(mil__call *call) { return infer(call, mil__arg(call, "x")->type->dtype); }
+mil_status mil__infer_binary(mil__call *call) { return infer(call, call->in[0].items->type->dtype); }
 mil_status mil__infer_compare(mil__call *call) { return infer(call, MIL_BOOL); }
 
 /* Shapes under computation, int32 vectors known up to symbols, go through arithmetic: shape(x) * 2 is known. */
@@ -34,7 +37,7 @@ typedef mil_dim dim_fn(mil__types *types, mil_dim a, mil_dim b);
 
 static mil_status infer_with_sym(mil__call *call, dim_fn *fn) {
     MIL__TRY(mil__infer_binary(call));
-    const mil__operand *x = mil__arg(call, "x"), *y = mil__arg(call, "y");
+    const mil__operand *x = call->in[0].items, *y = call->in[1].items;
     int64_t n;
     const mil_type *type = call->out[0];
     if ((!x->sym && !y->sym) || type->rank > 1 || !mil__shape_numel(type->rank, type->shape, &n) || n > MAX_SYM)

@@ -32,7 +32,12 @@ static const mil_op ops[] = {
 };
 #pragma GCC diagnostic pop
 
-enum { N_OPS = MIL__COUNT(ops) };
+enum {
+#define OP(op, ...) AT_##op,
+#include "ops/all.def"
+#undef OP
+    N_OPS
+};
 
 /* ---- look-up: by name in a hash table, in order by a sorted list, parameters by slot; all made once ---- */
 
@@ -94,6 +99,11 @@ const mil_op *mil_op_find(const char *name) {
     for (size_t h = mil__hash_text(name) % HASH_SIZE; hashed[h]; h = (h + 1) % HASH_SIZE)
         if (strcmp(hashed[h]->name, name) == 0) return hashed[h];
     return NULL;
+}
+
+const mil_op *mil__op_const(void) {
+    pthread_once(&made, make_lookup);
+    return &ops[AT_const];
 }
 
 static const char *op_name_at(const void *ctx, size_t i) {

@@ -112,6 +112,7 @@ struct mil__call {
 
 /* ---- the table ---- */
 
+const mil_op *mil__op_const(void); /* mil_op_find("const") */
 size_t mil__op_index(const mil_op *op);                                           /* 0 .. mil_op_count() - 1 */
 int mil__op_slot(const mil_op *op, mil_opset opset, const char *name, const mil__param **row); /* -1: no such parameter */
 int mil__op_slot_named(const mil_op *op, mil_opset opset, mil__slice name, const mil__param **row); /* the same */

@@ -357,7 +357,7 @@ mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor 
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
                                  mil__slice name, bool is_inline, mil_where where, mil_operation before,
                                  mil_value *out, mil_error *err) {
-    const mil_op *decl = mil_op_find("const");
+    const mil_op *decl = mil__op_const();
     snapshot snap = snapshot_of(program);
     mil_operation operation = mil__new_operation(program);
     mil_value value = operation ? mil__new_value(program) : 0;
@@ -493,12 +493,8 @@ static mil_status literal_tensor(adding *a, mil_dtype dtype, int rank, const int
                                  mil_tensor **out, bool *in_arena) {
     *in_arena = bytes <= SMALL_LITERAL;
     if (!*in_arena) return mil_tensor_new(dtype, rank, shape, out, a->err);
-    mil_tensor *tensor = mil__arena_alloc(&a->program->arena, sizeof *tensor + bytes);
-    if (!tensor) return mil__nomem(a->err);
-    memset((void *)tensor, 0, sizeof *tensor + bytes);
-    mil__tensor_init(tensor, dtype, rank, shape, tensor + 1);
-    *out = tensor;
-    return MIL_OK;
+    *out = mil__tensor_in(&a->program->arena, dtype, rank, shape, bytes);
+    return *out ? MIL_OK : mil__nomem(a->err);
 }
 
 static mil_status make_literal(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_tensor **out,
@@ -523,6 +519,15 @@ static mil_status make_literal(adding *a, const mil__param *row, const mil_arg *
     return MIL_OK;
 }
 
+/* "<a>_<b>", of a the first 150 bytes; b is a parameter's name. */
+static void join_names(char to[200], const char *a, const char *b) {
+    size_t n = strnlen(a, 150), m = strnlen(b, 48);
+    memcpy(to, a, n);
+    to[n] = '_';
+    memcpy(to + n + 1, b, m);
+    to[n + 1 + m] = 0;
+}
+
 /* One argument as a value: the value itself, or a const made for it. */
 static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_value *out) {
     if (arg->kind == MIL_ARG_VALUE) {
@@ -540,7 +545,7 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
     bool in_arena = false;
     if (arg->kind != MIL_ARG_TENSOR) MIL__TRY(make_literal(a, row, arg, hint, &tensor, &in_arena));
     char base[200];
-    snprintf(base, sizeof base, "%s_%s", a->name ? a->name : a->op->name, row->name);
+    join_names(base, a->name ? a->name : a->op->name, row->name);
     mil_status status = mil__program_const(a->program, a->block, tensor, NULL, true, a->where, 0, out, a->err);
     if (arg->kind != MIL_ARG_TENSOR && !in_arena) mil_tensor_free(tensor);
     MIL__TRY(status);
@@ -603,8 +608,9 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
         MIL__TRY(values_of_arg(a, p->row, p->arg, &given[i]));
     }
     mil__slice names[1] = {mil__slice_of(a->name)};
-    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .where = a->where,
-                          .names = a->name && a->op->n_outputs == 1 ? names : NULL};
+    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .blocks = NULL, .n_blocks = 0,
+                          .names = a->name && a->op->n_outputs == 1 ? names : NULL, .declared = NULL, .n_declared = 0,
+                          .label = NULL, .attrs = NULL, .where = a->where, .before = 0, .unchecked = false};
     return add(a->program, a->block, &new_op, out, a->err);
 }
 
@@ -655,7 +661,7 @@ mil_status mil_program_output(mil_program *program, mil_block function, const ch
         return mil__fail(err, MIL_ESTATE, "output %.80s: the value is not of this function", name);
     if (v->type->kind == MIL_STATE) return mil__fail(err, MIL_ETYPE, "output %.80s: a state can't be an output", name);
     mil_value result = value;
-    if (!v->op || v->is_output || mil__op_at(program, v->op)->decl == mil_op_find("const")) {
+    if (!v->op || v->is_output || mil__op_at(program, v->op)->decl == mil__op_const()) {
         mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
         mil_where where = v->op ? mil_operation_where(program, v->op) : (mil_where){NULL, 0};
         size_t n;

@@ -113,7 +113,7 @@ static mil_status make_nested(rebuilding *r, mil_block to, const mil__op *op, mi
 }
 
 static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op) {
-    if (op->decl == mil_op_find("const")) return make_const(r, to, op);
+    if (op->decl == mil__op_const()) return make_const(r, to, op);
     mil__mark mark = mil__arena_mark(&r->arena);
     mil__values *args = NULL;
     mil_block *blocks = NULL;
@@ -188,7 +188,7 @@ static mil_status check_part(const mil_program *program, const mil_value *values
 static mil_status make_part_output(rebuilding *r, mil_block to, mil_value old) {
     mil_value value = r->values[old];
     const mil__value *v = r->to->values[value];
-    if (!v->op || v->is_output || r->to->ops[v->op]->decl == mil_op_find("const")) {
+    if (!v->op || v->is_output || r->to->ops[v->op]->decl == mil__op_const()) {
         mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
         size_t n;
         MIL__TRY(mil_program_add(r->to, to, mil_op_find("identity"), &x, 1, NULL, (mil_where){NULL, 0}, &value, 1, &n,

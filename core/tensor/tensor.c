@@ -80,6 +80,14 @@ void mil__tensor_init(mil_tensor *tensor, mil_dtype dtype, int rank, const int64
     tensor->buffer = NULL;
 }
 
+mil_tensor *mil__tensor_in(mil__arena *arena, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes) {
+    mil_tensor *tensor = mil__arena_alloc(arena, sizeof *tensor + bytes);
+    if (!tensor) return NULL;
+    memset(tensor + 1, 0, bytes);
+    mil__tensor_init(tensor, dtype, rank, shape, tensor + 1);
+    return tensor;
+}
+
 /* A copy of `like`, which holds what the new tensor shall be, over its buffer, which is retained. */
 static mil_status make(const mil_tensor *like, mil_tensor **out, mil_error *err) {
     mil_tensor *tensor = mil__alloc(sizeof *tensor);

@@ -37,6 +37,9 @@ char *mil__tensor_text(const mil_tensor *tensor, char *buf, size_t n);
 /* A contiguous tensor over memory of the caller's (no buffer, count 1): never freed by mil_tensor_free while the owner
  * holds its count. */
 void mil__tensor_init(mil_tensor *tensor, mil_dtype dtype, int rank, const int64_t *shape, void *data);
+/* The same in an arena, with its elements, which are zeros. NULL: out of memory. bytes: mil__dtype_bytes, or of a string
+ * tensor's refs and characters. */
+mil_tensor *mil__tensor_in(mil__arena *arena, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes);
 int64_t mil__numel(const mil_tensor *tensor);
 bool mil__is_contiguous(const mil_tensor *tensor);
 

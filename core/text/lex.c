@@ -9,9 +9,9 @@ enum { INDENT = 8 }; /* spaces that are looked at at once: a number's size */
 void mil__lex_space(mil__lexer *lex) {
     const char *p = lex->p, *end = lex->end;
     for (; p < end; p++) {
-        while (end - p > INDENT && memcmp(p, "        ", INDENT) == 0) p += INDENT;
         if (*p == '\n') {
             lex->line++;
+            while (end - p > INDENT && memcmp(p + 1, "        ", INDENT) == 0) p += INDENT;
         } else if (*p == '/' && end - p > 1 && p[1] == '/') {
             const char *eol = memchr(p, '\n', (size_t)(end - p));
             p = (eol ? eol : end) - 1;

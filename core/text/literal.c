@@ -18,11 +18,12 @@ static mil_status too_deep(mil__parser *ps) {
 
 /* ---- types ---- */
 
-mil_dtype mil__parse_dtype(mil__slice name) {
+mil_dtype mil__parse_dtype(mil__parser *ps, mil__slice name) {
     if (name.n == 0) return MIL_NO_DTYPE;
+    if (ps->dtype && mil__slice_is(name, mil_dtype_name(ps->dtype))) return ps->dtype; /* most are like the one before */
     for (int d = MIL_NO_DTYPE + 1; d < MIL_N_DTYPES; d++) {
         const char *text = mil_dtype_name((mil_dtype)d);
-        if (text[0] == name.s[0] && mil__slice_is(name, text)) return (mil_dtype)d;
+        if (text[0] == name.s[0] && mil__slice_is(name, text)) return ps->dtype = (mil_dtype)d;
     }
     return MIL_NO_DTYPE;
 }
@@ -59,7 +60,7 @@ static mil_status parse_tensor_type(mil__parser *ps, const mil_type **out) {
     mil__slice name;
     const char *at = ps->lex.p;
     MIL__TRY(mil__lex_expect_name(&ps->lex, "a dtype", &name));
-    mil_dtype dtype = mil__parse_dtype(name);
+    mil_dtype dtype = mil__parse_dtype(ps, name);
     if (!dtype) return mil__lex_fail(&ps->lex, at, MIL_EPARSE, "expected a dtype, found \"%.*s\"", (int)name.n, name.s);
     MIL__TRY(mil__lex_expect(&ps->lex, ',', "after the dtype"));
     MIL__TRY(mil__lex_expect(&ps->lex, '[', "before the dims"));
@@ -135,7 +136,7 @@ static mil_status parse_type(mil__parser *ps, const mil_type **out) {
         MIL__TRY(mil__lex_expect(&ps->lex, '<', "after \"tensor\""));
         return parse_tensor_type(ps, out);
     }
-    mil_dtype dtype = mil__parse_dtype(name);
+    mil_dtype dtype = mil__parse_dtype(ps, name);
     if (dtype) {
         if (ps->scalars[dtype]) return *out = ps->scalars[dtype], MIL_OK;
         MIL__TRY(made_type(ps, mil__scalar_type(ps->program->types, dtype), out));
@@ -315,19 +316,10 @@ static void pack_bits(uint8_t *to, const char *bytes, int64_t n, int bits) {
 
 enum { SMALL = 256 }; /* bytes up to which a const lives in the program's arena */
 
-/* A tensor in the program's arena: no buffer of its own, so nothing to free. */
-static mil_tensor *arena_tensor(mil__parser *ps, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes) {
-    mil_tensor *tensor = mil__arena_alloc(&ps->program->arena, sizeof *tensor + bytes);
-    if (!tensor) return NULL;
-    memset((void *)tensor, 0, sizeof *tensor + bytes);
-    mil__tensor_init(tensor, dtype, rank, shape, tensor + 1);
-    return tensor;
-}
-
 static mil_status make_strings(tensor_payload *t, mil_tensor **out) {
     mil__parser *ps = t->ps;
     size_t refs = (size_t)t->n * sizeof(mil__string_ref);
-    mil_tensor *tensor = arena_tensor(ps, MIL_STRING, t->type->rank, t->shape, refs + ps->chars.n);
+    mil_tensor *tensor = mil__tensor_in(&ps->program->arena, MIL_STRING, t->type->rank, t->shape, refs + ps->chars.n);
     if (!tensor) return mil__nomem(ps->lex.err);
     mil__string_ref *ref = tensor->data;
     if (refs) memcpy(ref, ps->elements.s, refs);
@@ -345,7 +337,7 @@ static mil_status make_tensor(tensor_payload *t, mil__literal_use use, mil_tenso
     size_t bytes;
     if (!mil__dtype_bytes(dtype, t->n, &bytes)) return mil__nomem(ps->lex.err);
     if (bytes <= SMALL || use == MIL__FOR_ATTRIBUTE) {
-        *out = arena_tensor(ps, dtype, t->type->rank, t->shape, bytes);
+        *out = mil__tensor_in(&ps->program->arena, dtype, t->type->rank, t->shape, bytes);
         if (!*out) return mil__nomem(ps->lex.err);
     } else {
         MIL__TRY(mil_tensor_new(dtype, t->type->rank, t->shape, out, ps->lex.err));

@@ -490,7 +490,7 @@ static bool at_type(mil__parser *ps) {
     ps->lex.p = at;
     for (size_t i = 0; i < MIL__COUNT(kinds); i++)
         if (word.n && word.s[0] == kinds[i][0] && mil__slice_is(word, kinds[i])) return true;
-    return mil__parse_dtype(word) != MIL_NO_DTYPE;
+    return mil__parse_dtype(ps, word) != MIL_NO_DTYPE;
 }
 
 static mil_status parse_results(mil__parser *ps, statement *st) {

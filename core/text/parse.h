@@ -30,6 +30,7 @@ typedef struct mil__parser {
         mil__attr *items;
         size_t n, cap;
     } stack;
+    mil_dtype dtype;          /* that was met last */
     const mil_type *scalars[MIL_N_DTYPES];
     struct {                  /* types by the text that spells them, since a few make up most of a program */
         mil__slice text;
@@ -44,7 +45,7 @@ typedef struct mil__parser {
 } mil__parser;
 
 mil_status mil__parse_type(mil__parser *ps, const mil_type **out);
-mil_dtype mil__parse_dtype(mil__slice name); /* MIL_NO_DTYPE where it is none */
+mil_dtype mil__parse_dtype(mil__parser *ps, mil__slice name); /* MIL_NO_DTYPE where it is none */
 
 /* What a literal is for: an attribute, kept as it is written; or a const, whose weights are read from their file. */
 typedef enum mil__literal_use { MIL__FOR_ATTRIBUTE, MIL__FOR_CONST } mil__literal_use;

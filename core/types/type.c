@@ -54,17 +54,33 @@ static uint64_t hash_type(const mil_type *type) {
     return seed * 0x9e3779b97f4a7c15u + mil__hash(type->shape, (size_t)type->rank * sizeof *type->shape);
 }
 
-static bool same_type(const void *ctx, uint32_t number, const void *key) {
-    const mil_type *a = ((const mil__types *)ctx)->types[number], *b = key;
+static bool are_same(const mil_type *a, const mil_type *b) {
     return a->kind == b->kind && a->dtype == b->dtype && a->rank == b->rank && a->n_items == b->n_items &&
            a->length == b->length &&
            (!a->rank || memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0) &&
            (!a->n_items || memcmp(a->items, b->items, (size_t)a->n_items * sizeof *a->items) == 0);
 }
 
-/* The type equal to *key, made with copies of what key points to when it is new. */
+static bool same_type(const void *ctx, uint32_t number, const void *key) {
+    return are_same(((const mil__types *)ctx)->types[number], key);
+}
+
+static const mil_type *intern_new(mil__types *types, const mil_type *key);
+
+/* The type equal to *key. A few make up most of a program, so the last ones are compared before anything is hashed. */
 static const mil_type *intern(mil__types *types, const mil_type *key) {
     if (types->status != MIL_OK) return NULL;
+    const mil_type **recent = &types->recent[((unsigned)key->dtype + (unsigned)key->rank * 3u) % MIL__COUNT(types->recent)];
+    if (!*recent || !are_same(*recent, key)) {
+        const mil_type *type = intern_new(types, key);
+        if (!type) return NULL;
+        *recent = type;
+    }
+    return *recent;
+}
+
+/* The type equal to *key, made with copies of what key points to when it is new. */
+static const mil_type *intern_new(mil__types *types, const mil_type *key) {
     uint64_t hash = hash_type(key);
     uint32_t found = mil__map_find(&types->type_map, hash, same_type, types, key);
     if (found != MIL__NOT_FOUND) return types->types[found];

@@ -43,6 +43,7 @@ struct mil__types {
     mil_status status;
     mil__map type_map, atom_map, formula_map;
     const mil_type **types;
+    const mil_type *recent[8]; /* found or made last, by a few of their bits */
     mil__atom **atoms;
     mil__formula **formulas;
     uint32_t n_types, n_atoms, n_formulas, cap_types, cap_atoms, cap_formulas;

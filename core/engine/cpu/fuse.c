@@ -175,7 +175,7 @@ mil_status mil__fuse(mil__lower *lower, mil_block block, mil__group **out, uint3
     if (!f.groups || !f.group_of || !places || !ordered) return mil__nomem(lower->err);
     memset(f.group_of, 0xff, program->n_ops * sizeof *f.group_of);
     for (mil_operation at = body->first; at; at = program->ops[at]->next)
-        if (program->ops[at]->decl != mil_op_find("const")) MIL__TRY(visit(&f, at));
+        if (program->ops[at]->decl != mil__op_const()) MIL__TRY(visit(&f, at));
     order_groups(&f, places, body, ordered, n);
     *out = ordered;
     return MIL_OK;
