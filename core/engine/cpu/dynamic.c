@@ -33,7 +33,11 @@ static mil_status make_room(mil__run *run, uint32_t slot, const mil_type *type) 
     size_t bytes;
     if (!mil__shape_numel(type->rank, type->shape, &n) || !mil__dtype_bytes(type->dtype, n, &bytes))
         return mil__fail(run->err, MIL_ELIMIT, "run: a result is too large for memory");
-    if (c->plan->slots[slot].kind != MIL__SLOT_DYNAMIC) return MIL_OK;
+    if (c->plan->slots[slot].kind != MIL__SLOT_DYNAMIC) {
+        bool same = t->rank == type->rank && memcmp(t->shape, type->shape, (size_t)t->rank * sizeof *t->shape) == 0;
+        return same ? MIL_OK : mil__fail(run->err, MIL_ETYPE, "run: a result is %s, but was to be %s",
+                                         MIL__SHAPE_TEXT(type->rank, type->shape), MIL__SHAPE_TEXT(t->rank, t->shape));
+    }
     size_t limit = c->model->options.memory_limit;
     if (limit && bytes > limit)
         return mil__fail(run->err, MIL_ELIMIT, "run: a result of %zu bytes is beyond the limit of %zu", bytes, limit);

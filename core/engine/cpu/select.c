@@ -95,12 +95,12 @@ static mil_status select_apart(mil__lower *lower, const mil__group *group) {
 mil_status mil__select(mil__lower *lower, const mil__group *group) {
     bool done = false;
     const char *name = lower->program->ops[group->ops[0]]->decl->name;
-    if (!lower->model->options.optimize) return select_apart(lower, group);
+    if (!lower->model->options.optimize || touches_plain(lower, group)) return select_apart(lower, group);
     if (group->kind == MIL__GROUP_CHAIN) {
         MIL__TRY(mil__select_chain(lower, group, &done));
     } else if (group->kind == MIL__GROUP_ATTENTION) {
         MIL__TRY(mil__select_written_attention(lower, group, &done));
-    } else if (!touches_plain(lower, group)) {
+    } else {
         for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
             if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
     }
