@@ -27,9 +27,10 @@ typedef struct mil__engine {
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);
     void (*context_free)(void *context);
-    /* inputs are of the ports' dtypes and ranks. outputs: NULL entries are made (owned by the caller), others written. */
-    mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
-                      mil_error *err);
+    /* inputs are of the ports' dtypes and ranks. outputs, owned by the caller: NULL entries are made, others written; one that
+     * is not `given` (NULL there) is made anew where it has another shape than the run's result. */
+    mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
+                      const mil__cancel *cancel, mil_error *err);
     void (*unload)(void *compiled); /* weights and plans; only `free` follows */
     void (*free)(void *compiled);
     mil_status (*print)(const void *compiled, mil__str *out, mil_error *err);

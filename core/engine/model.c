@@ -252,26 +252,37 @@ mil_status mil_context_set_input(mil_context *context, size_t i, mil_tensor *ten
     return MIL_OK;
 }
 
+static mil_status check_writable(const mil_port *port, const mil_tensor *tensor, mil_error *err) {
+    if (!tensor->buffer || mil_buffer_writable(tensor->buffer)) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "run: output %s can't be written: its memory is read-only, %s", port->name,
+                     mil__buffer_why_not(tensor->buffer));
+}
+
 mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err) {
     if (i >= context->model->n_outputs) return mil__fail(err, MIL_EINVAL, "run: there is no output %zu", i);
     const mil_port *port = &context->model->outputs[i];
     if (tensor) MIL__TRY(check_port("output", port, tensor, err));
-    if (tensor && tensor->buffer && !mil_buffer_writable(tensor->buffer))
-        return mil__fail(err, MIL_ESTATE, "run: output %s can't be written: its memory is read-only", port->name);
+    if (tensor) MIL__TRY(check_writable(port, tensor, err));
     replace(&context->outputs[i], tensor);
     return MIL_OK;
 }
 
-/* An output that nobody set is written into the last run's tensor if nobody else has that, else made anew. */
-static void prepare_outputs(mil_context *context) {
+/* Does nobody but the context see this tensor, or its memory through a view? */
+static bool is_ours_alone(const mil_tensor *tensor) {
+    bool held_once = atomic_load_explicit(&tensor->count, memory_order_acquire) == 1;
+    return held_once && tensor->buffer && mil__buffer_held_once(tensor->buffer);
+}
+
+/* An output that nobody set is written into the last run's tensor if nobody else has that, else made anew. One that was set
+ * may have become a program's const since. */
+static mil_status prepare_outputs(mil_context *context, mil_error *err) {
     for (size_t i = 0; i < context->model->n_outputs; i++) {
         mil_tensor *set = context->outputs[i], **result = &context->results[i];
-        if (set) {
-            replace(result, set);
-        } else if (*result && atomic_load_explicit(&(*result)->count, memory_order_acquire) > 1) {
-            replace(result, NULL);
-        }
+        if (set) MIL__TRY(check_writable(&context->model->outputs[i], set, err));
+        if (set) replace(result, set);
+        else if (*result && !is_ours_alone(*result)) replace(result, NULL);
     }
+    return MIL_OK;
 }
 
 mil_status mil_context_run(mil_context *context, mil_error *err) {
@@ -279,9 +290,10 @@ mil_status mil_context_run(mil_context *context, mil_error *err) {
     for (size_t i = 0; i < model->n_inputs; i++)
         if (!context->inputs[i]) return check_port("input", &model->inputs[i], NULL, err);
     MIL__TRY(enter(model, err));
-    prepare_outputs(context);
     mil__cancel cancel = {&model->cancelled, atomic_load(&model->cancelled)};
-    mil_status status = model->engine->run(context->impl, context->inputs, context->results, &cancel, err);
+    mil_status status = prepare_outputs(context, err);
+    if (status == MIL_OK)
+        status = model->engine->run(context->impl, context->inputs, context->outputs, context->results, &cancel, err);
     leave(model);
     return status;
 }

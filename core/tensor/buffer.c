@@ -187,6 +187,10 @@ bool mil_buffer_writable(const mil_buffer *buffer) {
     return buffer->writable && !atomic_load_explicit(&buffer->frozen, memory_order_relaxed);
 }
 
+bool mil__buffer_held_once(const mil_buffer *buffer) {
+    return atomic_load_explicit(&buffer->count, memory_order_acquire) == 1;
+}
+
 void mil_buffer_freeze(mil_buffer *buffer) { atomic_store_explicit(&buffer->frozen, true, memory_order_relaxed); }
 
 const char *mil__buffer_why_not(const mil_buffer *buffer) {

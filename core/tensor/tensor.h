@@ -26,6 +26,8 @@ typedef struct mil__string_ref {
 mil_status mil__buffer_raw(size_t bytes, mil_buffer **out, mil_error *err);
 /* Why the buffer can't be written ("it is mapped from a file, read-only"; static), or NULL when it can. */
 const char *mil__buffer_why_not(const mil_buffer *buffer);
+/* Is one hold on the buffer the only one? */
+bool mil__buffer_held_once(const mil_buffer *buffer);
 /* As mil_tensor_new, elements not zeroed. */
 mil_status mil__tensor_raw(mil_dtype dtype, int rank, const int64_t *shape, mil_tensor **out, mil_error *err);
 /* MIL_ESTATE with the reason where the tensor's buffer can't be written, MIL_ETYPE for strings. what: the operation. */

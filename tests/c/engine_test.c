@@ -127,6 +127,64 @@ static void binds_symbolic_dims(void) {
     mil_model_free(model);
 }
 
+/* A context goes on from shapes to others; what it made for the ones before is not in the way, what it was given is refused. */
+static void contexts_meet_other_shapes(void) {
+    building b = begin();
+    mil_dim n;
+    CHECK_OK(mil_program_symbol(b.program, &(mil_symbol){.name = "N", .min = 1, .max = 8}, &n, &err), &err);
+    mil_model *model = compile(&b, op1(&b, "square", input(&b, "x", 1, &n)), NULL);
+    mil_context *context = NULL;
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    for (int64_t size = 1; size <= 4; size++) {
+        mil_tensor *x = tensor(1, &size, 1, 1);
+        CHECK_OK(mil_context_set_input(context, 0, x, &err), &err);
+        CHECK_OK(mil_context_run(context, &err), &err);
+        mil_tensor *y = mil_context_output(context, 0);
+        CHECK_EQ(mil_tensor_numel(y), size);
+        CHECK_EQ(at(y, size - 1), (float)(size * size));
+        mil_tensor_free(x);
+    }
+    mil_tensor *own = tensor(1, (const int64_t[]){3}, 0, 0);
+    CHECK_OK(mil_context_set_output(context, 0, own, &err), &err);
+    CHECK_STATUS(mil_context_run(context, &err), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "output 0 is [4], but was given memory of shape [3]");
+    mil_tensor_free(own);
+    mil_context_free(context);
+    mil_model_free(model);
+}
+
+/* The same where the size of the result depends on data. */
+static void contexts_meet_other_data(void) {
+    building b = begin();
+    const mil_dim shape[] = {6}, one[] = {1};
+    mil_value x = input(&b, "x", 1, shape), end = 0, from = 0, y = 0;
+    CHECK_OK(mil_program_input(b.program, b.body, "end", MIL_INT32, 1, one, false, &end, &err), &err);
+    mil_tensor *zero = NULL, *last = NULL, *in = tensor(1, shape, 1, 1);
+    CHECK_OK(mil_tensor_new(MIL_INT32, 1, one, &zero, &err), &err);
+    CHECK_OK(mil_tensor_new(MIL_INT32, 1, one, &last, &err), &err);
+    CHECK_OK(mil_program_const(b.program, b.body, zero, NULL, (mil_where){0}, &from, &err), &err);
+    mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x}, {.name = "begin", .kind = MIL_ARG_VALUE, .value = from},
+                      {.name = "end", .kind = MIL_ARG_VALUE, .value = end}};
+    CHECK_OK(mil_program_add(b.program, b.body, mil_op_find("slice_by_index"), args, 3, NULL, (mil_where){0}, &y, 1, NULL, &err),
+             &err);
+    mil_model *model = compile(&b, y, NULL);
+    mil_context *context = NULL;
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    CHECK_OK(mil_context_set_input(context, 0, in, &err), &err);
+    CHECK_OK(mil_context_set_input(context, 1, last, &err), &err);
+    for (int size = 1; size <= 6; size++) {
+        *(int32_t *)mil_tensor_data(last) = size;
+        CHECK_OK(mil_context_run(context, &err), &err);
+        CHECK_EQ(mil_tensor_numel(mil_context_output(context, 0)), size);
+        CHECK_EQ(at(mil_context_output(context, 0), size - 1), (float)size);
+    }
+    mil_context_free(context);
+    mil_model_free(model);
+    mil_tensor_free(in);
+    mil_tensor_free(zero);
+    mil_tensor_free(last);
+}
+
 /* Inputs and outputs that are views, and outputs that lie over inputs. */
 static void strided_and_overlapping(void) {
     building b = begin();
@@ -436,7 +494,8 @@ static void survives_failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(strided_and_overlapping),
-          CASE(read_only_outputs), CASE(contexts_repeat), CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
+TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes),
+          CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
+          CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(refuses_options), CASE(forks),
           CASE(survives_failing_allocations))

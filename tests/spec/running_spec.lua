@@ -168,6 +168,60 @@ describe("a started run", function()
   end)
 end)
 
+describe("memory that is seen twice", function()
+  -- y = relu(x) of 100 elements
+  local function relu()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp32", { 100 }):relu())
+    return f:compile()
+  end
+
+  it("keeps a view of an output as it was", function()
+    local x = mil.ones("fp32", { 100 })
+    local step = relu():bind { x = x }
+    step()
+    local part = step.outputs.y:sub { 1, 50 }
+    collectgarbage()
+    collectgarbage()
+    x:fill(7)
+    step()
+    assert.equal(1, part:get(1))
+    assert.equal(7, step.outputs.y:get(1))
+  end)
+
+  it("does not write to a bound output that has become a const", function()
+    local y = mil.zeros("fp32", { 100 })
+    local step = relu():bind { x = mil.ones("fp32", { 100 }), y = y }
+    step()
+    mil.func():const(y)
+    fails("ESTATE", "output y can't be written: its memory is read-only, it is a const of a program", step)
+  end)
+
+  it("packs each of several weights in one buffer", function()
+    local w, x = mil.randn("fp32", { 64, 64, 3, 3 }), mil.randn("fp32", { 1, 64, 8, 8 })
+    local f = mil.func()
+    local v = f:input("x", "fp32", { 1, 64, 8, 8 })
+    f:output("part", v:conv { weight = w:sub { 1, 4 } })
+    f:output("whole", v:conv { weight = w })
+    f:output("other", v:conv { weight = w:reshape { 16, 64, 6, 6 } })
+    local fast, plain = f:compile():run { x = x }, f:compile({ optimize = 0 }):run { x = x }
+    for _, name in ipairs { "part", "whole", "other" } do assert.is_true(fast[name]:close(plain[name], 1e-3), name) end
+  end)
+end)
+
+describe("sizes that only the run knows", function()
+  it("broadcast as they turn out", function()
+    local f = mil.func()
+    local x, y, n = f:input("x", "fp32", { 6 }), f:input("y", "fp32", { 8 }), f:input("n", "int32", { 1 })
+    f:output("z", x + y:slice_by_index { begin = { 0 }, ["end"] = n })
+    local model = f:compile()
+    local function run(size) return model:run({ x = { 1, 2, 3, 4, 5, 6 }, y = mil.ones("fp32", { 8 }), n = { size } }).z:table() end
+    assert.same({ 2, 3, 4, 5, 6, 7 }, run(1))
+    assert.same({ 2, 3, 4, 5, 6, 7 }, run(6))
+    fails("ETYPE", "x fp32[6] and y fp32[4] do not broadcast", run, 4)
+  end)
+end)
+
 describe("cancelling", function()
   it("stops what runs, and leaves the model usable", function()
     local f = mil.func()

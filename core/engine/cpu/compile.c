@@ -33,13 +33,13 @@ mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out) {
 
 static bool same_packed(const void *ctx, uint32_t number, const void *wanted) {
     const mil__packed *a = &((const mil__cpu_model *)ctx)->packed[number], *b = wanted;
-    return a->source == b->source && memcmp(a->key, b->key, sizeof a->key) == 0;
+    return a->source == b->source && a->dtype == b->dtype && memcmp(a->key, b->key, sizeof a->key) == 0;
 }
 
-mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[4], size_t bytes, void **out,
-                             bool *fresh) {
+mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[MIL__PACKED_KEY], size_t bytes,
+                             void **out, bool *fresh) {
     mil__cpu_model *model = lower->model;
-    mil__packed wanted = {.source = source->data, .buffer = source->buffer};
+    mil__packed wanted = {.source = source->data, .buffer = source->buffer, .dtype = source->dtype};
     *fresh = true;
     if (!source->buffer) return mil__lower_own(lower, bytes, out); /* a small one, or a copy of this plan's */
     memcpy(wanted.key, key, sizeof wanted.key);

@@ -73,8 +73,10 @@ static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_par
     else lower->k->conv_plan(&p->conv, lower->n_lanes);
     void *packed;
     bool fresh;
-    const int64_t key[] = {p->conv.method + (is_transpose ? 16 : 0), (int64_t)p->conv.groups, (int64_t)p->conv.c_in,
-                           is_transpose ? (int64_t)p->conv.tile_c : 0}; /* what packing looks at */
+    const size_t *kernel = p->conv.window.kernel;
+    const int64_t key[MIL__PACKED_KEY] = {
+        p->conv.method + (is_transpose ? 16 : 0), (int64_t)p->conv.groups, (int64_t)p->conv.c_in, (int64_t)p->conv.c_out,
+        (int64_t)(kernel[0] * kernel[1] * kernel[2]), is_transpose ? (int64_t)p->conv.tile_c : 0};
     MIL__TRY(mil__lower_packed(lower, w->data, key, p->conv.packed_w_bytes, &packed, &fresh));
     if (fresh) (is_transpose ? lower->k->conv_transpose_pack_w : lower->k->conv_pack_w)(&p->conv, w->data->data, packed);
     p->conv.packed_w = packed;

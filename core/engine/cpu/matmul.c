@@ -72,7 +72,7 @@ static mil_status pack(mil__lower *lower, mil__gemm *gemm, const mil__slot *b) {
     void *packed;
     bool fresh;
     gemm->b.data = b->data->data;
-    const int64_t key[] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
+    const int64_t key[MIL__PACKED_KEY] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
     size_t bytes = lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype);
     MIL__TRY(mil__lower_packed(lower, b->data, key, bytes, &packed, &fresh));
     if (fresh) lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);

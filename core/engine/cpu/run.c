@@ -232,16 +232,25 @@ static bool same_shape(const mil_tensor *a, const mil_tensor *b) {
     return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
-static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+/* Makes *output a tensor of t's shape; the caller's own (given) has it or is refused. */
+static mil_status fit_output(uint32_t i, const mil_tensor *t, const mil_tensor *given, mil_tensor **output, mil_error *err) {
+    if (*output && same_shape(*output, t)) return MIL_OK;
+    if (given) {
+        return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
+                         MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(given->rank, given->shape));
+    }
+    mil_tensor_free(*output);
+    *output = NULL;
+    return mil_tensor_new(t->dtype, t->rank, t->shape, output, err);
+}
+
+static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
+                               mil_error *err) {
     for (uint32_t i = 0; i < c->n_outputs; i++) {
         mil_tensor *t = &c->t[c->plan->outputs[i]];
         const mil__slot *slot = &c->plan->slots[c->plan->outputs[i]];
         if (c->plan->slots[slot->root].kind == MIL__SLOT_DYNAMIC) continue;
-        if (!outputs[i]) MIL__TRY(mil_tensor_new(t->dtype, t->rank, t->shape, &outputs[i], err));
-        if (!same_shape(outputs[i], t)) {
-            return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
-                             MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(outputs[i]->rank, outputs[i]->shape));
-        }
+        MIL__TRY(fit_output(i, t, given[i], &outputs[i], err));
         bool direct = is_writable_now(c, outputs[i], inputs);
         if (!direct) MIL__TRY(stage(&c->staged_out[i], t, err));
         t->data = direct ? outputs[i]->data : c->staged_out[i]->data;
@@ -251,15 +260,11 @@ static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, m
 }
 
 /* What could not be written in place, and what had no size before the run. */
-static mil_status deliver(mil__cpu_context *c, mil_tensor **outputs, mil_error *err) {
+static mil_status deliver(mil__cpu_context *c, mil_tensor *const *given, mil_tensor **outputs, mil_error *err) {
     for (uint32_t i = 0; i < c->n_outputs; i++) {
         mil_tensor *t = &c->t[c->plan->outputs[i]];
         if (outputs[i] && outputs[i]->data == t->data) continue;
-        if (outputs[i] && !same_shape(outputs[i], t)) {
-            return mil__fail(err, MIL_ETYPE, "run: output %u is %s, but was given memory of shape %s", i,
-                             MIL__SHAPE_TEXT(t->rank, t->shape), MIL__SHAPE_TEXT(outputs[i]->rank, outputs[i]->shape));
-        }
-        if (!outputs[i]) MIL__TRY(mil_tensor_new(t->dtype, t->rank, t->shape, &outputs[i], err));
+        MIL__TRY(fit_output(i, t, given[i], &outputs[i], err));
         MIL__TRY(mil_tensor_copy(outputs[i], t, err));
     }
     return MIL_OK;
@@ -316,17 +321,17 @@ static mil_status walk(mil__run *run, const mil__cpu_plan *plan) {
     return mil__is_cancelled(run->cancel) ? mil__fail(run->err, MIL_ECANCELLED, "run: cancelled") : MIL_OK;
 }
 
-mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
-                        mil_error *err) {
+mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
+                        const mil__cancel *cancel, mil_error *err) {
     mil__cpu_context *c = context;
     if (!c->model->is_static) MIL__TRY(find_plan(c, inputs, err));
     const mil__cpu_plan *plan = c->plan;
     MIL__TRY(bind_inputs(c, inputs, err));
-    MIL__TRY(bind_outputs(c, inputs, outputs, err));
+    MIL__TRY(bind_outputs(c, inputs, given, outputs, err));
     for (uint32_t i = 0; i < plan->n_fixups; i++)
         c->t[plan->fixups[i].alias].data = (char *)c->t[plan->fixups[i].root].data + plan->fixups[i].shift;
     mil__run run = {.t = c->t, .scratch = aligned(c->memory) + plan->arena_bytes, .scratch_bytes = plan->scratch_bytes,
                     .n_lanes = c->model->n_lanes, .cancel = cancel, .err = err, .context = c};
     MIL__TRY(walk(&run, plan));
-    return deliver(c, outputs, err);
+    return deliver(c, given, outputs, err);
 }

@@ -90,10 +90,12 @@ struct mil__cpu_plan {
 };
 
 /* A const as a kernel wants it: made once, whatever the shapes that plans are for. Entry of a model's packed_map. */
+enum { MIL__PACKED_KEY = 6 };
 typedef struct mil__packed {
     const void *source;           /* the const's elements */
     mil_buffer *buffer;           /* theirs, held: no other const may come to lie where they did */
-    int64_t key[4];               /* what it depends on besides */
+    mil_dtype dtype;              /* as they are read here: one buffer may be seen as several */
+    int64_t key[MIL__PACKED_KEY]; /* what it depends on besides: the shape, and how it is packed */
     char *memory;
 } mil__packed;
 
@@ -148,7 +150,8 @@ void *mil__lower_alloc(mil__lower *lower, size_t bytes);                       /
 mil_status mil__lower_own(mil__lower *lower, size_t bytes, void **out);        /* 64-aligned, counted as weights */
 /* 64-aligned memory for a packed const, the model's: that of an earlier plan where the elements and key are the same. *fresh:
  * it is to be filled. */
-mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[4], size_t bytes, void **out, bool *fresh);
+mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const int64_t key[MIL__PACKED_KEY], size_t bytes,
+                             void **out, bool *fresh);
 void mil__cpu_packed_free(mil__cpu_model *model);
 uint32_t mil__slot_of(mil__lower *lower, mil_value value);
 mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int64_t *shape, uint32_t *out);
@@ -208,7 +211,7 @@ void mil__run_tiles(mil__run *run, size_t n_tiles, mil__tiles_fn *fn, const void
 
 mil_status mil__cpu_context_new(void *compiled, void **out, mil_error *err);
 void mil__cpu_context_free(void *context);
-mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
-                        mil_error *err);
+mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
+                        const mil__cancel *cancel, mil_error *err);
 
 #endif
