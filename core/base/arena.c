@@ -1,29 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Bump allocation in chunks that grow. See arena.h. */
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "base/arena.h"
 
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 8 << 20, HUGE_PAGE = 2 << 20 };
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 8 << 20 };
 
 struct mil__chunk {
     mil__chunk *before;
     size_t size; /* of data */
     _Alignas(16) char data[];
 };
-
-/* Asks for large pages within what is large: the first touch of each page of 4 KiB costs more than filling it. */
-static void prefer_huge_pages(void *memory, size_t bytes) {
-#if defined(MADV_HUGEPAGE)
-    size_t before = -(uintptr_t)memory & (HUGE_PAGE - 1);
-    if (bytes >= before + HUGE_PAGE)
-        madvise((char *)memory + before, (bytes - before) & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
-}
 
 static mil__chunk *add_chunk(mil__arena *arena, size_t bytes) {
     size_t size = arena->last ? arena->last->size * 2 : FIRST_CHUNK;
@@ -33,7 +18,6 @@ static mil__chunk *add_chunk(mil__arena *arena, size_t bytes) {
     if (!mil__add_size(size, sizeof(mil__chunk), &total)) return NULL;
     mil__chunk *chunk = mil__alloc(total);
     if (!chunk) return NULL;
-    prefer_huge_pages(chunk, total);
     chunk->before = arena->last;
     chunk->size = size;
     arena->last = chunk;

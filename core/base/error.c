@@ -2,6 +2,9 @@
 /* Statuses, filling a mil_error, nearest names, and the process's allocator. */
 #include <ctype.h>
 #include <stdio.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "base/base.h"
 
@@ -25,13 +28,28 @@ const char *mil_status_text(mil_status status) {
 
 /* ---- memory ---- */
 
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Asks for huge pages within what is large: the first touch of a page of 4 KiB costs more than filling it. */
+static void prefer_huge_pages(void *memory, size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    size_t before = -(uintptr_t)memory & (HUGE_PAGE - 1);
+    if (bytes >= before + HUGE_PAGE)
+        madvise((char *)memory + before, (bytes - before) & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
 static void *libc_realloc(void *ctx, void *ptr, size_t bytes) {
     (void)ctx;
     if (bytes == 0) {
         free(ptr);
         return NULL;
     }
-    return realloc(ptr, bytes);
+    void *memory = realloc(ptr, bytes);
+    if (memory && bytes >= 2 * HUGE_PAGE) prefer_huge_pages(memory, bytes);
+    return memory;
 }
 
 static void *(*allocator)(void *, void *, size_t) = libc_realloc;
