@@ -83,6 +83,7 @@ int luamil_members(lua_State *L);
 /* What one Lua state has: raised errors, memory that the collector does not see, random numbers. */
 typedef struct luamil_state {
     size_t unseen;         /* bytes allocated since the collector was last told */
+    size_t unseen_since;   /* kilobytes since old objects were last collected */
     bool raises_strings;   /* PUC Lua 5.1 */
     mil_random random;
 } luamil_state;

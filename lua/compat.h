@@ -56,6 +56,27 @@ static inline void luamil_get_keep(lua_State *L, int index) { lua_getiuservalue(
 
 #endif
 
+static inline bool luamil_collector_runs(lua_State *L) {
+#if LUA_VERSION_NUM >= 502
+    return lua_gc(L, LUA_GCISRUNNING, 0) == 1;
+#else
+    (void)L;
+    return true; /* not to be asked; a step starts it again */
+#endif
+}
+
+/* A whole cycle, if the collector is generational (the mode of Lua 5.4's own program): there a step visits young objects
+ * only, however much memory it is told of. There is no way to ask for the mode but to set it. */
+static inline void luamil_collect_old(lua_State *L) {
+#if LUA_VERSION_NUM >= 504
+    if (lua_gc(L, LUA_GCINC, 0, 0, 0) != LUA_GCGEN) return;
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    lua_gc(L, LUA_GCGEN, 0, 0);
+#else
+    (void)L;
+#endif
+}
+
 /* Userdata with room for one kept table, or with none. */
 static inline void *luamil_new_keeping(lua_State *L, size_t bytes) { return lua_newuserdata(L, bytes); }
 static inline void *luamil_new_plain(lua_State *L, size_t bytes) {

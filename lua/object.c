@@ -193,7 +193,15 @@ luamil_state *luamil_state_of(lua_State *L) {
     return state;
 }
 
-enum { TELL_FROM = 1 << 18 }; /* bytes worth a step of the collector */
+enum { TELL_FROM = 1 << 18, OLD_FROM = 1 << 26 }; /* bytes worth a step of the collector; a whole cycle, where old objects need one */
+
+/* A cycle costs what Lua's own heap is large: not before as much was allocated unseen. */
+static void collect_old(lua_State *L, luamil_state *state, size_t kilobytes) {
+    state->unseen_since += kilobytes;
+    if (state->unseen_since < OLD_FROM >> 10 || state->unseen_since < (size_t)lua_gc(L, LUA_GCCOUNT, 0)) return;
+    state->unseen_since = 0;
+    luamil_collect_old(L);
+}
 
 void luamil_account(lua_State *L, size_t bytes) {
     luamil_state *state = luamil_state_of(L);
@@ -201,6 +209,8 @@ void luamil_account(lua_State *L, size_t bytes) {
     if (state->unseen < TELL_FROM) return;
     size_t kilobytes = state->unseen >> 10;
     state->unseen = 0;
+    if (!luamil_collector_runs(L)) return;
+    collect_old(L, state, kilobytes);
     lua_gc(L, LUA_GCSTEP, kilobytes > 1 << 30 ? 1 << 30 : (int)kilobytes);
 }
 
