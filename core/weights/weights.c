@@ -40,8 +40,9 @@ static uint32_t find(const mil_weights *weights, const char *name, size_t length
 }
 
 mil_status mil__weights_add(mil_weights *weights, const char *name, size_t length, mil__weight **out, mil_error *err) {
-    if (find(weights, name, length) != MIL__NOT_FOUND)
-        return mil__weights_fail(weights, err, MIL_EFORMAT, name, "is there twice");
+    uint32_t there = find(weights, name, length);
+    if (there != MIL__NOT_FOUND) /* by its own name: the one given may have no 0 at its end */
+        return mil__weights_fail(weights, err, MIL_EFORMAT, weights->items[there].name, "is there twice");
     if (weights->n == weights->cap) {
         size_t cap = weights->cap ? weights->cap + weights->cap / 2 : 16;
         mil__weight *items = mil__realloc(weights->items, cap * sizeof *items);

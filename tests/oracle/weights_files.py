@@ -426,7 +426,7 @@ def npz_bad(index):
         ("overlap", patched(patched(two.replace(b"b.npy", b"a.npy", 1), second + 42, "<I", 0), second + 46, "<5s", b"b.npy"),
          "EFORMAT", "another name than the directory"),
         ("wrong_name", wrong_name, "EFORMAT", "another name than the directory"),
-        ("twice", twice, "EFORMAT", "is there twice"),
+        ("twice", twice, "EFORMAT", 'tensor "a": is there twice'),
         ("encrypted", patched(plain, directory + 8, "<H", 1), "EUNSUPPORTED", "is encrypted"),
         ("method", patched(plain, directory + 10, "<H", 12), "EUNSUPPORTED", "compression method 12"),
         ("nul_name", plain.replace(b"a.npy", b"\0.npy"), "EFORMAT", "name is not UTF-8"),
