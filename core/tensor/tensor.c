@@ -260,6 +260,7 @@ mil_status mil_tensor_slice(mil_tensor *tensor, const int64_t *begin, const int6
     mil_tensor view;
     mil__tensor_init(&view, tensor->dtype, tensor->rank, size, NULL);
     int64_t offset = 0;
+    bool empty = mil__numel(tensor) == 0; /* then strides reach nothing, and may be too large to calculate with */
     for (int i = 0; i < tensor->rank; i++) {
         int64_t by = step ? step[i] : 1, last = begin[i], extent = tensor->shape[i];
         bool fits = size[i] >= 0 && by != 0 && begin[i] >= 0 && begin[i] <= extent;
@@ -270,6 +271,7 @@ mil_status mil_tensor_slice(mil_tensor *tensor, const int64_t *begin, const int6
             return mil__fail(err, MIL_EVALUE,
                              "slice: %" PRId64 " elements from %" PRId64 " by %" PRId64 " do not lie in axis %d of %s", size[i],
                              begin[i], by, i, MIL__TENSOR_TEXT(tensor));
+        if (empty) continue;
         view.strides[i] = size[i] > 1 ? tensor->strides[i] * by : tensor->strides[i];
         if (size[i] > 0) offset += begin[i] * tensor->strides[i];
     }

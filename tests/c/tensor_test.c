@@ -166,6 +166,27 @@ static void slices(void) {
     }
 }
 
+/* Of a tensor without elements the strides may be anything, also what multiplication would overflow. */
+static void slices_of_nothing(void) {
+    mil_error err = {0};
+    mil_tensor *wide, *strided, *part;
+    mil_buffer *buffer;
+    CHECK_OK(mil_tensor_new(MIL_FP32, 3, SHAPE(0, INT64_C(1) << 60, 64), &wide, &err), &err);
+    CHECK_OK(mil_tensor_slice(wide, SHAPE(0, (INT64_C(1) << 60) - 1, 0), SHAPE(0, 1, 64), NULL, &part, &err), &err);
+    CHECK_EQ(mil_tensor_numel(part), 0);
+    CHECK_EQ(mil_tensor_shape(part)[2], 64);
+    mil_tensor_free(part);
+    CHECK_OK(mil_buffer_new(64, &buffer, &err), &err);
+    CHECK_OK(mil_tensor_over(buffer, 0, MIL_FP32, 2, SHAPE(0, 4), SHAPE(1, INT64_MAX / 2), &strided, &err), &err);
+    CHECK_OK(mil_tensor_slice(strided, SHAPE(0, 3), SHAPE(0, 2), SHAPE(1, -3), &part, &err), &err);
+    CHECK(mil_tensor_data(part) == mil_buffer_data(buffer));
+    CHECK_STATUS(mil_tensor_slice(strided, SHAPE(0, 3), SHAPE(0, 2), NULL, &wide, &err), MIL_EVALUE, &err);
+    mil_tensor_free(part);
+    mil_tensor_free(strided);
+    mil_tensor_free(wide);
+    mil_buffer_free(buffer);
+}
+
 static void transposes(void) {
     mil_tensor *t = counting(MIL_INT16, 3, SHAPE(2, 3, 2)), *view = NULL;
     CHECK_OK(mil_tensor_transpose(t, (int[]){2, 0, 1}, &view, &err), &err);
@@ -472,6 +493,6 @@ static void failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(making), CASE(refused_tensors), CASE(over_a_buffer), CASE(slices), CASE(transposes), CASE(reshapes),
+TEST_MAIN(CASE(making), CASE(refused_tensors), CASE(over_a_buffer), CASE(slices), CASE(slices_of_nothing), CASE(transposes), CASE(reshapes),
           CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(random_numbers),
           CASE(random_fills), CASE(walks), CASE(failing_allocations))
