@@ -177,7 +177,8 @@ mil_status mil__parse_type(mil__parser *ps, const mil_type **out) {
         return *out = ps->types[slot].type, MIL_OK;
     }
     MIL__TRY(parse_type(ps, out));
-    if (memchr(text.s, '?', text.n) || memchr(text.s, '\n', text.n)) return MIL_OK; /* a "?" may be another each time */
+    bool whole = ps->lex.p == text.s + text.n;            /* else the ">" stood in a comment */
+    if (!whole || memchr(text.s, '?', text.n) || memchr(text.s, '\n', text.n)) return MIL_OK; /* a "?" may be another each time */
     ps->types[slot].text = text;
     ps->types[slot].type = *out;
     return MIL_OK;
@@ -272,8 +273,11 @@ static mil_status wrong_count(tensor_payload *t, const char *at, int64_t found, 
 static mil_status end_row(tensor_payload *t, int axis, const char *at, int64_t count) {
     int64_t numel;
     bool known = mil__shape_numel(t->type->rank, t->shape, &numel);
+    if (t->flat && !known)
+        return mil__lex_fail(&t->ps->lex, at, MIL_ETYPE, "a literal of type %s must be written in rows: its shape shows there alone",
+                             MIL__TYPE_TEXT(t->ps->program->types, t->type));
     if (t->flat || (axis == 0 && count == 0 && known && numel == 0))
-        return known && numel == count ? MIL_OK : wrong_count(t, at, count, known ? numel : -1);
+        return numel == count ? MIL_OK : wrong_count(t, at, count, numel);
     if (t->shape[axis] < 0) t->shape[axis] = count;
     return t->shape[axis] == count ? MIL_OK : wrong_count(t, at, count, t->shape[axis]);
 }

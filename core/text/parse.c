@@ -93,9 +93,8 @@ static mil_status parse_item(mil__parser *ps, const statement *st, mil_value *ou
     ps->lex.line = line;
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_CONST, &literal));
-    MIL__TRY(mil__parse_check_size(ps));
-    mil_status status = add_const(ps, st, &literal, (mil__slice){0}, out);
-    return status == MIL_OK ? MIL_OK : mil__lex_locate(&ps->lex, at, status);
+    MIL__TRY(mil__lex_locate(&ps->lex, at, add_const(ps, st, &literal, (mil__slice){0}, out)));
+    return mil__parse_check_size(ps);
 }
 
 /* ---- names that are not known ---- */

@@ -456,6 +456,33 @@ static void check_hostile(const struct hostile *row, bool counted) {
     free(t.s);
 }
 
+/* A large const is read just when the program has become too large: whatever stands before it, it is given back. */
+static void too_large_at_a_const(void) {
+    enum { MOST = 60000 };
+    char *s = malloc(2 * MOST + 1000);
+    mil_set_allocator(counting, NULL);
+    int least = 1, most = MOST; /* items of the list: the least number that is too many, found by halving */
+    for (int tries = 0; tries < 60; tries++) {
+        int items = most - least > 1 ? (least + most) / 2 : most + tries % 20;
+        size_t n = (size_t)sprintf(s, "program(1.3)\n[a = list<int4, ?>([1");
+        for (int i = 1; i < items; i++) n += (size_t)sprintf(s + n, ",1");
+        n += (size_t)sprintf(s + n, "])]\n{ func main<ios18>() { fp16 y = concat(values = (int4(1), tensor<fp32, [100]>([1");
+        for (int i = 1; i < 100; i++) n += (size_t)sprintf(s + n, ",1");
+        n += (size_t)sprintf(s + n, "])), axis = int32(0), interleave = bool(false)); } -> (y); }");
+        mil_program *program = NULL;
+        mil_error err = {0};
+        long before = held;
+        mil_status status = mil_text_parse(s, n, &(mil_text_options){.unchecked = true}, &program, &err);
+        mil_program_free(program);
+        if (!CHECK_EQ(held, before)) break;
+        CHECK(status == MIL_OK || status == MIL_ELIMIT);
+        if (most - least > 1) *(status == MIL_OK ? &least : &most) = items;
+    }
+    mil_set_allocator(NULL, NULL);
+    CHECK(most < MOST); /* it was found */
+    free(s);
+}
+
 static void hostile_texts(void) {
     mil_set_allocator(counting, NULL);
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) check_hostile(&hostile[i], false);
@@ -671,4 +698,4 @@ static void programs_run(void) {
 }
 
 TEST_MAIN(CASE(programs_run), CASE(good), CASE(bad), CASE(corpus), CASE(numbers_read), CASE(numbers_as_libc), CASE(numbers_written),
-          CASE(hostile_texts), CASE(cut_short), CASE(other_formats), CASE(allocations), CASE(built), CASE(weights_of_a_file))
+          CASE(hostile_texts), CASE(too_large_at_a_const), CASE(cut_short), CASE(other_formats), CASE(allocations), CASE(built), CASE(weights_of_a_file))
