@@ -196,9 +196,10 @@ static mil_status infer(mil__call *call, const mil__new_op *new_op) {
         return status == MIL_ENOMEM ? mil__nomem(call->err)
                                     : mil__call_fail(call, status, "the result's size overflows");
     }
-    if (!new_op->declared) return MIL_OK;
+    if (!new_op->declared && !new_op->names) return MIL_OK;
     if (call->n_out != new_op->n_declared)
         return mil__call_fail(call, MIL_ETYPE, "has %d results, but %d are declared", call->n_out, new_op->n_declared);
+    if (!new_op->declared) return MIL_OK;
     for (int i = 0; i < call->n_out; i++) MIL__TRY(settle_type(call, new_op, i));
     return MIL_OK;
 }
@@ -609,7 +610,7 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
     }
     mil__slice names[1] = {mil__slice_of(a->name)};
     mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .blocks = NULL, .n_blocks = 0,
-                          .names = a->name && a->op->n_outputs == 1 ? names : NULL, .declared = NULL, .n_declared = 0,
+                          .names = a->name && a->op->n_outputs == 1 ? names : NULL, .declared = NULL, .n_declared = 1,
                           .label = NULL, .attrs = NULL, .where = a->where, .before = 0, .unchecked = false};
     return add(a->program, a->block, &new_op, out, a->err);
 }
@@ -661,6 +662,7 @@ mil_status mil_program_output(mil_program *program, mil_block function, const ch
         return mil__fail(err, MIL_ESTATE, "output %.80s: the value is not of this function", name);
     if (v->type->kind == MIL_STATE) return mil__fail(err, MIL_ETYPE, "output %.80s: a state can't be an output", name);
     mil_value result = value;
+    MIL__TRY(mil__block_more_outputs(program, function, err)); /* before anything changes */
     if (!v->op || v->is_output || mil__op_at(program, v->op)->decl == mil__op_const()) {
         mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
         mil_where where = v->op ? mil_operation_where(program, v->op) : (mil_where){NULL, 0};

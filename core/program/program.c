@@ -92,7 +92,8 @@ void mil_program_free(mil_program *program) {
     mil__free(program->values);
     mil__free(program->blocks);
     mil__free(program->functions);
-    mil__free((void *)program->file_names);
+    for (uint32_t i = 0; i < program->n_files; i++) mil__free(program->file_names[i]);
+    mil__free(program->file_names);
     mil__free(program->next_name);
     mil__map_free(&program->names);
     mil__map_free(&program->files);
@@ -118,9 +119,12 @@ const char *mil__program_file(mil_program *program, const char *file) {
     uint64_t hash = mil__hash_text(file);
     uint32_t number = mil__map_find(&program->files, hash, same_file, program, file);
     if (number != MIL__NOT_FOUND) return program->file_names[number];
-    const char *copy = mil__arena_text(&program->arena, file, strlen(file));
+    char *copy = mil__strdup(file); /* not in the arena, which goes back when an addition fails */
     bool room = grow_table((void **)&program->file_names, program->n_files, &program->cap_files, sizeof(char *));
-    if (!copy || !room || !mil__map_add(&program->files, hash, program->n_files)) return NULL;
+    if (!copy || !room || !mil__map_add(&program->files, hash, program->n_files)) {
+        mil__free(copy);
+        return NULL;
+    }
     return program->file_names[program->n_files++] = copy;
 }
 
@@ -243,12 +247,9 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     if (!v) return stale(err, "value", value);
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
-    mil__unname_value(program, value);
-    mil_status status = mil__name_value(program, value, mil__slice_of(name), err);
-    if (status == MIL_OK) return MIL_OK;
-    v->name = old; /* its entry's place is free again: adding it back cannot fail */
-    if (old) mil__map_add(&program->names, in_block(mil__hash_text(old), v->block), value);
-    return status;
+    MIL__TRY(mil__name_value(program, value, mil__slice_of(name), err)); /* first: what is removed may not go back in */
+    if (old) mil__map_remove(&program->names, in_block(mil__hash_text(old), v->block), value);
+    return MIL_OK;
 }
 
 mil_value mil_value_find(const mil_program *program, mil_block function, const char *name) {
@@ -293,17 +294,15 @@ const char *mil_function_name(const mil_program *program, mil_block function) {
     return block ? program->functions[block->function].name : NULL;
 }
 
-/* Appends a value to a block's inputs or outputs. */
-static bool append_value(mil_program *program, mil_value **list, uint32_t *n, uint32_t *cap, mil_value value) {
-    if (*n == *cap) {
-        uint32_t wanted = *cap ? *cap * 2 : 4;
-        mil_value *grown = mil__arena_alloc(&program->arena, wanted * sizeof *grown);
-        if (!grown) return false;
-        if (*n) memcpy(grown, *list, *n * sizeof *grown);
-        *list = grown;
-        *cap = wanted;
-    }
-    (*list)[(*n)++] = value;
+/* Room for one more of a block's inputs or outputs. */
+static bool grow_values(mil_program *program, mil_value **list, uint32_t n, uint32_t *cap) {
+    if (n < *cap) return true;
+    uint32_t wanted = *cap ? *cap * 2 : 4;
+    mil_value *grown = mil__arena_alloc(&program->arena, wanted * sizeof *grown);
+    if (!grown) return false;
+    if (n) memcpy(grown, *list, n * sizeof *grown);
+    *list = grown;
+    *cap = wanted;
     return true;
 }
 
@@ -320,25 +319,29 @@ mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out,
 mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
                             mil_value *out, mil_error *err) {
     mil__block *b = program->blocks[block];
-    mil_value value = mil__new_value(program);
+    bool room = grow_values(program, &b->inputs, b->n_inputs, &b->cap_inputs);
+    mil_value value = room ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
     *program->values[value] = (mil__value){.type = type, .block = block, .index = (uint16_t)b->n_inputs};
     mil_status status = mil__name_value(program, value, mil__slice_of(name), err);
-    if (status == MIL_OK && !append_value(program, &b->inputs, &b->n_inputs, &b->cap_inputs, value)) {
-        mil__unname_value(program, value);
-        status = mil__nomem(err);
-    }
     if (status != MIL_OK) {
         program->values[--program->n_values] = NULL; /* never given to anyone */
         return status;
     }
+    b->inputs[b->n_inputs++] = value;
     *out = value;
     return MIL_OK;
 }
 
+mil_status mil__block_more_outputs(mil_program *program, mil_block block, mil_error *err) {
+    mil__block *b = program->blocks[block];
+    return grow_values(program, &b->outputs, b->n_outputs, &b->cap_outputs) ? MIL_OK : mil__nomem(err);
+}
+
 mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err) {
     mil__block *b = program->blocks[block];
-    if (!append_value(program, &b->outputs, &b->n_outputs, &b->cap_outputs, value)) return mil__nomem(err);
+    MIL__TRY(mil__block_more_outputs(program, block, err));
+    b->outputs[b->n_outputs++] = value;
     program->values[value]->n_uses++;
     program->values[value]->is_output = true;
     return MIL_OK;

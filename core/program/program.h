@@ -96,7 +96,7 @@ struct mil_program {
     uint32_t n_functions, cap_functions;
     mil__map names;           /* value names, per block */
     mil__map files;           /* file names, interned */
-    const char **file_names;
+    char **file_names;
     uint32_t n_files, cap_files;
     uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
 };
@@ -113,7 +113,8 @@ const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
 
 /* As mil_program_add, for readers and passes: values are made already, types may be declared.
  * args are in any order; declared (may be NULL): n_declared types that the results must fit, and that name dims.
- * blocks: nested blocks made before (closed by this). names: one a result, its s NULL where it is made here; or NULL. unchecked: declared types are taken. */
+ * names (may be NULL): n_declared names of the results, s NULL where one is made here. Where either is given, another
+ * number of results is an error. blocks: nested blocks made before (closed by this). unchecked: declared types are taken. */
 typedef struct mil__new_op {
     const mil_op *decl;
     const mil__values *args;
@@ -144,6 +145,8 @@ mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out,
 mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
                             mil_value *out, mil_error *err);
 mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err);
+/* Room for one more output: then mil__block_output cannot fail. */
+mil_status mil__block_more_outputs(mil_program *program, mil_block block, mil_error *err);
 /* Takes an operation out; its results must have no uses. Its consts stay. */
 void mil__program_remove(mil_program *program, mil_operation operation);
 /* Is `value` visible in `block` (defined there or further out)? */

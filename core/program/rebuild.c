@@ -123,7 +123,8 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     if (!names) return mil__nomem(r->err);
     for (uint32_t i = 0; i < op->n_outputs; i++) names[i] = mil__slice_of(r->from->values[op->outputs[i]]->name);
     mil__new_op new_op = {.decl = op->decl, .args = args, .n_args = op->n_args, .blocks = blocks,
-                          .n_blocks = op->n_blocks, .names = names, .where = {op->file, op->line}};
+                          .n_blocks = op->n_blocks, .names = names, .n_declared = (int)op->n_outputs,
+                          .where = {op->file, op->line}};
     mil_operation made;
     MIL__TRY(mil__program_add(r->to, to, &new_op, &made, r->err));
     for (uint32_t i = 0; i < op->n_outputs; i++) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];

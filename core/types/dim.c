@@ -239,7 +239,7 @@ static mil_dim atom_dim(mil__types *types, const mil__atom *key) {
 
 /* The atom that a dim is, and nothing else; NULL where it is more, or a number. */
 static const mil__atom *lone_atom(const mil__types *types, mil_dim dim) {
-    if (dim >= 0) return NULL;
+    if (dim >= 0 || !mil__formula_known(types, dim)) return NULL;
     const mil__formula *formula = mil__formula_at(types, dim);
     if (formula->n != 1 || formula->terms[0].degree != 1 || formula->terms[0].factor != 1) return NULL;
     return types->atoms[formula->terms[0].atoms[0]];

@@ -72,7 +72,7 @@ static void put_term(sink *out, const mil__types *types, const mil__term *term, 
 
 /* A term that is added comes first where there is one, so that nothing begins with a minus without need. */
 static void put_dim(sink *out, const mil__types *types, mil_dim dim) {
-    if (dim >= 0 || !types) {
+    if (dim >= 0 || !types || !mil__formula_known(types, dim)) {
         if (dim >= 0) put(out, "%" PRId64, dim);
         else put(out, "?");
         return;

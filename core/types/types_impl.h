@@ -50,6 +50,9 @@ struct mil__types {
     int64_t n_fresh;
 };
 
+/* Is a dim below 0 one that this owner made? A caller of the public functions may give any number. */
+static inline bool mil__formula_known(const mil__types *types, mil_dim dim) { return -1 - dim < (mil_dim)types->n_formulas; }
+
 static inline const mil__formula *mil__formula_at(const mil__types *types, mil_dim dim) {
     return types->formulas[-1 - dim];
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs through the public functions, as a caller misuses them: dims and values of elsewhere, names that are taken,
+ * memory that runs out. Whatever fails leaves the program as it was. */
+#include "test.h"
+
+static mil_error err;
+
+typedef struct built {
+    mil_program *program;
+    mil_block block;
+    mil_value x;
+} built;
+
+static built a_program(void) {
+    built b = {0};
+    CHECK_OK(mil_program_new(MIL_IOS18, &b.program, &err), &err);
+    CHECK_OK(mil_program_function(b.program, "main", &b.block, &err), &err);
+    CHECK_OK(mil_program_input(b.program, b.block, "x", MIL_FP32, 1, (int64_t[]){4}, false, &b.x, &err), &err);
+    return b;
+}
+
+static mil_status add(const built *b, const char *op, mil_value x, const char *name, const char *file, mil_value *out) {
+    mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
+    size_t n;
+    return mil_program_add(b->program, b->block, mil_op_find(op), &arg, 1, name, (mil_where){file, 1}, out, 1, &n, &err);
+}
+
+static char *printed(const built *b) {
+    char *text = NULL;
+    CHECK_OK(mil_text_print(b->program, &text, NULL, &err), &err);
+    return text;
+}
+
+/* ---- numbers that are no dims of this program ---- */
+
+static void foreign_dims(void) {
+    static const int64_t dims[] = {-1, -2, -1000, INT64_MIN};
+    built b = a_program(), other = a_program();
+    mil_dim s, mine;
+    CHECK_OK(mil_program_symbol(other.program, &(mil_symbol){.name = "S"}, &s, &err), &err);
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+        mil_value y = 1;
+        char text[32];
+        CHECK_STATUS(mil_program_input(b.program, b.block, "y", MIL_FP32, 2, (int64_t[]){2, dims[i]}, false, &y, &err),
+                     MIL_ETYPE, &err);
+        CHECK_EQ(err.message, "input y: dim 1 is neither a size nor a symbol");
+        CHECK_EQ(y, 0);
+        CHECK_EQ(mil_program_dim_text(b.program, dims[i], text, sizeof text), 1);
+        CHECK_EQ(text, "?");
+    }
+    CHECK_OK(mil_program_symbol(b.program, &(mil_symbol){.name = "T"}, &mine, &err), &err);
+    CHECK_OK(mil_program_input(b.program, b.block, "y", MIL_FP32, 1, &mine, false, &b.x, &err), &err);
+    mil_program_free(b.program);
+    mil_program_free(other.program);
+}
+
+/* ---- failures ---- */
+
+/* A script's name that came with an operation that failed is not forgotten half. */
+static void files_after_failures(void) {
+    built b = a_program();
+    for (int i = 0; i < 300; i++) {
+        char file[64], name[16];
+        mil_value y = 0;
+        snprintf(file, sizeof file, "the_script_of_the_operation_number_%d.lua", i);
+        snprintf(name, sizeof name, "v%d", i);
+        CHECK_STATUS(add(&b, "relu", b.x, "x", file, &y), MIL_ENAME, &err);
+        if (!CHECK_OK(add(&b, "relu", b.x, name, file, &y), &err)) break;
+        CHECK_EQ(mil_operation_where(b.program, mil_value_operation(b.program, y)).file, (const char *)file);
+    }
+    mil_program_free(b.program);
+}
+
+static void renames(void) {
+    built b = a_program();
+    mil_value y, z;
+    CHECK_OK(add(&b, "relu", b.x, "y", NULL, &y), &err);
+    CHECK_OK(add(&b, "exp", y, "z", NULL, &z), &err);
+    for (int i = 0; i < 100; i++) {
+        CHECK_STATUS(mil_value_rename(b.program, y, i % 2 ? "z" : "x", &err), MIL_ENAME, &err);
+        CHECK_STATUS(mil_value_rename(b.program, y, "1", &err), MIL_ENAME, &err);
+        CHECK_EQ(mil_value_name(b.program, y), "y");
+        CHECK_EQ(mil_value_find(b.program, b.block, "y"), y);
+    }
+    CHECK_OK(mil_value_rename(b.program, y, "w", &err), &err);
+    CHECK_EQ(mil_value_find(b.program, b.block, "y"), 0);
+    CHECK_EQ(mil_value_find(b.program, b.block, "w"), y);
+    CHECK_OK(mil_value_rename(b.program, z, "y", &err), &err);
+    CHECK_EQ(mil_value_find(b.program, b.block, "y"), z);
+    mil_program_free(b.program);
+}
+
+/* What is read unchecked may declare another number of results than an operation has. */
+static void another_number_of_results(void) {
+    static const char text[] = "program(1.3)\n{ func main<ios18>(tensor<fp32, [6, 2]> x) {\n"
+                               "tensor<fp32, [2, 2]> a = split(x = x, num_splits = int32(3), axis = int32(0));\n} -> (a); }";
+    mil_program *program = NULL, *part = NULL;
+    if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, &(mil_text_options){.unchecked = true}, &program, &err), &err)) return;
+    mil_value a = mil_value_find(program, mil_program_function_at(program, 0), "a");
+    CHECK_STATUS(mil_program_extract(program, &a, 1, &part, &err), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "has 3 results, but 1 are declared");
+    CHECK_STATUS(mil_program_verify(program, &err), MIL_ETYPE, &err);
+    CHECK(part == NULL);
+    mil_program_free(program);
+}
+
+/* ---- memory that runs out ---- */
+
+static mil_status step_input(built *b, mil_value y) {
+    (void)y;
+    mil_value in;
+    return mil_program_input(b->program, b->block, "in", MIL_FP32, 1, (int64_t[]){4}, false, &in, &err);
+}
+
+static mil_status step_add(built *b, mil_value y) { return add(b, "relu", y, "added", "a file.lua", &y); }
+static mil_status step_rename(built *b, mil_value y) { return mil_value_rename(b->program, y, "renamed", &err); }
+static mil_status step_output(built *b, mil_value y) { return mil_program_output(b->program, b->block, "out", y, &y, &err); }
+static mil_status step_identity(built *b, mil_value y) {
+    (void)y;
+    return mil_program_output(b->program, b->block, "out", b->x, &y, &err);
+}
+
+/* Tries each step with the first allocation failing, the second and so on; the program is of such a size that its tables
+ * must grow sooner or later. */
+static void unchanged_without_memory(void) {
+    static mil_status (*const steps[])(built *, mil_value) = {step_input, step_add, step_rename, step_output, step_identity};
+    long failures[sizeof steps / sizeof *steps] = {0};
+    mil_set_allocator(test_realloc, NULL);
+    for (int size = 0; size < 140; size++)
+        for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+            built b = a_program();
+            mil_value y = b.x, out;
+            for (int i = 0; i <= size; i++) CHECK_OK(add(&b, "relu", b.x, NULL, "a script.lua", &y), &err);
+            for (int i = 0; i < size % 9; i++)
+                CHECK_OK(mil_program_output(b.program, b.block, (char[]){'o', (char)('a' + i), 0}, b.x, &out, &err), &err);
+            char *before = printed(&b);
+            mil_status status = MIL_ENOMEM;
+            for (long n = 1; status == MIL_ENOMEM; n++) {
+                test_alloc.calls = 0, test_alloc.fail_at = n;
+                status = steps[s](&b, y);
+                test_alloc.fail_at = 0;
+                if (status == MIL_OK) break;
+                failures[s]++;
+                char *after = printed(&b);
+                if (!CHECK_STATUS(status, MIL_ENOMEM, &err) || !CHECK_EQ(after, before)) n = 1000, status = MIL_OK;
+                CHECK_EQ(mil_value_find(b.program, b.block, mil_value_name(b.program, y)), y);
+                mil_free(after);
+            }
+            mil_free(before);
+            mil_program_free(b.program);
+        }
+    mil_set_allocator(NULL, NULL);
+    CHECK_EQ(test_alloc.live, 0);
+    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) CHECK(failures[s] > 0);
+}
+
+TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(renames), CASE(another_number_of_results),
+          CASE(unchanged_without_memory))
