@@ -95,8 +95,11 @@ static int no_field(lua_State *L, const luamil_class *cls) {
         return luamil_fail(L, MIL_ENAME, "a %s has no field %s", cls->noun, LUAMIL_WHAT(L, 2));
     const char *name = lua_tostring(L, 2), *near = NULL;
     size_t n = 0;
+    bool has_ops = cls->kind == LUAMIL_VALUE || cls->kind == LUAMIL_FUNCTION;
+    const mil_op *op = has_ops ? mil_op_elsewhere(name) : NULL;
     while (cls->fields && cls->fields[n]) n++;
-    if (n) near = mil_nearest(name, cls->fields, n);
+    if (op) near = mil_op_name(op);
+    if (!near && n) near = mil_nearest(name, cls->fields, n);
     if (!near) near = luamil_nearest_key(L, lua_upvalueindex(1), name);
     return near ? luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"; did you mean %s?", cls->noun, name, near)
                 : luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"", cls->noun, name);

@@ -271,6 +271,7 @@ static int describe_op(lua_State *L) {
     set_string(L, "name", mil_op_name(op));
     set_string(L, "family", mil_op_family(op));
     set_string(L, "help", mil_op_help(op));
+    if (mil_op_also(op)) set_string(L, "also", mil_op_also(op));
     set_string(L, "since", mil_opset_name(mil_op_since(op)));
     lua_pushinteger(L, mil_op_outputs(op));
     lua_setfield(L, -2, "outputs");

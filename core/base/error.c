@@ -131,10 +131,25 @@ static int edit_distance(const char *a, int n, const char *b, int m) {
     return last[m];
 }
 
+/* "sum" is more like "reduce_sum" than like "sub". Of several, the shortest. */
+static const char *last_word(const char *name, size_t length, size_t n, const char *(*at)(const void *, size_t),
+                             const void *ctx) {
+    const char *best = NULL;
+    size_t least = NEAREST_MAX + 1;
+    for (size_t i = 0; i < n; i++) {
+        const char *other = at(ctx, i);
+        size_t m = other ? strlen(other) : 0;
+        if (m < length + 2 || other[m - length - 1] != '_' || strcmp(other + m - length, name) != 0) continue;
+        if (m < least || (m == least && strcmp(other, best) < 0)) best = other, least = m;
+    }
+    return best;
+}
+
 const char *mil__nearest(const char *name, size_t n, const char *(*at)(const void *, size_t), const void *ctx) {
     size_t length = strlen(name);
     if (length == 0 || length > NEAREST_MAX) return NULL;
-    const char *best = NULL;
+    const char *best = length > 2 ? last_word(name, length, n, at, ctx) : NULL;
+    if (best) return best;
     int least = (int)(length + 2) / 3 + 1; /* a third of the letters may be wrong */
     for (size_t i = 0; i < n; i++) {
         const char *other = at(ctx, i);

@@ -286,7 +286,10 @@ typedef struct mil_param {
 size_t mil_op_count(void);
 const mil_op *mil_op_at(size_t i);                     /* by name, ascending; NULL beyond the end */
 const mil_op *mil_op_find(const char *name);           /* NULL when unknown */
-const char *mil_op_nearest(const char *name);          /* the most alike name, or NULL when none is near */
+/* The op that PyTorch, NumPy or ONNX call by this name, which is nothing like MIL's ("view" is reshape); NULL: none. */
+const mil_op *mil_op_elsewhere(const char *name);
+const char *mil_op_also(const mil_op *op);             /* those names, with blanks between; NULL where there are none */
+const char *mil_op_nearest(const char *name);          /* the op so called elsewhere, or the most alike name; NULL: none is near */
 const char *mil_op_name(const mil_op *op);
 const char *mil_op_help(const mil_op *op);
 const char *mil_op_family(const mil_op *op);           /* "conv", "elementwise_binary", ... */

@@ -111,7 +111,23 @@ static const char *op_name_at(const void *ctx, size_t i) {
     return ops[i].name;
 }
 
-const char *mil_op_nearest(const char *name) { return mil__nearest(name, N_OPS, op_name_at, NULL); }
+const mil_op *mil_op_elsewhere(const char *name) {
+    size_t n = strlen(name);
+    for (size_t i = 0; n && i < N_OPS; i++) {
+        for (const char *at = ops[i].also; at && (at = strstr(at, name)); at += n) {
+            bool begins = at == ops[i].also || at[-1] == ' ', ends = at[n] == ' ' || at[n] == '\0';
+            if (begins && ends) return &ops[i];
+        }
+    }
+    return NULL;
+}
+
+const char *mil_op_nearest(const char *name) {
+    const mil_op *op = mil_op_elsewhere(name);
+    return op ? op->name : mil__nearest(name, N_OPS, op_name_at, NULL);
+}
+
+const char *mil_op_also(const mil_op *op) { return op->also; }
 
 size_t mil__op_index(const mil_op *op) { return (size_t)(op - ops); }
 const char *mil_op_name(const mil_op *op) { return op->name; }
@@ -218,6 +234,16 @@ bool mil_op_param(const mil_op *op, mil_opset opset, size_t i, mil_param *out) {
     return false;
 }
 
+/* "; it takes x, axis": where no parameter is near a name. */
+static const char *params_text(const mil_op *op, mil_opset opset, char *buf, size_t n) {
+    size_t used = 0;
+    mil_param param;
+    *buf = '\0';
+    for (size_t i = 0; used < n && mil_op_param(op, opset, i, &param); i++)
+        used += (size_t)snprintf(buf + used, n - used, "%s%s", i ? ", " : "; it takes ", param.name);
+    return buf;
+}
+
 mil_status mil__op_find_param(const mil_op *op, mil_opset opset, const char *name, int *slot, const mil__param **row,
                               mil_error *err) {
     *slot = mil__op_slot(op, opset, name, row);
@@ -230,5 +256,6 @@ mil_status mil__op_find_param(const mil_op *op, mil_opset opset, const char *nam
     }
     const char *near = mil__op_nearest_param(op, opset, name);
     return near ? mil__call_fail(&call, MIL_ENAME, "no parameter \"%.60s\"; did you mean %s?", name, near)
-                : mil__call_fail(&call, MIL_ENAME, "no parameter \"%.60s\"", name);
+                : mil__call_fail(&call, MIL_ENAME, "no parameter \"%.60s\"%s", name,
+                                 params_text(op, opset, (char[300]){0}, 300));
 }

@@ -52,6 +52,7 @@ typedef mil_status mil__eval_fn(mil__call *call);
 
 struct mil_op {
     const char *name, *family, *help;
+    const char *also;            /* its names in PyTorch, NumPy or ONNX that are nothing like it, with blanks between; or NULL */
     mil_opset since;
     const mil__domain *domains;
     const mil__param *inputs;

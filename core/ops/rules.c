@@ -57,7 +57,9 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
 
 mil_status mil__is_vector(mil__call *call, const char *name, mil_dim *length) {
     const mil_type *type = mil__arg(call, name)->type;
-    if (type->rank != 1) return mil__call_fail(call, MIL_ETYPE, "%s takes a vector", MIL__ARG_TEXT(call, name));
+    if (type->rank != 1)
+        return mil__call_fail(call, MIL_ETYPE, "%s takes a vector of numbers, but was given %s", name,
+                              MIL__TYPE_TEXT(call->types, type));
     *length = type->shape[0];
     return MIL_OK;
 }

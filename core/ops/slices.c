@@ -91,8 +91,8 @@ mil_status mil__eval_slices(mil__call *call, uint32_t axes, mil_dtype as, bool r
 mil_status mil__get_axes(mil__call *call, const char *name, int rank, uint32_t *out) {
     int64_t given[MIL_MAX_RANK];
     int n;
-    if (mil__has(call, name) && mil__rank(mil__arg(call, name)) != 1)
-        return mil__call_fail(call, MIL_ETYPE, "%s takes a vector", MIL__ARG_TEXT(call, name));
+    mil_dim length;
+    if (mil__has(call, name)) MIL__TRY(mil__is_vector(call, name, &length));
     MIL__TRY(mil__get_ints(call, name, MIL_MAX_RANK, given, &n));
     uint32_t axes = mil__has(call, name) ? 0 : (1u << rank) - 1;
     for (int i = 0; i < n; i++) {

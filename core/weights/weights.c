@@ -13,9 +13,10 @@ mil_status mil__weights_fail(const mil_weights *weights, mil_error *err, mil_sta
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    const char *printable = name ? MIL__PRINTABLE(name) : "";
-    mil__fail(err, status, "%s: %.200s: %s%s%s%s", weights->format->name, weights->path, name ? "tensor \"" : "", printable,
-              name ? "\": " : "", what);
+    bool is_named = name && *name; /* the one tensor of an npy file is called "" */
+    const char *printable = is_named ? MIL__PRINTABLE(name) : "";
+    mil__fail(err, status, "%s: %.200s: %s%s%s%s", weights->format->name, weights->path, is_named ? "tensor \"" : "", printable,
+              is_named ? "\": " : "", what);
     if (err) {
         snprintf(err->file, sizeof err->file, "%s", weights->path);
         snprintf(err->value, sizeof err->value, "%s", printable);

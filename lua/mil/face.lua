@@ -10,7 +10,7 @@ local rows = {
   { "mil.version: string", "The library's version." },
   { "mil.ops() -> string[]", "The names of all ops, in order." },
   { "mil.op(name: string, opset?: string) -> table",
-    "What an op is: {name, family, help, since, outputs, params = {{name, help, kind, dtypes, group, required, default}}}." },
+    "What an op is: {name, family, help, also, since, outputs, params = {{name, help, kind, dtypes, group, required, default}}}." },
   { "mil.nearest(name: string) -> string?", "The op whose name is most like it." },
   { "mil.dtypes() -> string[]", "The names of all dtypes." },
   { "mil.engines() -> string[]", "The names of all engines." },

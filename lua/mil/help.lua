@@ -71,7 +71,8 @@ function help.op(op, width)
   local results = op.outputs == 1 and "1 result" or (op.outputs or -1) < 0 and "results depend on the call"
     or op.outputs .. " results"
   lines[#lines + 1] = ""
-  lines[#lines + 1] = ("%s; family %s; since %s"):format(results, op.family, op.since)
+  local also = op.also and "; elsewhere called " .. op.also:gsub(" ", ", ") or ""
+  lines[#lines + 1] = ("%s; family %s; since %s%s"):format(results, op.family, op.since, also)
   return table.concat(lines, "\n")
 end
 
@@ -118,7 +119,7 @@ function help.search(text)
   if #words == 0 then return "nothing to search for" end
   for _, name in ipairs(mil.ops()) do
     local op = mil.op(name)
-    local all = { op.help, op.family }
+    local all = { op.help, op.family, op.also }
     for _, param in ipairs(op.params) do all[#all + 1] = param.name .. " " .. (param.help or "") end
     local points = score(words, name, table.concat(all, " "))
     if points > 0 then found[#found + 1] = { points, name, op.help } end

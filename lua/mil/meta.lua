@@ -14,7 +14,7 @@ local mil = {}
 ---@return string[]
 function mil.ops() end
 
----What an op is: {name, family, help, since, outputs, params = {{name, help, kind, dtypes, group, required, default}}}.
+---What an op is: {name, family, help, also, since, outputs, params = {{name, help, kind, dtypes, group, required, default}}}.
 ---@param name string
 ---@param opset? string
 ---@return table

@@ -53,6 +53,17 @@ describe("weights", function()
     assert.has_error(function() return mil.load_tensor(path) end)
   end)
 
+  it("of npy have no name in errors", function()
+    local header = "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n"
+    local odd = temporary ".npy"
+    local file = assert(io.open(odd, "wb"))
+    file:write("\147NUMPY\1\0", string.char(#header, 0), header, ("\0"):rep(8))
+    file:close()
+    assert.is_false((pcall(mil.load_tensor, odd)))
+    assert.equal("npy: " .. odd .. ": dtype '|O' is not supported", mil.last_error().message)
+    os.remove(odd)
+  end)
+
   for name, code in pairs {
     ["missing.safetensors"] = "EIO",
     ["tests/vectors/weights/bad_18_overlap.safetensors"] = "EFORMAT",
