@@ -4,7 +4,9 @@
  *     batch_norm(conv(x, w) + b) = conv(x, w * s) + (b - mean) * s + beta,    s = gamma / sqrt(variance + epsilon)
  *
  * with s along the weight's output channels. The new weight is rounded once to its dtype, so results differ in the last
- * places: the pass is left out where precision is strict. */
+ * places: the pass is left out where precision is strict. A channel whose new weights or bias the dtype can't hold (fp16 ends
+ * at 65504, and loses places below 2^-14) leaves both operations as they are. */
+#include <float.h>
 #include <math.h>
 
 #include "passes/pass.h"
@@ -28,7 +30,9 @@ static const mil__op *conv_before(const mil_program *program, const mil__op *nor
     if (!conv || x->n_uses != 1 || x->is_output || strcmp(conv->decl->name, "conv") != 0) return NULL;
     bool has_bias = mil__op_arg_named(conv, "bias") != NULL;
     if (!is_float(known(program, conv, "weight")) || (has_bias && !known(program, conv, "bias"))) return NULL;
-    return is_float(known(program, norm, "mean")) && known(program, norm, "variance") ? conv : NULL;
+    if (!is_float(known(program, norm, "mean")) || !known(program, norm, "variance")) return NULL;
+    bool has_gamma = mil__op_arg_named(norm, "gamma") != NULL, has_beta = mil__op_arg_named(norm, "beta") != NULL;
+    return (!has_gamma || known(program, norm, "gamma")) && (!has_beta || known(program, norm, "beta")) ? conv : NULL;
 }
 
 static double epsilon_of(const mil_program *program, const mil__op *norm) {
@@ -38,9 +42,15 @@ static double epsilon_of(const mil_program *program, const mil__op *norm) {
     return element(data, 0, row ? row->number : 0);
 }
 
-/* The weight times s, and the bias to go with it. */
+/* May the largest magnitude of a channel's weights stand in this dtype, with the places that it has? */
+static bool holds_channel(mil_dtype dtype, double largest, double bias) {
+    double high = dtype == MIL_FP16 ? 65504 : FLT_MAX, low = dtype == MIL_FP16 ? 0x1p-13 : 0x1p-120;
+    return (largest == 0 || (largest >= low && largest <= high)) && fabs(bias) <= high;
+}
+
+/* The weight times s, and the bias to go with it; *fits false where they can't be held. */
 static mil_status scaled(const mil_program *program, const mil__op *conv, const mil__op *norm, mil_tensor **weight,
-                         mil_tensor **bias, mil_error *err) {
+                         mil_tensor **bias, bool *fits, mil_error *err) {
     const mil_tensor *w = known(program, conv, "weight"), *b = known(program, conv, "bias");
     const mil_tensor *mean = known(program, norm, "mean"), *variance = known(program, norm, "variance");
     const mil_tensor *gamma = known(program, norm, "gamma"), *beta = known(program, norm, "beta");
@@ -49,10 +59,17 @@ static mil_status scaled(const mil_program *program, const mil__op *conv, const 
     MIL__TRY(mil_tensor_convert(w, w->dtype, weight, err)); /* a dense copy */
     MIL__TRY(mil_tensor_new(w->dtype, 1, &channels, bias, err));
     int64_t each = channels ? mil__numel(w) / channels : 0;
-    for (int64_t c = 0; c < channels; c++) {
-        double s = element(gamma, c, 1) / sqrt(element(variance, c, 1) + epsilon);
-        for (int64_t i = c * each; i < (c + 1) * each; i++) mil__store_f64(*weight, i, mil__load_f64(*weight, i) * s);
-        mil__store_f64(*bias, c, (element(b, c, 0) - element(mean, c, 0)) * s + element(beta, c, 0));
+    *fits = true;
+    for (int64_t c = 0; c < channels && *fits; c++) {
+        double s = element(gamma, c, 1) / sqrt(element(variance, c, 1) + epsilon), largest = 0;
+        double shift = (element(b, c, 0) - element(mean, c, 0)) * s + element(beta, c, 0);
+        for (int64_t i = c * each; i < (c + 1) * each; i++) {
+            double value = mil__load_f64(*weight, i) * s;
+            largest = fabs(value) <= largest ? largest : fabs(value); /* NaN stays */
+            mil__store_f64(*weight, i, value);
+        }
+        mil__store_f64(*bias, c, shift);
+        *fits = holds_channel(w->dtype, largest, shift);
     }
     return MIL_OK;
 }
@@ -88,8 +105,9 @@ static mil_status visit(mil__pass_state *state, mil_operation operation) {
     const mil__op *conv = conv_before(state->program, norm);
     if (!conv) return MIL_OK;
     mil_tensor *weight = NULL, *bias = NULL;
-    mil_status status = scaled(state->program, conv, norm, &weight, &bias, state->err);
-    if (status == MIL_OK) status = replace(state, operation, conv, weight, bias);
+    bool fits = false;
+    mil_status status = scaled(state->program, conv, norm, &weight, &bias, &fits, state->err);
+    if (status == MIL_OK && fits) status = replace(state, operation, conv, weight, bias);
     mil_tensor_free(weight);
     mil_tensor_free(bias);
     return status;

@@ -75,8 +75,9 @@ static mil_value simplify_pad(mil__pass_state *state, const mil__op *op) {
 
 static mil_value simplify_concat(mil__pass_state *state, const mil__op *op) {
     const mil__values *values = mil__op_arg_named(op, "values");
-    (void)state;
-    return values && values->n == 1 ? values->values[0] : 0;
+    if (!values || values->n != 1) return 0;
+    bool same = value_at(state, values->values[0])->type == value_at(state, op->outputs[0])->type; /* a scalar becomes a vector */
+    return same ? values->values[0] : 0;
 }
 
 /* reshape(reshape(x)) needs x alone: the inner one's operand takes its place. */

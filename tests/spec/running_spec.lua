@@ -222,6 +222,32 @@ describe("sizes that only the run knows", function()
   end)
 end)
 
+describe("passes", function()
+  it("leave a concat that makes a vector of a scalar", function()
+    local f = mil.func()
+    f:output("y", f:concat { values = { f:input("x", "fp32", {}) }, axis = 0 })
+    assert.same({ 1 }, f:compile():run({ x = mil.ones("fp32", {}) }).y.shape)
+  end)
+
+  it("leave a batch_norm that the dtype of conv's weight can't take in", function()
+    local function norm(weight, variance, gamma, x)
+      local f = mil.func()
+      local conv = f:input("x", "fp16", { 1, 4, 5, 5 }):conv { weight = mil.full("fp16", { 3, 4, 1, 1 }, weight) }
+      f:output("y", conv:batch_norm { mean = mil.zeros("fp16", { 3 }), variance = mil.full("fp16", { 3 }, variance),
+        gamma = mil.full("fp16", { 3 }, gamma), epsilon = 1e-5 })
+      local model, given = f:compile(), { x = mil.full("fp16", { 1, 4, 5, 5 }, x) }
+      return model:run(given).y:get(1, 1, 1, 1), f:compile({ optimize = 0 }):run(given).y:get(1, 1, 1, 1),
+        model:describe():find "batch_norm"
+    end
+    for _, case in ipairs { { 300, 0, 1, 0.0012 }, { 0.01, 1, 1e-4, 20 } } do -- to inf; to few places
+      local fast, plain, stays = norm(case[1], case[2], case[3], case[4])
+      assert.is_true(math.abs(fast - plain) <= 2e-3 * math.abs(plain), fast .. " " .. plain)
+      assert.truthy(stays)
+    end
+    assert.is_nil((select(3, norm(0.5, 1, 1, 1))))
+  end)
+end)
+
 describe("cancelling", function()
   it("stops what runs, and leaves the model usable", function()
     local f = mil.func()
