@@ -226,7 +226,7 @@ static unsigned char on_interrupt(EditLine *el, int key) {
     (void)key;
     editor_of(el)->interrupted = true;
     const LineInfo *line = lib.el_line(el);
-    printf("^C\r\n");
+    printf(line->cursor == line->lastchar ? "^C\r\n" : "\r\n"); /* not over what stands there */
     for (const char *p = line->cursor; p < line->lastchar; p++)
         if (*p == '\n') printf("\r\n"); /* below what is shown of the chunk */
     fflush(stdout);
