@@ -629,6 +629,7 @@ static mil_status rename_results(mil_program *program, mil_operation operation, 
 mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
                            const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
                            mil_error *err) {
+    if (!op) return mil__fail(err, MIL_ENAME, "add: there is no op of that name"); /* what mil_op_find gave */
     MIL__TRY(check_block(program, block, err));
     adding a = {program, block, op, program->functions[program->blocks[block]->function].opset, args, n_args, name,
                 where, err};

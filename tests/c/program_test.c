@@ -71,6 +71,16 @@ static void files_after_failures(void) {
     mil_program_free(b.program);
 }
 
+/* What mil_op_find says of an unknown name goes straight on. */
+static void unknown_op(void) {
+    built b = a_program();
+    mil_value y = 1;
+    CHECK_STATUS(add(&b, "rellu", b.x, NULL, NULL, &y), MIL_ENAME, &err);
+    CHECK_EQ(err.message, "add: there is no op of that name");
+    CHECK_OK(add(&b, "relu", b.x, NULL, NULL, &y), &err);
+    mil_program_free(b.program);
+}
+
 static void renames(void) {
     built b = a_program();
     mil_value y, z;
@@ -154,5 +164,5 @@ static void unchanged_without_memory(void) {
     for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) CHECK(failures[s] > 0);
 }
 
-TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(renames), CASE(another_number_of_results),
+TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(unknown_op), CASE(renames), CASE(another_number_of_results),
           CASE(unchanged_without_memory))
