@@ -2,6 +2,7 @@
 /* Files, whole: mapped or read; written aside and renamed. See file.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -77,7 +78,7 @@ void mil__file_close(mil__file *file) {
 
 /* ---- writing ---- */
 
-enum { PENDING = 1 << 16 };
+enum { PENDING = 1 << 16, ASIDE = 40 }; /* bytes: of the buffer, of what is added to a temporary name */
 
 static void release(mil__writer *writer) {
     mil__free(writer->path);
@@ -86,43 +87,41 @@ static void release(mil__writer *writer) {
     *writer = (mil__writer){.fd = -1};
 }
 
-/* A temporary file in the target's own folder, since only there a rename is atomic. */
-static int create_aside(mil__writer *writer, mode_t mode) {
-    int fd = mkostemp(writer->aside, O_CLOEXEC);
-    if (fd >= 0) fchmod(fd, mode);
-    return fd;
+/* A file of that name that was not there; `name` ends where a number goes. The process's mask is applied by the kernel:
+ * asking for it would mean to set it, and another thread would make files without one meanwhile. */
+static int create_new(char *name, char *number, mode_t mode) {
+    static atomic_uint last;
+    for (int tries = 0; tries < 1000; tries++) {
+        snprintf(number, ASIDE, ".%lx-%x", (unsigned long)getpid(), atomic_fetch_add(&last, 1));
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
 }
 
-/* The permissions that the new file gets: those of the file that it replaces, else what a new file would have. */
-static mil_status mode_of(const char *path, mode_t *out, mil_error *err) {
+/* A temporary file in the target's own folder, since only there a rename is atomic; with the permissions of the file that it
+ * replaces, if there is one. */
+static mil_status create_aside(mil__writer *writer, const char *path, mil_error *err) {
     struct stat info;
-    if (stat(path, &info) == 0) {
-        if (!S_ISREG(info.st_mode)) return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a file", path);
-        *out = info.st_mode & 07777;
-        return MIL_OK;
-    }
-    mode_t mask = umask(0);
-    umask(mask);
-    *out = 0666 & ~mask;
+    bool replaces = stat(writer->path, &info) == 0;
+    if (replaces && !S_ISREG(info.st_mode))
+        return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a file", path);
+    size_t n = strlen(writer->path);
+    memcpy(writer->aside, writer->path, n);
+    writer->fd = create_new(writer->aside, writer->aside + n, replaces ? 0600 : 0666);
+    if (writer->fd < 0) return fail_errno(err, "write", path, errno);
+    if (replaces) fchmod(writer->fd, info.st_mode & 07777);
     return MIL_OK;
 }
 
 mil_status mil__writer_open(const char *path, mil__writer *out, mil_error *err) {
-    mode_t mode = 0;
-    MIL__TRY(mode_of(path, &mode, err));
     char *real = realpath(path, NULL); /* a symbolic link stays, what it names is replaced */
     const char *target = real ? real : path;
-    mil__writer writer = {.fd = -1, .path = mil__strdup(target), .aside = mil__alloc(strlen(target) + 8),
+    mil__writer writer = {.fd = -1, .path = mil__strdup(target), .aside = mil__alloc(strlen(target) + ASIDE),
                           .pending = mil__alloc(PENDING)};
-    mil_status status = MIL_OK;
-    if (!writer.path || !writer.aside || !writer.pending) {
-        status = mil__nomem(err);
-    } else {
-        sprintf(writer.aside, "%s.XXXXXX", target);
-        writer.fd = create_aside(&writer, mode);
-        if (writer.fd < 0) status = fail_errno(err, "write", path, errno);
-    }
     free(real);
+    bool made = writer.path && writer.aside && writer.pending;
+    mil_status status = made ? create_aside(&writer, path, err) : mil__nomem(err);
     if (status == MIL_OK) *out = writer;
     else release(&writer);
     return status;
