@@ -351,6 +351,7 @@ static void *keep(lua_State *L, luamil_args *args, size_t bytes) {
         args->used += n;
         return p;
     }
+    luaL_checkstack(L, 4, "too many arguments");
     void *p = luamil_new_plain(L, bytes);
     lua_insert(L, args->anchor);
     return p;
@@ -422,6 +423,9 @@ static void tuple_arg(lua_State *L, luamil_args *args, int index, const char *na
     for (size_t i = 0; i < n; i++) {
         int top = lua_gettop(L);
         lua_rawgeti(L, index, (int)i + 1);
+        if (lua_istable(L, -1) && holds_objects(L, lua_gettop(L)))
+            luamil_fail_at(L, MIL_EINVAL, args->op, name, "%s: %s takes a list of values, but its element %d is a list of values again",
+                           args->op, name, (int)i + 1);
         one_arg(L, args, lua_gettop(L), name, false, &items[i]);
         int inserted = lua_gettop(L) - top - 1;
         if (index >= args->anchor) index += inserted;

@@ -187,7 +187,7 @@ static void read_range(lua_State *L, int at, int axis, int64_t n, int64_t *begin
             luamil_fail(L, MIL_EVALUE, "sub: {%lld, %lld} of axis %d is outside of 1 to %lld (an index is Lua's, from 1)",
                         (long long)first, (long long)last, axis, (long long)n);
         *begin = first - 1;
-        *size = (last - first + *step) / *step;
+        *size = first > last ? 0 : (last - first) / *step + 1;
         return;
     }
     int64_t i = luamil_check_int(L, at, "sub", "an index");

@@ -7,6 +7,30 @@ local function input(shape, dtype)
   return f, f:input("x", dtype or "fp32", shape or { 2, 3 })
 end
 
+describe("lists of values", function()
+  it("may be long, and hold numbers and rows", function()
+    local f, x = input { 1 }
+    local values, rows = { x }, { x }
+    for i = 2, 3000 do values[i], rows[i] = x, { i, i } end
+    assert.same({ 3000 }, f:concat({ values = values, axis = 0 }).type.shape)
+    assert.same({ 5999 }, f:concat({ values = rows, axis = 0 }).type.shape)
+    for i = 2, 3000 do values[i] = i end
+    assert.has_error(function() return f:concat { values = values, axis = 0 } end)
+    assert.truthy(mil.last_error().message:find("concat: value 2 is fp32, which does not go with the first, fp32[1]", 1, true))
+  end)
+
+  it("hold no lists of values", function()
+    local f, x = input()
+    local deep, ring = { x }, { x }
+    for _ = 1, 10000 do deep = { x, deep } end
+    ring[2] = ring
+    for _, values in ipairs { deep, ring } do
+      assert.has_error(function() return f:concat { values = values, axis = 0 } end)
+      assert.equal("concat: values takes a list of values, but its element 2 is a list of values again", mil.last_error().message)
+    end
+  end)
+end)
+
 describe("ops are methods", function()
   it("of functions, with all arguments by name", function()
     local f, x = input()

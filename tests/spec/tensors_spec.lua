@@ -84,6 +84,7 @@ describe("an index is Lua's, an axis is MIL's", function()
     assert.same({ 2, 5 }, list(t:sub(nil, 2)))
     assert.same({ { 1, 3 }, { 4, 6 } }, list(t:sub({}, { 1, -1, 2 })))
     assert.same({ 3, 6 }, list(t:sub({ 1, 2 }, -1)))
+    assert.same({ 1, 4 }, list(t:sub(nil, { 1, 3, 2 ^ 53 }):reshape { 2 }))
   end)
 
   it("reshapes what a view can reach", function()
