@@ -224,7 +224,10 @@ static void check_names(lua_State *L, int index, const mil_model *model, size_t 
         const char *kind = n > mil_model_n_inputs(model) ? "input or output" : "input";
         if (near) luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"; did you mean %s?", fn, kind, key, near);
         if (!key) luamil_fail(L, MIL_ENAME, "%s: tensors are given by name, but [%s] has none", fn, LUAMIL_WHAT(L, -3));
-        luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"", fn, kind, key);
+        char taken[300] = "";
+        for (size_t used = i = 0; i < n && used < sizeof taken; i++)
+            used += (size_t)snprintf(taken + used, sizeof taken - used, "%s%s", i ? ", " : "", names[i]);
+        luamil_fail_at(L, MIL_ENAME, NULL, key, "%s: no %s \"%.60s\"; the model has %s", fn, kind, key, taken);
     }
 }
 

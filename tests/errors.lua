@@ -7,6 +7,7 @@ return {
   { "x:sofmax { axis = -1 }", 'script:1: a value has no "sofmax"; did you mean softmax?' },
   { "f:sofmax { x = x }", 'script:1: a function has no "sofmax"; did you mean softmax?' },
   { "x:softmax { axes = -1 }", 'script:1: softmax: no parameter "axes"; did you mean axis?' },
+  { "f:relu { y = x }", 'script:1: relu: no parameter "y"; it takes x' },
   { "x:softmax { dim = 1 }", 'script:1: softmax: no parameter "dim"; it takes x, axis' },
   { "x:reduce_sum { axes = 1 }", "script:1: reduce_sum: axes takes a vector of numbers, but was given int32" },
   { "x:permute { perm = { 3, 2, 1, 0 } }", 'script:1: a value has no "permute"; did you mean transpose?' },
@@ -74,6 +75,7 @@ return {
   { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { x = 'a' }", 'script:3: run: input x takes fp16, but was given "a"' },
+  { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { z = 1 }", 'script:3: run: no input "z"; the model has x, i, v' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v }", "script:3: run: tensors are given by name, but [1] has none" },
   { "v:relu():eval { mil.zeros('fp32', { 6 }) }", "script:1: run: tensors are given by name, but [1] has none" },
 

@@ -150,7 +150,7 @@ const char *mil__nearest(const char *name, size_t n, const char *(*at)(const voi
     if (length == 0 || length > NEAREST_MAX) return NULL;
     const char *best = length > 2 ? last_word(name, length, n, at, ctx) : NULL;
     if (best) return best;
-    int least = (int)(length + 2) / 3 + 1; /* a third of the letters may be wrong */
+    int least = length == 1 ? 1 : (int)(length + 2) / 3 + 1; /* a third of the letters may be wrong; never all */
     for (size_t i = 0; i < n; i++) {
         const char *other = at(ctx, i);
         size_t m = other ? strlen(other) : 0;
