@@ -33,21 +33,39 @@ static void drop_data(mil__value *value) {
     value->data = NULL;
 }
 
-/* Takes the operation's results and its uses of values away; the entries become stale. */
+static void drop_uses(mil_program *program, const mil_value *values, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        mil__value *used = program->values[values[i]];
+        if (used) used->n_uses--;
+    }
+}
+
+static void drop_values(mil_program *program, const mil_value *values, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        mil__unname_value(program, values[i]);
+        drop_data(program->values[values[i]]);
+        program->values[values[i]] = NULL;
+    }
+}
+
+static void drop_block(mil_program *program, mil_block block);
+
+/* Takes the operation with its blocks, its results and its uses of values away; the entries become stale. */
 static void drop_operation(mil_program *program, mil_operation operation) {
     mil__op *op = program->ops[operation];
-    for (uint16_t a = 0; a < op->n_args; a++)
-        for (uint32_t i = 0; i < op->args[a].n; i++) {
-            mil__value *used = program->values[op->args[a].values[i]];
-            if (used) used->n_uses--;
-        }
-    for (uint32_t i = 0; i < op->n_outputs; i++) {
-        mil__unname_value(program, op->outputs[i]);
-        drop_data(program->values[op->outputs[i]]);
-        program->values[op->outputs[i]] = NULL;
-    }
+    for (uint16_t b = 0; b < op->n_blocks; b++) drop_block(program, op->blocks[b]);
+    for (uint16_t a = 0; a < op->n_args; a++) drop_uses(program, op->args[a].values, op->args[a].n);
+    drop_values(program, op->outputs, op->n_outputs);
     unlink_operation(program, operation);
     program->ops[operation] = NULL;
+}
+
+static void drop_block(mil_program *program, mil_block block) {
+    const mil__block *b = program->blocks[block];
+    drop_uses(program, b->outputs, b->n_outputs);
+    while (b->last) drop_operation(program, b->last);
+    drop_values(program, b->inputs, b->n_inputs);
+    program->blocks[block] = NULL;
 }
 
 static void undo_to(mil_program *program, snapshot to) {

@@ -114,6 +114,29 @@ static void another_number_of_results(void) {
     mil_program_free(program);
 }
 
+/* What stands in the blocks of an operation goes with it, and so do its uses of what stands before. */
+static void undo_of_blocks(void) {
+    static const char text[] =
+        "program(1.3)\n{ func main<ios18>(tensor<fp32, [4]> x) {\n tensor<fp32, [4]> a = relu(x = x);\n"
+        "tensor<fp32, [4]> y = relu(x = a) (tensor<fp32, [4]> k) {\n tensor<fp32, [4]> w = add(x = a, y = k);\n"
+        "tensor<fp32, [4]> z = exp(x = w) () { tensor<fp32, [4]> q = exp(x = w); } -> (q);\n } -> (w); } -> (x); }";
+    mil_program *program = NULL;
+    if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, &(mil_text_options){.unchecked = true}, &program, &err), &err)) return;
+    mil_block body = mil_program_function_at(program, 0);
+    mil_block nested = 2; /* the body is 1 */
+    mil_value k = mil_block_input(program, nested, 0), w = mil_block_output(program, nested, 0);
+    mil_operation inner = mil_block_first(program, nested);
+    CHECK_EQ(mil_value_name(program, k), "k");
+    CHECK_EQ(mil_value_name(program, w), "w");
+    CHECK_OK(mil_program_undo(program, body, &err), &err);
+    CHECK(!mil_value_name(program, k) && !mil_value_name(program, w) && !mil_operation_op(program, inner));
+    CHECK_EQ(mil_block_n_inputs(program, nested), 0);
+    CHECK_STATUS(mil_program_undo(program, nested, &err), MIL_ESTATE, &err);
+    CHECK_OK(mil_program_undo(program, body, &err), &err);
+    CHECK_STATUS(mil_program_undo(program, body, &err), MIL_ESTATE, &err);
+    mil_program_free(program);
+}
+
 /* ---- memory that runs out ---- */
 
 static mil_status step_input(built *b, mil_value y) {
@@ -164,5 +187,5 @@ static void unchanged_without_memory(void) {
     for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) CHECK(failures[s] > 0);
 }
 
-TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(unknown_op), CASE(renames), CASE(another_number_of_results),
+TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(unknown_op), CASE(renames), CASE(another_number_of_results), CASE(undo_of_blocks),
           CASE(unchanged_without_memory))
