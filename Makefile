@@ -15,6 +15,9 @@ BUILD   ?= build
 SANITIZE ?=#           e.g. address,undefined
 FUZZ_SECONDS ?= 60#    a fuzz target
 PKG_CONFIG ?= pkg-config
+V ?=#                  1: show the commands
+
+SAY = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@echo "  $@" &&)
 
 VERSION := $(shell sed -n 's/^\#define MIL_VERSION  *"\(.*\)"/\1/p' core/include/mil.h)
 SYSTEM  := $(shell uname -s)
@@ -68,14 +71,14 @@ $(BUILD)/config-%.mk: tools/config.sh
 
 $(BUILD)/libmil.a: $(CORE_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) $(AR) rcs $@ $^
 
 $(BUILD)/$(LIBMIL): $(CORE_OBJ)
-	$(CC) $(SHARED) $(LDFLAGS_) $^ $(LIBS_) -o $@
+	$(SAY) $(CC) $(SHARED) $(LDFLAGS_) $^ $(LIBS_) -o $@
 
 $(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -MMD -MP -c $< -o $@
+	$(SAY) $(CC) $(CFLAGS_) -MMD -MP -c $< -o $@
 
 # ---- the Lua module: build/lua<V>/mil.so for each Lua; its Lua files under build/share ----
 
@@ -84,12 +87,12 @@ lua: $(if $(LUA_SRC),$(LUAS:%=$(BUILD)/lua%/mil.so)) $(BUILD)/share/.made
 define lua_rules
 $(BUILD)/lua$(1)/%.o: lua/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) -Ilua -MMD -MP -c $$< -o $$@
+	$$(SAY) $$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) -Ilua -MMD -MP -c $$< -o $$@
 $(BUILD)/lua$(1)/mil.so: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.o) $(CORE_OBJ)
-	$$(CC) $$(MODULE) $$(LDFLAGS_) $$^ $$(LIBS_) -o $$@
+	$$(SAY) $$(CC) $$(MODULE) $$(LDFLAGS_) $$^ $$(LIBS_) -o $$@
 $(BUILD)/lua$(1)/failing.so: tests/failing.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) $$(MODULE) $$(LDFLAGS_) $$< -o $$@
+	$$(SAY) $$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) $$(MODULE) $$(LDFLAGS_) $$< -o $$@
 -include $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.d) $(BUILD)/lua$(1)/host.d
 endef
 $(foreach v,$(LUAS),$(eval $(call lua_rules,$(v))))
@@ -112,7 +115,7 @@ program: $(BUILD)/luamil
 HOST_OBJ := $(patsubst lua/%.c,$(BUILD)/lua$(LUA_HOST)/%.o,lua/host.c $(LUA_SRC)) $(BUILD)/lua_files.o
 
 $(BUILD)/luamil: $(HOST_OBJ) $(BUILD)/libmil.a
-	$(CC) $(LDFLAGS_) $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-E,) $^ $(LUA_LIBS_$(LUA_HOST)) $(LIBS_) -o $@
+	$(SAY) $(CC) $(LDFLAGS_) $(if $(filter Linux,$(SYSTEM)),-Wl$(comma)-E,) $^ $(LUA_LIBS_$(LUA_HOST)) $(LIBS_) -o $@
 
 EMBEDDED := $(filter-out lua/mil/meta.lua,$(LUA_MOD)) $(SCRIPTS)
 $(BUILD)/lua_files.c: tools/embed.sh $(EMBEDDED)
@@ -120,7 +123,7 @@ $(BUILD)/lua_files.c: tools/embed.sh $(EMBEDDED)
 	@sh tools/embed.sh $(EMBEDDED) > $@.new && mv $@.new $@
 
 $(BUILD)/lua_files.o: $(BUILD)/lua_files.c
-	$(CC) $(CFLAGS_) -c $< -o $@
+	$(SAY) $(CC) $(CFLAGS_) -c $< -o $@
 endif
 
 # What is generated of the documents: docs/reference, lua/mil/meta.lua; committed, and a spec says whether it is current.
@@ -130,7 +133,7 @@ docs: lua
 # The terminal that the REPL's specs type into.
 $(BUILD)/pty: tests/pty.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) $< $(LDFLAGS_) -o $@
+	$(SAY) $(CC) $(CFLAGS_) $< $(LDFLAGS_) -o $@
 
 # ---- tests: C (build/tests/<name>_test from tests/c), specs on every Lua; each part ends with its sum ----
 
@@ -138,7 +141,7 @@ C_TESTS := $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/c/*_t
 
 $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
+	$(SAY) $(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
 
 ctest: $(C_TESTS)
 	@tools/sum.sh $(C_TESTS)
@@ -180,7 +183,7 @@ BLAS    := $(shell $(PKG_CONFIG) --exists openblas 2>/dev/null && echo openblas)
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -Ibench $(if $(BLAS),-DHAVE_OPENBLAS $$($(PKG_CONFIG) --cflags openblas)) -MMD -MP $< $(BUILD)/libmil.a \
+	$(SAY) $(CC) $(CFLAGS_) -Ibench $(if $(BLAS),-DHAVE_OPENBLAS $$($(PKG_CONFIG) --cflags openblas)) -MMD -MP $< $(BUILD)/libmil.a \
 	    $(LDFLAGS_) $(LIBS_) $(if $(BLAS),$$($(PKG_CONFIG) --libs openblas)) -o $@
 
 bench: $(BENCHES) lua program
@@ -195,7 +198,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuz
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_) -Itests/fuzz -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
+	$(SAY) $(CC) $(CFLAGS_) -Itests/fuzz -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
 
 fuzz:
 	@$(MAKE) -s $(ASAN) fuzz-run
@@ -255,7 +258,7 @@ install: all
 # luamil.h's part for C programs with a Lua of their own, for LUA_INSTALL; it needs libmil.
 $(BUILD)/libluamil.a: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(SAY) $(AR) rcs $@ $^
 
 clean:
 	rm -rf $(BUILD)
