@@ -213,6 +213,8 @@ int luamil_tensor_text(lua_State *L, const mil_tensor *tensor, int width);
 /* dims.c: the shape at index, for an input of that name; returns the rank. */
 int luamil_read_dims(lua_State *L, int index, luamil_program *owner, const char *fn, const char *input,
                      mil_dim out[MIL_MAX_RANK]);
+/* Gives the input that was made of it the shapes of the mil.shapes at index, if that is what stands there. */
+void luamil_give_shapes(lua_State *L, int index, luamil_program *owner, mil_value input);
 /* value.c */
 luamil_value *luamil_check_value(lua_State *L, int index, const char *fn);
 void luamil_push_operation(lua_State *L, luamil_program *owner, mil_operation operation); /* as f:operations() */

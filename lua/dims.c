@@ -30,8 +30,8 @@ static int dim_text(lua_State *L) {
     return 1;
 }
 
-/* mil.shapes { shape, shape, ... } : one of several. The core has ranges only: each axis that differs becomes a symbol
- * between the smallest and the largest of its sizes. */
+/* mil.shapes { shape, shape, ... } : one of several. Each axis that differs becomes a symbol between the smallest and the
+ * largest of its sizes; luamil_give_shapes says which belong together. */
 static int shapes(lua_State *L) {
     int64_t shape[MIL_MAX_RANK];
     if (!lua_istable(L, 1) || lua_rawlen(L, 1) == 0)
@@ -114,6 +114,20 @@ static int read_shapes(lua_State *L, int index, luamil_program *owner, const cha
         out[k] = least[k] == most[k] ? first[k] : make_symbol(L, owner, &(mil_symbol){name, least[k], most[k], first[k]});
     }
     return rank;
+}
+
+void luamil_give_shapes(lua_State *L, int index, luamil_program *owner, mil_value input) {
+    mil_error err;
+    if (!has_metatable(L, index, &shapes_key)) return;
+    size_t n = lua_rawlen(L, index);
+    int64_t *shapes = luamil_new_plain(L, n * MIL_MAX_RANK * sizeof *shapes), *at = shapes;
+    for (size_t i = 1; i <= n; i++) {
+        lua_rawgeti(L, index, (int)i);
+        at += luamil_check_shape(L, lua_gettop(L), "input", at);
+        lua_pop(L, 1);
+    }
+    luamil_check_status(L, mil_program_input_shapes(owner->program, input, n, shapes, &err), &err);
+    lua_pop(L, 1);
 }
 
 int luamil_read_dims(lua_State *L, int index, luamil_program *owner, const char *fn, const char *input,

@@ -139,6 +139,7 @@ static int add_input(lua_State *L, const char *fn, bool is_state) {
     if (mil_program_input(self->owner->program, self->block, name, dtype, rank, shape, is_state, &value, &err) != MIL_OK)
         return luamil_raise(L, &err);
     out->id = value;
+    luamil_give_shapes(L, 4, self->owner, value);
     return 1;
 }
 

@@ -76,6 +76,8 @@ return {
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { x = 'a' }", 'script:3: run: input x takes fp16, but was given "a"' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { z = 1 }", 'script:3: run: no input "z"; the model has x, i, v' },
+  { "local g = mil.func()\nlocal x = g:input('x', 'fp32', mil.shapes { { 1, 2 }, { 1, 4 } })\ng:output('y', x:relu())\ng:compile():run { x = mil.ones('fp32', { 1, 3 }) }",
+    "script:4: run: input x is [1, 2] or [1, 4], but was given [1, 3]" },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v }", "script:3: run: tensors are given by name, but [1] has none" },
   { "v:relu():eval { mil.zeros('fp32', { 6 }) }", "script:1: run: tensors are given by name, but [1] has none" },
 

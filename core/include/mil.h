@@ -333,6 +333,10 @@ int mil_program_type_text(const mil_program *program, const mil_type *type, char
 /* An input of a function. dims may be symbolic. state: the input is a state (opset ios18). */
 mil_status mil_program_input(mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
                              const mil_dim *shape, bool state, mil_value *out, mil_error *err);
+/* The shapes that an input may have, where its dims alone don't say: n of them, each of its rank, one after the other.
+ * A run with another is MIL_EVALUE. Said once for an input. Text has no place for them. */
+mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_t n, const int64_t *shapes,
+                                    mil_error *err);
 /* Makes value an output of its function under that name: renames it, or (an input, a const, already an output)
  * adds an identity. *out is the value that is the output. */
 mil_status mil_program_output(mil_program *program, mil_block function, const char *name, mil_value value,

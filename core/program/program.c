@@ -385,6 +385,39 @@ mil_status mil_program_input(mil_program *program, mil_block function, const cha
     return mil__block_input(program, function, name, type, out, err);
 }
 
+const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input) {
+    const mil__shapes *at = program->shapes;
+    while (at && at->input != input) at = at->next;
+    return at;
+}
+
+static mil_status check_shapes(const mil__value *v, const char *name, size_t n, const int64_t *shapes, mil_error *err) {
+    for (size_t i = 0; i < n; i++, shapes += v->type->rank)
+        for (int k = 0; k < v->type->rank; k++)
+            if (shapes[k] < 0 || (v->type->shape[k] >= 0 && shapes[k] != v->type->shape[k]))
+                return mil__fail(err, MIL_EVALUE, "input %s: %s is none of its shapes", name,
+                                 MIL__SHAPE_TEXT(v->type->rank, shapes));
+    return MIL_OK;
+}
+
+mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_t n, const int64_t *shapes,
+                                    mil_error *err) {
+    const mil__value *v = mil__value_at(program, input);
+    if (!v || v->op || v->type->kind != MIL_TENSOR || program->blocks[v->block]->outer)
+        return mil__fail(err, MIL_ESTATE, "only an input of a function has shapes to choose from");
+    if (n == 0 || mil__input_shapes(program, input))
+        return mil__fail(err, MIL_EINVAL, "input %s: its shapes are given once, one at least", v->name);
+    MIL__TRY(check_shapes(v, v->name, n, shapes, err));
+    size_t numbers = n * (size_t)v->type->rank;
+    mil__shapes *made = mil__arena_zero(&program->arena, 1, sizeof *made);
+    int64_t *copy = mil__arena_zero(&program->arena, numbers + 1, sizeof *copy);
+    if (!made || !copy) return mil__nomem(err);
+    memcpy(copy, shapes, numbers * sizeof *copy);
+    *made = (mil__shapes){input, n, copy, program->shapes};
+    program->shapes = made;
+    return MIL_OK;
+}
+
 /* ---- looking ---- */
 
 const mil_type *mil_value_type(const mil_program *program, mil_value value) {

@@ -81,6 +81,14 @@ typedef struct mil__function {
     mil_opset opset;
 } mil__function;
 
+/* The shapes that an input may have: n of its rank. */
+typedef struct mil__shapes {
+    mil_value input;
+    size_t n;
+    const int64_t *shapes;
+    struct mil__shapes *next;
+} mil__shapes;
+
 struct mil_program {
     mil__arena arena;
     mil__arena scratch;       /* of one call; rewound after it */
@@ -94,6 +102,7 @@ struct mil_program {
     uint32_t n_ops, n_values, n_blocks, cap_ops, cap_values, cap_blocks; /* n counts [0] and removed ones */
     mil__function *functions;
     uint32_t n_functions, cap_functions;
+    mil__shapes *shapes;      /* of the inputs that have some */
     mil__map names;           /* value names, per block */
     mil__map files;           /* file names, interned */
     char **file_names;
@@ -105,6 +114,8 @@ struct mil_program {
 mil__op *mil__op_at(const mil_program *program, mil_operation operation);
 mil__value *mil__value_at(const mil_program *program, mil_value value);
 mil__block *mil__block_at(const mil_program *program, mil_block block);
+/* The shapes that an input may have; NULL: any that its type says. */
+const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input);
 /* The values given to a parameter by slot; NULL when absent. */
 const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);

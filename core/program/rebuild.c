@@ -66,7 +66,10 @@ static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block t
         const mil_type *given = inputs && inputs[i] ? inputs[i] : old->type;
         const mil_type *type = copy_type(r, given);
         if (!type) return mil__nomem(r->err);
-        MIL__TRY(mil__block_input(r->to, to, old->name, type, &r->values[from->inputs[i]], r->err));
+        mil_value *made = &r->values[from->inputs[i]];
+        MIL__TRY(mil__block_input(r->to, to, old->name, type, made, r->err));
+        const mil__shapes *shapes = given == old->type ? mil__input_shapes(r->from, from->inputs[i]) : NULL;
+        if (shapes) MIL__TRY(mil_program_input_shapes(r->to, *made, shapes->n, shapes->shapes, r->err));
     }
     return MIL_OK;
 }

@@ -30,7 +30,7 @@ local rows = {
   { "mil.dim(name: string, range?: {min: integer?, max: integer?, default: integer?}) -> mil.dim",
     "A symbolic dim with a range, for f:input; a plain string is one without." },
   { "mil.shapes(shapes: integer[][]) -> mil.shapes",
-    "One of several shapes, for f:input; taken as a range over each axis that differs." },
+    "One of several shapes, for f:input: a run takes one of them and no other." },
 
   { "program:func(name: string) -> mil.function", "The function of that name, made if there is none." },
   { "program:functions() -> mil.function[]", "Its functions, in the order in which they were made." },

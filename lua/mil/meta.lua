@@ -83,7 +83,7 @@ function mil.load(path) end
 ---@return mil.dim
 function mil.dim(name, range) end
 
----One of several shapes, for f:input; taken as a range over each axis that differs.
+---One of several shapes, for f:input: a run takes one of them and no other.
 ---@param shapes integer[][]
 ---@return mil.shapes
 function mil.shapes(shapes) end

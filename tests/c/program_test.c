@@ -54,6 +54,27 @@ static void foreign_dims(void) {
     mil_program_free(other.program);
 }
 
+/* ---- shapes to choose from ---- */
+
+static void shapes_of_inputs(void) {
+    built b = a_program();
+    static const int64_t fits[] = {2, 3, 5, 3}, negative[] = {-1, 3}, other[] = {2, 4};
+    mil_dim dims[2] = {0, 3};
+    mil_value y, of_op;
+    CHECK_OK(mil_program_symbol(b.program, &(mil_symbol){.name = "S"}, &dims[0], &err), &err);
+    CHECK_OK(mil_program_input(b.program, b.block, "y", MIL_FP32, 2, dims, false, &y, &err), &err);
+    CHECK_OK(add(&b, "relu", y, "z", "s.lua", &of_op), &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, of_op, 1, fits, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, 999, 1, fits, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, y, 0, fits, &err), MIL_EINVAL, &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, y, 1, negative, &err), MIL_EVALUE, &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, y, 1, other, &err), MIL_EVALUE, &err);
+    CHECK_EQ(err.message, "input y: [2, 4] is none of its shapes");
+    CHECK_OK(mil_program_input_shapes(b.program, y, 2, fits, &err), &err);
+    CHECK_STATUS(mil_program_input_shapes(b.program, y, 2, fits, &err), MIL_EINVAL, &err);
+    mil_program_free(b.program);
+}
+
 /* ---- failures ---- */
 
 /* A script's name that came with an operation that failed is not forgotten half. */
@@ -187,5 +208,5 @@ static void unchanged_without_memory(void) {
     for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) CHECK(failures[s] > 0);
 }
 
-TEST_MAIN(CASE(foreign_dims), CASE(files_after_failures), CASE(unknown_op), CASE(renames), CASE(another_number_of_results), CASE(undo_of_blocks),
-          CASE(unchanged_without_memory))
+TEST_MAIN(CASE(foreign_dims), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
+          CASE(another_number_of_results), CASE(undo_of_blocks), CASE(unchanged_without_memory))

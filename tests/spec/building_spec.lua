@@ -187,6 +187,22 @@ describe("programs", function()
     assert.equal("identity", f:output("same", a).op)
   end)
 
+  it("run with one of the shapes that were given, and no other", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", mil.shapes { { 1, 2, 2 }, { 1, 3, 3 } })
+    local y = f:output("y", x:relu())
+    local model = f:compile { engine = "cpu" }
+    for _ = 1, 2 do
+      assert.same({ 1, 2, 2 }, model:run({ x = mil.ones("fp32", { 1, 2, 2 }) }).y.shape)
+      assert.same({ 1, 3, 3 }, model:run({ x = mil.ones("fp32", { 1, 3, 3 }) }).y.shape)
+      for _, run in ipairs { function(t) return model:run { x = t } end, function(t) return y:eval { x = t } end } do
+        local ok, err = pcall(run, mil.ones("fp32", { 1, 2, 3 }))
+        assert.is_false(ok)
+        assert.truthy(tostring(err):find("run: input x is [1, 2, 2] or [1, 3, 3], but was given [1, 2, 3]", 1, true))
+      end
+    end
+  end)
+
   it("have several functions", function()
     local p = mil.program { opset = "ios18" }
     local f, g = p:func "prefill", p:func "decode"

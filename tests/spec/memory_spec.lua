@@ -14,12 +14,13 @@ local function task()
   local y = x:linear { weight = w, bias = { 0.5, 1.5 } }
   local a, b = (y:relu() + 1):split { num_splits = 2, axis = 1 }
   f:output("z", f:concat { values = { a, b * 2, a }, axis = 1 })
+  f:input("one_of", "fp32", mil.shapes { { 1, 2 }, { 1, 4 } })
   local text = tostring(f)
   local p = mil.parse(text)
   local model = p:compile()
-  local out = model:run({ x = { { 1, 1, 1, 1 }, { 0, 0, 0, 1 } } }).z
+  local out = model:run({ x = { { 1, 1, 1, 1 }, { 0, 0, 0, 1 } }, one_of = { { 1, 2 } } }).z
   assert(out:get(1, 1) == 11.5 and out:get(2, 2) == 21)
-  local step = model:bind { x = mil.ones("fp32", { 1, 4 }) }
+  local step = model:bind { x = mil.ones("fp32", { 1, 4 }), one_of = mil.ones("fp32", { 1, 4 }) }
   step()
   assert(step.outputs.z:get(1, 3) == 11.5)
   local v = y:eval { x = mil.zeros("fp32", { 1, 4 }) }

@@ -126,11 +126,29 @@ static bool fits_plan(const mil__cpu_plan *plan, mil_tensor *const *inputs, uint
     return true;
 }
 
+/* An input that has some shapes to choose from has one of them. */
+static mil_status check_shapes(const mil_program *program, mil_value input, const mil_tensor *given, mil_error *err) {
+    const mil__shapes *shapes = mil__input_shapes(program, input);
+    size_t bytes = (size_t)given->rank * sizeof *given->shape;
+    char list[240] = "";
+    int used = 0;
+    for (size_t i = 0; shapes && i < shapes->n; i++) {
+        const int64_t *shape = shapes->shapes + i * (size_t)given->rank;
+        if (memcmp(shape, given->shape, bytes) == 0) return MIL_OK;
+        if (used < (int)sizeof list)
+            used += snprintf(list + used, sizeof list - (size_t)used, "%s%s", i ? " or " : "", MIL__SHAPE_TEXT(given->rank, shape));
+    }
+    if (!shapes) return MIL_OK;
+    return mil__fail(err, MIL_EVALUE, "run: input %s is %s, but was given %s", program->values[input]->name, list,
+                     MIL__SHAPE_TEXT(given->rank, given->shape));
+}
+
 /* Equal symbols have equal sizes, within their range. */
 static mil_status check_symbols(const mil_program *program, const mil__block *body, mil_tensor *const *inputs,
                                 mil_error *err) {
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         const mil__value *value = program->values[body->inputs[i]];
+        MIL__TRY(check_shapes(program, body->inputs[i], inputs[i], err));
         for (int k = 0; k < value->type->rank; k++) {
             mil_dim dim = value->type->shape[k];
             const mil_symbol *symbol = dim < 0 ? mil__dim_symbol_info(program->types, dim) : NULL;
