@@ -39,11 +39,24 @@ static mil_status check_ceil(mil__call *call, const mil__window_spec *spec) {
     return MIL_OK;
 }
 
+/* A window is walked element by element, by evaluation and kernels alike: its elements can be counted. */
+static mil_status check_kernel(mil__call *call, const mil__window_spec *spec) {
+    enum { MOST = 1 << 24 };
+    int64_t n = 1;
+    for (int i = 0; i < spec->spatial; i++) {
+        if (spec->kernel[i] > MOST / n)
+            return mil__call_fail(call, MIL_ELIMIT, "kernel_sizes make a window of more than %d elements", MOST);
+        n *= spec->kernel[i];
+    }
+    return MIL_OK;
+}
+
 static mil_status spec_of(mil__call *call, mil__window_spec *spec) {
     *spec = (mil__window_spec){.strides = {1, 1, 1}, .dilations = {1, 1, 1}};
     MIL__TRY(mil__get_spatial(call, strcmp(call->op->name, "l2_pool") == 0 ? 2 : MIL__MAX_SPATIAL, spec));
     MIL__TRY(pad_type(call, &spec->pad_type));
     MIL__TRY(mil__get_by_axis(call, "kernel_sizes", spec->spatial, 1, 1, spec->kernel));
+    MIL__TRY(check_kernel(call, spec));
     MIL__TRY(mil__get_by_axis(call, "strides", spec->spatial, 1, 1, spec->strides));
     MIL__TRY(mil__get_by_axis(call, "pad", spec->spatial, 2, 0, spec->pad));
     MIL__TRY(mil__get_bool(call, "ceil_mode", &spec->ceil_mode));

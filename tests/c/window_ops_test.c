@@ -68,6 +68,9 @@ static const call_row refusals[] = {
      "avg_pool: ceil_mode takes 1 or 2 spatial axes, but x fp16[1, 2, 6, 6, 6] has 3"},
     {"l2_pool", 15, "x=fp16[1, 2, 6, 6, 6] kernel_sizes={2, 2, 2} pad_type=\"valid\"",
      "l2_pool: x takes [n, channels] and 1 to 2 spatial axes, but got x fp16[1, 2, 6, 6, 6]"},
+    {"max_pool", 15, "x=fp32[1, 1, 1, 1, 1] kernel_sizes={1073741824, 1073741824, 2} strides={2147483647, 2147483647, 2147483647} "
+     "pad_type=\"custom\" pad={1073741824, 1073741824, 1073741824, 1073741824, 2, 2}",
+     "max_pool: kernel_sizes make a window of more than 16777216 elements"},
     /* sizes beyond int64 */
     {"conv", 15, "x=fp16[0, 1, 9223372036854775807] weight=@fp16[1, 1, 1] pad_type=\"custom\" pad={1, 0}",
      "conv: the result's size overflows"},

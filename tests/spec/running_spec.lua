@@ -222,6 +222,20 @@ describe("sizes that only the run knows", function()
   end)
 end)
 
+describe("windows that reach far over padding", function()
+  it("are computed all the same", function()
+    local far = 2147483647
+    local f = mil.func()
+    local x, weight = f:input("x", "fp32", { 1, 4, 2, 2 }), mil.ones("fp32", { 4, 1, 2, 3 })
+    f:output("y", x:conv { weight = weight, groups = 4, strides = { 1, far }, dilations = { far, 1 }, pad_type = "custom",
+      pad = { far, 0, 0, 2 } })
+    f:output("z", x:max_pool { kernel_sizes = { 2, 2 }, strides = { far, far }, pad_type = "custom", pad = { 0, far, 0, far } })
+    local out = f:compile({ threads = 2 }):run { x = { 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4 } }
+    assert.same({ { { 3 }, { 7 } } }, out.y:sub(1, { 1, 1 }):table())
+    assert.equal(4, out.z:get(1, 1, 1, 1))
+  end)
+end)
+
 describe("passes", function()
   it("leave a concat that makes a vector of a scalar", function()
     local f = mil.func()

@@ -20,6 +20,19 @@ static mil__window window_of(int spatial, const int64_t *in, const int64_t *out,
     return w;
 }
 
+/* Kernels keep what some rows of windows reach over in a lane's scratch, and count it in size_t. A window that reaches
+ * farther than any real one (a dilation of 2^31 over padding) is for plain evaluation. */
+static bool is_ordinary(const mil__window *w) {
+    double all = 1, one = 1; /* floats of a band (window.inc): of all rows, of one; rather too many */
+    for (int i = 0; i < 3; i++) {
+        double reach = (double)w->kernel[i] * (double)w->dilation[i];
+        double wide = ((double)w->out[i] + 17) * (double)w->stride[i] + reach;
+        all *= wide;
+        one *= i < 2 ? reach : wide;
+    }
+    return all < 1e15 && one < 1e9;
+}
+
 static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
 
 static int64_t extent(const mil__slot *slot, int from) {
@@ -108,6 +121,7 @@ static mil_status select_conv(mil__lower *lower, const mil__group *group, bool i
         .x_image = (ptrdiff_t)extent(xs, 1), .y_channel = (ptrdiff_t)extent(ys, 2), .y_image = (ptrdiff_t)extent(ys, 1),
         .window = window_of(c->spatial, inner->shape + 2, outer->shape + 2, c->kernel, c->strides, c->dilations,
                             c->pad_before)};
+    if (!is_ordinary(&p->conv.window)) return MIL_OK;
     *done = true;
     return emit_conv(lower, group, p, x, ws, is_transpose);
 }
@@ -158,6 +172,7 @@ mil_status mil__select_pool(mil__lower *lower, const mil__group *group, bool *do
         .planes = (size_t)(xs->shape[0] * xs->shape[1]), .exclude_pad = c->exclude_padding,
         .dtype = mil__storage_of(xs->dtype),
         .window = window_of(c->spatial, xs->shape + 2, ys->shape + 2, c->kernel, c->strides, NULL, c->pad_before)};
+    if (!is_ordinary(&p->pool.window)) return MIL_OK;
     for (int i = 0; i < c->spatial; i++) p->pool.after[3 - c->spatial + i] = (size_t)c->pad_after[i];
     p->kernel = lower->k->pool;
     lower->k->pool_plan(&p->pool, lower->n_lanes);

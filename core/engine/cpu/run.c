@@ -72,9 +72,10 @@ static mil_status make_call(mil__cpu_context *c, const mil__step *step, mil_erro
 
 static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_error *err) {
     drop_plan(c);
-    size_t scratch = plan->scratch_bytes * (size_t)c->model->n_lanes;
-    size_t limit = c->model->options.memory_limit;
-    c->memory_bytes = plan->arena_bytes + scratch;
+    size_t limit = c->model->options.memory_limit, scratch, bytes;
+    bool fits = mil__mul_size(plan->scratch_bytes, (size_t)c->model->n_lanes, &scratch) &&
+                mil__add_size(plan->arena_bytes, scratch, &c->memory_bytes) && mil__add_size(c->memory_bytes, 63, &bytes);
+    if (!fits) return mil__fail(err, MIL_ELIMIT, "run: the values of the program do not fit in memory");
     if (limit && c->memory_bytes > limit) {
         return mil__fail(err, MIL_ELIMIT, "run: %zu bytes are needed beside the weights; the limit is %zu",
                          c->memory_bytes, limit);
@@ -85,7 +86,7 @@ static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_
     c->n_outputs = plan->n_outputs;
     c->t = mil__calloc(plan->n_slots, sizeof *c->t);
     c->calls = mil__calloc(plan->n_calls, sizeof *c->calls);
-    c->memory = mil__alloc(c->memory_bytes + 63);
+    c->memory = mil__alloc(bytes);
     c->staged_in = mil__calloc(plan->n_inputs, sizeof *c->staged_in);
     c->staged_out = mil__calloc(plan->n_outputs, sizeof *c->staged_out);
     bool made = c->t && c->calls && c->memory && c->staged_in && c->staged_out;
