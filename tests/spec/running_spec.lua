@@ -222,6 +222,24 @@ describe("sizes that only the run knows", function()
   end)
 end)
 
+describe("limits", function()
+  it("count a run's outputs too", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp32", { 64, 64 }):expand_dims({ axes = { 0 } }):tile { reps = { 64, 1, 1 } })
+    local model = f:compile { memory_limit = 1e6 }
+    fails("ELIMIT", "run: 1048576 bytes are needed beside the weights; the limit is 1000000", model.run, model,
+      { x = mil.ones("fp32", { 64, 64 }) })
+    assert.equal(64, f:compile({ memory_limit = 1048576 }):run({ x = mil.ones("fp32", { 64, 64 }) }).y:size(0))
+  end)
+
+  it("of a size without an upper end", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp32", { mil.dim("S", { min = 2 }) }):relu())
+    local model = f:compile()
+    fails("EVALUE", "run: input x has 1 at axis 0, but S is at least 2", model.run, model, { x = { 1 } })
+  end)
+end)
+
 describe("windows that reach far over padding", function()
   it("are computed all the same", function()
     local far = 2147483647

@@ -70,16 +70,25 @@ static mil_status make_call(mil__cpu_context *c, const mil__step *step, mil_erro
     return MIL_OK;
 }
 
+/* What a run on this plan takes beside weights: arena, scratch, and the outputs whose size is known. Fails where it is beyond
+ * the model's limit. */
+static mil_status check_limit(const mil__cpu_context *c, const mil__cpu_plan *plan, mil_error *err) {
+    size_t limit = c->model->options.memory_limit, needed = c->memory_bytes;
+    bool fits = true;
+    for (uint32_t i = 0; i < plan->n_outputs && fits; i++)
+        fits = mil__add_size(needed, plan->slots[plan->outputs[i]].bytes, &needed);
+    if (!limit || (fits && needed <= limit)) return MIL_OK;
+    return mil__fail(err, MIL_ELIMIT, "run: %zu bytes are needed beside the weights; the limit is %zu",
+                     fits ? needed : SIZE_MAX, limit);
+}
+
 static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_error *err) {
     drop_plan(c);
-    size_t limit = c->model->options.memory_limit, scratch, bytes;
+    size_t scratch, bytes;
     bool fits = mil__mul_size(plan->scratch_bytes, (size_t)c->model->n_lanes, &scratch) &&
                 mil__add_size(plan->arena_bytes, scratch, &c->memory_bytes) && mil__add_size(c->memory_bytes, 63, &bytes);
     if (!fits) return mil__fail(err, MIL_ELIMIT, "run: the values of the program do not fit in memory");
-    if (limit && c->memory_bytes > limit) {
-        return mil__fail(err, MIL_ELIMIT, "run: %zu bytes are needed beside the weights; the limit is %zu",
-                         c->memory_bytes, limit);
-    }
+    MIL__TRY(check_limit(c, plan, err));
     c->plan = plan;
     c->n_slots = plan->n_slots;
     c->n_inputs = plan->n_inputs;
@@ -144,6 +153,13 @@ static mil_status check_shapes(const mil_program *program, mil_value input, cons
                      MIL__SHAPE_TEXT(given->rank, given->shape));
 }
 
+/* "1 to 8", or "at least 2" */
+static const char *range_text(const mil_symbol *symbol, char *buf, size_t n) {
+    if (symbol->max < 0) snprintf(buf, n, "at least %lld", (long long)symbol->min);
+    else snprintf(buf, n, "%lld to %lld", (long long)symbol->min, (long long)symbol->max);
+    return buf;
+}
+
 /* Equal symbols have equal sizes, within their range. */
 static mil_status check_symbols(const mil_program *program, const mil__block *body, mil_tensor *const *inputs,
                                 mil_error *err) {
@@ -156,9 +172,8 @@ static mil_status check_symbols(const mil_program *program, const mil__block *bo
             if (!symbol) continue;
             int64_t size = inputs[i]->shape[k];
             if (size < symbol->min || (symbol->max >= 0 && size > symbol->max))
-                return mil__fail(err, MIL_EVALUE, "run: input %s has %lld at axis %d, but %s is %lld to %lld", value->name,
-                                 (long long)size, k, symbol->name ? symbol->name : "it", (long long)symbol->min,
-                                 (long long)symbol->max);
+                return mil__fail(err, MIL_EVALUE, "run: input %s has %lld at axis %d, but %s is %s", value->name, (long long)size,
+                                 k, symbol->name ? symbol->name : "it", range_text(symbol, (char[48]){0}, 48));
             for (uint32_t j = 0; j <= i; j++) {
                 const mil__value *other = program->values[body->inputs[j]];
                 for (int m = 0; m < (j < i ? other->type->rank : k); m++)
