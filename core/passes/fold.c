@@ -7,12 +7,15 @@ enum { FOLD_ELEMENTS = 1 << 24 };
 
 static bool can_fold(const mil_program *program, const mil__op *op) {
     if (!op->decl->eval || op->decl->flags & (MIL__NO_FOLD | MIL__RANDOM | MIL__EFFECT) || op->n_blocks) return false;
+    bool known = true; /* computed when the program was made; of a static shape without its operand */
     for (uint32_t i = 0; i < op->n_outputs; i++) {
         const mil__value *value = program->values[op->outputs[i]];
         int64_t n;
         if (!value->is_const || value->type->kind != MIL_TENSOR) return false;
         if (!mil__shape_numel(value->type->rank, value->type->shape, &n) || n > FOLD_ELEMENTS) return false;
+        known = known && value->data;
     }
+    if (known) return true;
     for (uint16_t a = 0; a < op->n_args; a++)
         for (uint32_t i = 0; i < op->args[a].n; i++)
             if (!program->values[op->args[a].values[i]]->data) return false;
