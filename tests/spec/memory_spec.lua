@@ -78,10 +78,10 @@ describe("the collector", function()
       local before = peak(true)
       if not before then return end
       local kept = {} -- each tensor sees some others come before it goes: old, for the generational mode
-      for i = 1, 200 do kept[i % 4] = mil.ones("fp32", { 1024, 1024 }) end -- 800 MB, if nobody gave it back
+      for i = 1, 250 do kept[i % 4] = mil.ones("fp32", { 1024, 1024 }) end -- 1 GB, if nobody gave it back (ASan keeps 256 MB)
       local held = peak() - before
       if _VERSION == "Lua 5.4" then collectgarbage "incremental" end
-      assert.is_true(held < 250, ("%.0f MB were held"):format(held))
+      assert.is_true(held < 500, ("%.0f MB were held"):format(held))
     end)
   end
 
