@@ -3,6 +3,7 @@
  * unloading; and a whole task with every allocation failing in turn. What ops compute is vectors_test.c's. */
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -395,6 +396,32 @@ static void limits_memory(void) {
     mil_model_free(model);
 }
 
+static volatile sig_atomic_t signals;
+static void count_signal(int number) { (void)number, signals++; }
+
+/* A signal that the host's only thread holds back waits for it: no thread of ours takes it. */
+static void threads_leave_signals_alone(void) {
+    building b = begin();
+    const mil_dim shape[] = {64, 64};
+    mil_value x = input(&b, "x", 2, shape);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.threads = 3;
+    mil_model *model = compile(&b, op2(&b, "matmul", "x", x, "y", x), &options);
+    struct sigaction action = {.sa_handler = count_signal}, old;
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR1);
+    sigaction(SIGUSR1, &action, &old);
+    pthread_sigmask(SIG_BLOCK, &one, NULL);
+    kill(getpid(), SIGUSR1);
+    usleep(20000);
+    CHECK_EQ(signals, 0);
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    CHECK_EQ(signals, 1);
+    sigaction(SIGUSR1, &old, NULL);
+    mil_model_free(model);
+}
+
 static void refuses_options(void) {
     building b = begin();
     const mil_dim shape[] = {2};
@@ -497,5 +524,6 @@ static void survives_failing_allocations(void) {
 TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes),
           CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
           CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
-          CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(refuses_options), CASE(forks),
+          CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(threads_leave_signals_alone),
+          CASE(refuses_options), CASE(forks),
           CASE(survives_failing_allocations))

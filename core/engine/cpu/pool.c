@@ -7,6 +7,7 @@
  * Tiles are taken in chunks from one counter, so an idle thread takes what a busy one would have had. */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -112,13 +113,28 @@ static void register_fork(void) { pthread_atfork(NULL, NULL, after_fork); }
 
 static mil_status start_workers(int wanted, mil_error *err) {
     if (wanted > MAX_WORKERS) wanted = MAX_WORKERS;
-    while (pool.n_workers < wanted) {
+    sigset_t all, before; /* the host's signals are for the host's threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = true;
+    while (started && pool.n_workers < wanted) {
         uintptr_t arg = (uintptr_t)atomic_load(&pool.epoch) << 8 | (uintptr_t)(pool.n_workers + 1);
-        if (pthread_create(&pool.workers[pool.n_workers], NULL, worker, (void *)arg) != 0)
-            return mil__fail(err, MIL_EIO, "compile: no more threads can be started (%d run)", pool.n_workers);
-        pool.n_workers++;
+        started = pthread_create(&pool.workers[pool.n_workers], NULL, worker, (void *)arg) == 0;
+        if (started) pool.n_workers++;
     }
-    return MIL_OK;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started ? MIL_OK : mil__fail(err, MIL_EIO, "compile: no more threads can be started (%d run)", pool.n_workers);
+}
+
+/* `busy` is the caller's, and nobody uses the pool. */
+static void stop_workers(void) {
+    pthread_mutex_lock(&pool.lock);
+    atomic_store(&pool.stop, true);
+    atomic_fetch_add(&pool.epoch, 1);
+    pthread_cond_broadcast(&pool.wake);
+    pthread_mutex_unlock(&pool.lock);
+    for (int i = 0; i < pool.n_workers; i++) pthread_join(pool.workers[i], NULL);
+    pool.n_workers = 0;
 }
 
 mil_status mil__pool_acquire(int n, mil_error *err) {
@@ -133,7 +149,9 @@ mil_status mil__pool_acquire(int n, mil_error *err) {
     }
     mil_status status = start_workers(n - 1, err);
     if (status == MIL_OK) pool.users++;
+    bool is_idle = pool.users == 0; /* some may have been started, before one could not be */
     pthread_mutex_unlock(&pool.lock);
+    if (is_idle) stop_workers();
     atomic_store_explicit(&pool.busy, false, memory_order_release);
     return status;
 }
@@ -143,14 +161,8 @@ void mil__pool_release(void) {
     while (atomic_exchange_explicit(&pool.busy, true, memory_order_acquire)) sched_yield();
     pthread_mutex_lock(&pool.lock);
     bool is_last = --pool.users == 0;
-    if (is_last) {
-        atomic_store(&pool.stop, true);
-        atomic_fetch_add(&pool.epoch, 1);
-        pthread_cond_broadcast(&pool.wake);
-    }
     pthread_mutex_unlock(&pool.lock);
-    for (int i = 0; is_last && i < pool.n_workers; i++) pthread_join(pool.workers[i], NULL);
-    if (is_last) pool.n_workers = 0;
+    if (is_last) stop_workers();
     atomic_store_explicit(&pool.busy, false, memory_order_release);
 }
 
