@@ -16,7 +16,8 @@ static uint64_t last_bytes(const unsigned char *p, size_t bytes) {
 /* Eight bytes at a time, each multiplied in; then a finaliser (murmur3's) that spreads short keys over all bits. */
 uint64_t mil__hash(const void *data, size_t bytes) {
     const unsigned char *p = data;
-    uint64_t h = 14695981039346656037u ^ bytes, word = 0;
+    /* lengths far apart, else "v1" and "v10" meet: the last byte and the length would cancel out */
+    uint64_t h = 14695981039346656037u ^ bytes * 0x9e3779b97f4a7c15u, word = 0;
     for (; bytes >= sizeof word; bytes -= sizeof word, p += sizeof word) {
         memcpy(&word, p, sizeof word);
         h = (h ^ word) * 0x9fb21c651e98df25u;
