@@ -7,7 +7,7 @@
 
 /*   first chunk          newer chunks
  *   [ used | free ] -->  [ used | free ]      last is where the next allocation goes: from at up to end
- * A request above half a chunk gets a chunk of its own. */
+ * What does not fit gets a new chunk, twice as large as the one before, and as large as it must be. */
 typedef struct mil__chunk mil__chunk;
 typedef struct mil__arena {
     mil__chunk *last;

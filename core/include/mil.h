@@ -326,7 +326,8 @@ typedef struct mil_symbol {
     int64_t min, max, standard; /* standard: the size meant where one must be chosen; 0: none given */
 } mil_symbol;
 mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mil_dim *out, mil_error *err);
-/* Writes the dim ("128", "S", "2*S + 1") as snprintf does; returns the length. */
+/* Writes the dim ("128", "S", "2*S + 1"; "?" for a symbol of elsewhere) as snprintf does; returns the length. A text above
+ * 511 bytes ends in ".." there. */
 int mil_program_dim_text(const mil_program *program, mil_dim dim, char *buf, size_t n);
 int mil_program_type_text(const mil_program *program, const mil_type *type, char *buf, size_t n); /* "fp16[1, S, 64]" */
 

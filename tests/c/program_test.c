@@ -135,6 +135,19 @@ static void another_number_of_results(void) {
     mil_program_free(program);
 }
 
+static void verify_finds_wrong_types(void) {
+    static const char text[] = "program(1.3)\n{ func main<ios18>(tensor<fp32, [4]> x) {\n"
+                               "tensor<fp32, [5]> a = relu(x = x);\n} -> (a); }";
+    mil_program *program = NULL;
+    CHECK_STATUS(mil_text_parse(text, sizeof text - 1, NULL, &program, &err), MIL_ETYPE, &err);
+    if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, &(mil_text_options){.name = "t", .unchecked = true}, &program, &err), &err))
+        return;
+    CHECK_STATUS(mil_program_verify(program, &err), MIL_ETYPE, &err);
+    CHECK_EQ(err.message, "relu: a result has another type than it infers: a");
+    CHECK_EQ(err.line, 3);
+    mil_program_free(program);
+}
+
 /* What stands in the blocks of an operation goes with it, and so do its uses of what stands before. */
 static void undo_of_blocks(void) {
     static const char text[] =
@@ -209,4 +222,4 @@ static void unchanged_without_memory(void) {
 }
 
 TEST_MAIN(CASE(foreign_dims), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
-          CASE(another_number_of_results), CASE(undo_of_blocks), CASE(unchanged_without_memory))
+          CASE(another_number_of_results), CASE(verify_finds_wrong_types), CASE(undo_of_blocks), CASE(unchanged_without_memory))

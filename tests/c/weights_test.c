@@ -302,6 +302,27 @@ static void saves_replace_or_leave(void) {
     CHECK(system("ls " OUT " | grep -q 'kept.npy\\.'") != 0);
 }
 
+/* Two entries of a directory that name one member, which is no tensor: they share its bytes. */
+static void npz_members_overlap(void) {
+    static const unsigned char local[31] = {'P', 'K', 3, 4, 20, [26] = 1, [30] = 'a'}; /* "a", stored, empty */
+    static const unsigned char entry[47] = {'P', 'K', 1, 2, 20, 0, 20, [28] = 1, [46] = 'a'};
+    static const unsigned char end[22] = {'P', 'K', 5, 6, [8] = 2, [10] = 2, [12] = 2 * sizeof entry, [16] = sizeof local};
+    static const unsigned char one_end[22] = {'P', 'K', 5, 6, [8] = 1, [10] = 1, [12] = sizeof entry, [16] = sizeof local};
+    for (int n = 1; n <= 2; n++) {
+        mil_error err = {0};
+        mil_weights *w = NULL;
+        FILE *f = fopen(OUT "overlap.npz", "wb");
+        if (!CHECK(f != NULL)) return;
+        fwrite(local, sizeof local, 1, f);
+        for (int i = 0; i < n; i++) fwrite(entry, sizeof entry, 1, f);
+        fwrite(n == 2 ? end : one_end, sizeof end, 1, f);
+        fclose(f);
+        CHECK_STATUS(mil_weights_open(OUT "overlap.npz", &w, &err), n == 2 ? MIL_EFORMAT : MIL_OK, &err);
+        if (n == 2) CHECK_HAS(err.message, "two members share bytes");
+        mil_weights_free(w);
+    }
+}
+
 /* ---- failing allocations: ours, and jansson's ---- */
 
 static void *json_alloc(size_t bytes) {
@@ -422,6 +443,6 @@ static void memory_of_headers(void) {
     json_set_alloc_funcs(malloc, free);
 }
 
-TEST_MAIN(CASE(files_of_the_index), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave),
+TEST_MAIN(CASE(files_of_the_index), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave), CASE(npz_members_overlap),
           CASE(failing_allocations),
           CASE(memory_of_headers))
