@@ -38,10 +38,10 @@ uint8_t *mil__put_u16(uint8_t *at, uint16_t value) { return put(at, value, 2); }
 uint8_t *mil__put_u32(uint8_t *at, uint32_t value) { return put(at, value, 4); }
 uint8_t *mil__put_u64(uint8_t *at, uint64_t value) { return put(at, value, 8); }
 
-/* The length of the code point at p, of which n > 0 bytes are there; 0: it is none.
- * The second byte has a narrower range after E0, ED, F0 and F4: that is what rules out overlong forms, surrogates and
+/* The second byte has a narrower range after E0, ED, F0 and F4: that is what rules out overlong forms, surrogates and
  * what lies above 10FFFF. */
-static size_t code_point(const uint8_t *p, size_t n) {
+size_t mil__utf8_bytes(const void *at, size_t n) {
+    const uint8_t *p = at;
     uint8_t first = p[0];
     if (first < 0x80) return 1;
     size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
@@ -57,7 +57,7 @@ static size_t code_point(const uint8_t *p, size_t n) {
 bool mil__is_utf8(const void *data, size_t n) {
     const uint8_t *p = data;
     while (n) {
-        size_t length = code_point(p, n);
+        size_t length = mil__utf8_bytes(p, n);
         if (length == 0) return false;
         p += length, n -= length;
     }
@@ -67,7 +67,7 @@ bool mil__is_utf8(const void *data, size_t n) {
 char *mil__printable(const char *name, size_t length, char *buf, size_t n) {
     size_t used = 0;
     for (size_t i = 0; i < length;) {
-        size_t one = code_point((const uint8_t *)name + i, length - i);
+        size_t one = mil__utf8_bytes(name + i, length - i);
         bool control = one == 1 && ((unsigned char)name[i] < 0x20 || name[i] == 0x7f);
         bool c1 = one == 2 && (unsigned char)name[i] == 0xc2 && (unsigned char)name[i + 1] < 0xa0;
         if (used + 4 + 2 >= n) {

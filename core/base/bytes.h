@@ -26,6 +26,8 @@ uint8_t *mil__put_u16(uint8_t *at, uint16_t value);
 uint8_t *mil__put_u32(uint8_t *at, uint32_t value);
 uint8_t *mil__put_u64(uint8_t *at, uint64_t value);
 
+/* Bytes of the code point at `at`, where n > 0 are; 0: it is none. */
+size_t mil__utf8_bytes(const void *at, size_t n);
 /* Are they UTF-8: no overlong form, surrogate, or code point above 10FFFF? */
 bool mil__is_utf8(const void *data, size_t n);
 /* A name out of a file, fit for a message: control characters and bytes that are not UTF-8 become '?', what is long ends in

@@ -2,6 +2,7 @@
 /* White space, strings, and the place of an error. See lex.h. */
 #include <stdio.h>
 
+#include "base/bytes.h"
 #include "text/lex.h"
 
 enum { INDENT = 8 }; /* spaces that are looked at at once: a number's size */
@@ -24,17 +25,8 @@ void mil__lex_space(mil__lexer *lex) {
 
 /* ---- UTF-8 ---- */
 
-/* Bytes of the character at p; 0 where it is not UTF-8. */
-static size_t character_bytes(const char *at, const char *end) {
-    const unsigned char *p = (const unsigned char *)at;
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (n > (size_t)(end - at)) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xed && p[1] > 0x9f, beyond = p[0] == 0xf4 && p[1] > 0x8f;
-    return overlong || surrogate || beyond ? 0 : n;
-}
+/* Bytes of the character at `at`, before `end`; 0 where it is not UTF-8. */
+static size_t character_bytes(const char *at, const char *end) { return mil__utf8_bytes(at, (size_t)(end - at)); }
 
 static size_t step(const char *p, const char *end) {
     size_t n = character_bytes(p, end);
