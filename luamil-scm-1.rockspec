@@ -39,6 +39,7 @@ build = {
         "core/engine/cpu/kernels_scalar.c",
         "core/engine/cpu/matmul.c",
         "core/engine/cpu/move.c",
+        "core/engine/cpu/norm.c",
         "core/engine/cpu/plan.c",
         "core/engine/cpu/pool.c",
         "core/engine/cpu/rows.c",

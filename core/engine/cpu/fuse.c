@@ -10,10 +10,11 @@
  *
  *   ROOTED  matmul, linear, conv: then what its epilogue can do (bias, one activation, one residual)
  *   CHAIN   elementwise operations of one result shape; two chains that meet in an operation become one
- *   ATTENTION  matmul, scaling, mask, softmax, matmul: taken out of the groups that they had joined
+ *   ATTENTION, NORM  forms that are written out (attention.c, norm.c): taken out of the groups that they had joined
  *   ONE     the rest
  */
 #include "engine/cpu/attention.h"
+#include "engine/cpu/norm.h"
 #include "passes/pass.h"
 
 enum { NO_GROUP = UINT32_MAX, CHAIN_OPS = 24, CHAIN_OPERANDS = 12 };
@@ -110,31 +111,38 @@ static bool is_rooted(const mil__op *op) {
 }
 
 /* Does a group have no operations but these? */
-static bool is_within(const mil__group *group, const mil__attention_ops *ops) {
+static bool is_within(const mil__group *group, const mil_operation *ops, int n) {
     for (uint32_t k = 0; k < group->n_ops; k++) {
         bool found = false;
-        for (int i = 0; i < ops->n && !found; i++) found = group->ops[k] == ops->ops[i];
+        for (int i = 0; i < n && !found; i++) found = group->ops[k] == ops[i];
         if (!found) return false;
     }
     return true;
 }
 
-/* Written-out attention that ends in this operation, as one group. */
-static mil_status join_attention(fusing *f, mil_operation operation, bool *joined) {
-    mil__attention_ops ops;
-    *joined = false;
-    if (!mil__match_attention(f->lower, operation, &ops)) return MIL_OK;
-    for (int i = 0; i < ops.n - 1; i++)
-        if (!is_within(&f->groups[f->group_of[ops.ops[i]]], &ops)) return MIL_OK;
+/* A written-out form that ends in ops[n - 1], as one group: where no group of the others' has more than them. */
+static mil_status join_form(fusing *f, int kind, const mil_operation *ops, int n, bool *joined) {
+    for (int i = 0; i < n - 1; i++)
+        if (!is_within(&f->groups[f->group_of[ops[i]]], ops, n)) return MIL_OK;
     mil__group *group = &f->groups[f->n];
-    *group = (mil__group){.kind = MIL__GROUP_ATTENTION, .result = op_at(f, operation)->outputs[0]};
-    for (int i = 0; i < ops.n; i++) {
-        if (ops.ops[i] != operation) f->groups[f->group_of[ops.ops[i]]].n_ops = 0;
-        f->group_of[ops.ops[i]] = f->n;
-        if (!push(f, group, ops.ops[i])) return mil__nomem(f->lower->err);
+    *group = (mil__group){.kind = kind, .result = op_at(f, ops[n - 1])->outputs[0]};
+    for (int i = 0; i < n; i++) {
+        if (i < n - 1) f->groups[f->group_of[ops[i]]].n_ops = 0;
+        f->group_of[ops[i]] = f->n;
+        if (!push(f, group, ops[i])) return mil__nomem(f->lower->err);
     }
     f->n++;
     *joined = true;
+    return MIL_OK;
+}
+
+static mil_status join_forms(fusing *f, mil_operation operation, bool *joined) {
+    mil__attention_ops attention;
+    mil__norm_ops norm;
+    *joined = false;
+    if (mil__match_attention(f->lower, operation, &attention))
+        return join_form(f, MIL__GROUP_ATTENTION, attention.ops, attention.n, joined);
+    if (mil__match_norm(f->lower, operation, &norm)) return join_form(f, MIL__GROUP_NORM, norm.ops, norm.n, joined);
     return MIL_OK;
 }
 
@@ -142,7 +150,7 @@ static mil_status visit(fusing *f, mil_operation operation) {
     const mil__op *op = op_at(f, operation);
     bool is_single = op->n_outputs == 1 && is_static(f->lower->program->values[op->outputs[0]]->type);
     bool is_elementwise = f->is_on && is_single && mil__chain_takes(f->lower, op), joined = false;
-    if (f->is_on && is_single) MIL__TRY(join_attention(f, operation, &joined));
+    if (f->is_on && is_single) MIL__TRY(join_forms(f, operation, &joined));
     if (f->is_on && is_single && !joined) MIL__TRY(join(f, operation, is_elementwise, &joined));
     if (joined) return MIL_OK;
     mil__group *group = &f->groups[f->n];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* softmax, norms and reductions on their kernels: their axes as one run of axes, x[outer, n, inner]. */
-#include "engine/cpu/steps.h"
+#include "engine/cpu/norm.h"
 
 /* ---- axes ---- */
 
@@ -26,8 +26,7 @@ static bool span_of(const mil__slot *slot, uint32_t mask, span *out) {
 
 static uint32_t axis_bit(int64_t axis, int rank) { return 1u << (axis < 0 ? axis + rank : axis); }
 
-/* The axes that a parameter names; `none` where it is absent. */
-static uint32_t axes_of(const mil__lower *lower, const mil__op *op, const char *name, int rank, uint32_t none) {
+uint32_t mil__axes_of(const mil__lower *lower, const mil__op *op, const char *name, int rank, uint32_t none) {
     int64_t axes[MIL_MAX_RANK];
     int n = mil__lower_ints(lower, op, name, MIL_MAX_RANK, axes);
     uint32_t mask = 0;
@@ -37,12 +36,12 @@ static uint32_t axes_of(const mil__lower *lower, const mil__op *op, const char *
 
 static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
 
-/* x and the result of a group's only operation, as the ends of a step. */
-static mil_status ends_of(mil__lower *lower, const mil__op *op, uint32_t **out) {
+/* What a step reads and what it writes. */
+static mil_status ends_of(mil__lower *lower, mil_value x, mil_value y, uint32_t **out) {
     uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
     if (!ends) return mil__nomem(lower->err);
-    ends[0] = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
-    ends[1] = mil__slot_of(lower, op->outputs[0]);
+    ends[0] = mil__slot_of(lower, x);
+    ends[1] = mil__slot_of(lower, y);
     *out = ends;
     return MIL_OK;
 }
@@ -72,10 +71,9 @@ static mil_status run_rows(mil__run *run, const mil__step *step) {
 }
 
 /* The step; rows says everything but the plan's part. */
-static mil_status emit_rows(mil__lower *lower, const mil__group *group, const mil__rows *rows, const char *kernel) {
-    const mil__op *op = lower->program->ops[group->ops[0]];
-    uint32_t *ends;
-    MIL__TRY(ends_of(lower, op, &ends));
+static mil_status emit_rows(mil__lower *lower, const mil__group *group, mil_value x, const mil__rows *rows, const char *kernel) {
+    uint32_t *ends = NULL;
+    MIL__TRY(ends_of(lower, x, group->result, &ends));
     rows_params *p = mil__lower_alloc(lower, sizeof *p);
     if (!p) return mil__nomem(lower->err);
     p->rows = *rows;
@@ -96,10 +94,10 @@ mil_status mil__select_softmax(mil__lower *lower, const mil__group *group, bool 
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     span span;
     if (!is_float(x->dtype) || x->rank == 0) return MIL_OK;
-    if (!span_of(x, axes_of(lower, op, "axis", x->rank, axis_bit(-1, x->rank)), &span)) return MIL_OK;
+    if (!span_of(x, mil__axes_of(lower, op, "axis", x->rank, axis_bit(-1, x->rank)), &span)) return MIL_OK;
     mil__rows rows = rows_of(MIL__ROWS_SOFTMAX, x, span);
     *done = true;
-    return emit_rows(lower, group, &rows, "softmax");
+    return emit_rows(lower, group, mil__op_arg_named(op, "x")->values[0], &rows, "softmax");
 }
 
 /* A parameter's known elements as floats; *out NULL where it is absent. False where it is not known. */
@@ -110,7 +108,7 @@ static mil_status floats_of(mil__lower *lower, const mil__op *op, const char *na
     return arg && *known ? mil__lower_floats(lower, lower->program->values[arg->values[0]]->data, out) : MIL_OK;
 }
 
-static double epsilon_of(const mil__lower *lower, const mil__op *op) {
+double mil__epsilon_of(const mil__lower *lower, const mil__op *op) {
     const mil__param *row = NULL;
     const mil__values *arg = mil__op_arg_named(op, "epsilon");
     const mil_tensor *data = arg ? lower->program->values[arg->values[0]]->data : NULL;
@@ -125,9 +123,9 @@ static mil_status emit_norm(mil__lower *lower, const mil__group *group, mil__row
     MIL__TRY(floats_of(lower, op, "gamma", &rows->gamma, &known_gamma));
     MIL__TRY(floats_of(lower, op, "beta", &rows->beta, &known_beta));
     if (!known_gamma || !known_beta) return MIL_OK;
-    rows->epsilon = (float)epsilon_of(lower, op);
+    rows->epsilon = (float)mil__epsilon_of(lower, op);
     *done = true;
-    return emit_rows(lower, group, rows, "norm");
+    return emit_rows(lower, group, mil__op_arg_named(op, "x")->values[0], rows, "norm");
 }
 
 static mil_status select_layer_norm(mil__lower *lower, const mil__group *group, bool *done) {
@@ -135,7 +133,7 @@ static mil_status select_layer_norm(mil__lower *lower, const mil__group *group, 
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     span span;
     if (!is_float(x->dtype)) return MIL_OK;
-    if (!span_of(x, axes_of(lower, op, "axes", x->rank, (1u << x->rank) - 1), &span)) return MIL_OK;
+    if (!span_of(x, mil__axes_of(lower, op, "axes", x->rank, (1u << x->rank) - 1), &span)) return MIL_OK;
     mil__rows rows = rows_of(MIL__ROWS_NORM, x, span);
     return emit_norm(lower, group, &rows, done);
 }
@@ -154,6 +152,26 @@ static mil_status select_instance_norm(mil__lower *lower, const mil__group *grou
 mil_status mil__select_norm(mil__lower *lower, const mil__group *group, bool *done) {
     bool is_layer = strcmp(lower->program->ops[group->ops[0]]->decl->name, "layer_norm") == 0;
     return is_layer ? select_layer_norm(lower, group, done) : select_instance_norm(lower, group, done);
+}
+
+/* A known value's elements as floats, where there is one. */
+static mil_status known_floats(mil__lower *lower, mil_value value, const float **out) {
+    return value ? mil__lower_floats(lower, lower->program->values[value]->data, out) : MIL_OK;
+}
+
+mil_status mil__select_written_norm(mil__lower *lower, const mil__group *group, bool *done) {
+    mil__norm_ops form;
+    if (!mil__match_norm(lower, group->ops[group->n_ops - 1], &form)) return MIL_OK;
+    const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, form.x));
+    span span;
+    if (!span_of(x, form.axes, &span)) return MIL_OK;
+    mil__rows rows = rows_of(MIL__ROWS_NORM, x, span);
+    rows.epsilon = (float)form.epsilon;
+    rows.keep_mean = form.keep_mean;
+    MIL__TRY(known_floats(lower, form.gamma, &rows.gamma));
+    MIL__TRY(known_floats(lower, form.beta, &rows.beta));
+    *done = true;
+    return emit_rows(lower, group, form.x, &rows, "norm");
 }
 
 /* ---- reductions ---- */
@@ -198,11 +216,11 @@ mil_status mil__select_reduce(mil__lower *lower, const mil__group *group, bool *
     span span;
     while (k < MIL__COUNT(reductions) && strcmp(reductions[k].op, op->decl->name) != 0) k++;
     if (k == MIL__COUNT(reductions) || !is_float(x->dtype)) return MIL_OK;
-    if (!span_of(x, axes_of(lower, op, "axes", x->rank, all), &span) || span.n == 0) return MIL_OK;
+    if (!span_of(x, mil__axes_of(lower, op, "axes", x->rank, all), &span) || span.n == 0) return MIL_OK;
     reduce_params *p = mil__lower_alloc(lower, sizeof *p);
-    uint32_t *ends;
+    uint32_t *ends = NULL;
     if (!p) return mil__nomem(lower->err);
-    MIL__TRY(ends_of(lower, op, &ends));
+    MIL__TRY(ends_of(lower, mil__op_arg_named(op, "x")->values[0], op->outputs[0], &ends));
     p->reduce = (mil__reduce){.kind = reductions[k].kind, .outer = span.outer, .n = span.n, .inner = span.inner,
                               .dtype = mil__storage_of(x->dtype)};
     p->kernel = lower->k->reduce;

@@ -2,6 +2,7 @@
 /* Which kernel an operation runs on: one table, a row an op. What has no row, or whose selector declines, is evaluated
  * plainly. Views (operations that move no data) become aliases here. */
 #include "engine/cpu/attention.h"
+#include "engine/cpu/norm.h"
 
 /* ---- operations that move no data ---- */
 
@@ -100,6 +101,8 @@ mil_status mil__select(mil__lower *lower, const mil__group *group) {
         MIL__TRY(mil__select_chain(lower, group, &done));
     } else if (group->kind == MIL__GROUP_ATTENTION) {
         MIL__TRY(mil__select_written_attention(lower, group, &done));
+    } else if (group->kind == MIL__GROUP_NORM) {
+        MIL__TRY(mil__select_written_norm(lower, group, &done));
     } else {
         for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
             if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));

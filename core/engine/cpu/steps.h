@@ -139,8 +139,8 @@ typedef struct mil__lower {
 
 /* One or several operations that become one step. */
 struct mil__group {
-    /* ROOTED: ops[0] and what is done to its result. ATTENTION: attention.c's written-out form */
-    enum { MIL__GROUP_ONE, MIL__GROUP_CHAIN, MIL__GROUP_ROOTED, MIL__GROUP_ATTENTION } kind;
+    /* ROOTED: ops[0] and what is done to its result. ATTENTION, NORM: the written-out forms of attention.c and norm.c */
+    enum { MIL__GROUP_ONE, MIL__GROUP_CHAIN, MIL__GROUP_ROOTED, MIL__GROUP_ATTENTION, MIL__GROUP_NORM } kind;
     mil_operation *ops;           /* in order */
     uint32_t n_ops, cap_ops;
     mil_value result;             /* of the last; 0 where the operation has several */
