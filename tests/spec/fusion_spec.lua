@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Forms that are written out become one step (norms) or one op (gelu), and give what the same operations give one by one; what only
--- looks like one stays apart, and is right too.
+-- Norms that are written out become one step, and give what the same operations give one by one; what only looks like one stays apart,
+-- and is right too.
 local mil = require "mil"
 
 local function mean(x, axes) return x:reduce_mean { axes = axes or { -1 }, keep_dims = true } end
