@@ -3,6 +3,7 @@
  * The job belongs to its handle alone and to the thread while that runs; the handle's end (and so lua_close) waits for
  * the thread, so none outlives the module's code. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -65,7 +66,12 @@ static luamil_job *job_new(mil_model *model, mil_tensor *const *in) {
     pthread_mutex_init(&job->mutex, NULL);
     pthread_cond_init(&job->ended, NULL);
     for (size_t i = 0; job->in && i < job->n_in; i++) job->in[i] = in[i] ? mil_tensor_retain(in[i]) : NULL;
-    if (job->in && job->out && pthread_create(&job->thread, NULL, job_main, job) == 0) return job;
+    sigset_t all, before; /* the host's signals are for the host's threads */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = job->in && job->out && pthread_create(&job->thread, NULL, job_main, job) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) return job;
     job_free(job);
     return NULL;
 }

@@ -34,8 +34,8 @@ struct mil_context {
 static mil_status make_port(mil_model *model, const mil_program *program, mil_value value, mil_port *out,
                             mil_error *err) {
     const mil__value *v = program->values[value];
-    if (v->type->kind != MIL_TENSOR) {
-        return mil__fail(err, MIL_EUNSUPPORTED, "compile: %s is %s; only tensors can be inputs and outputs here", v->name,
+    if (v->type->kind != MIL_TENSOR || v->type->dtype == MIL_STRING) {
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: %s is %s; only tensors of numbers or bools can be inputs and outputs here", v->name,
                          MIL__TYPE_TEXT(program->types, v->type));
     }
     int64_t *shape = mil__arena_zero(&model->arena, (size_t)v->type->rank, sizeof *shape);

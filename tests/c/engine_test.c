@@ -448,6 +448,17 @@ static void refuses_options(void) {
     mil_program_free(b.program);
 }
 
+static void refuses_strings_at_its_border(void) {
+    building b = begin();
+    mil_value x = 0, out;
+    mil_model *model = NULL;
+    CHECK_OK(mil_program_input(b.program, b.body, "label", MIL_STRING, 0, NULL, false, &x, &err), &err);
+    CHECK_OK(mil_program_output(b.program, b.body, "y", x, &out, &err), &err);
+    CHECK_STATUS(mil_program_compile(b.program, NULL, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_HAS(err.message, "label is string; only tensors of numbers or bools");
+    mil_program_free(b.program);
+}
+
 /* A child of fork has none of the pool's threads: it computes alone. */
 static void forks(void) {
     const int64_t shape[] = {SIZE, SIZE};
@@ -525,5 +536,5 @@ TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CAS
           CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
           CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(threads_leave_signals_alone),
-          CASE(refuses_options), CASE(forks),
+          CASE(refuses_options), CASE(refuses_strings_at_its_border), CASE(forks),
           CASE(survives_failing_allocations))
