@@ -172,6 +172,7 @@ static mil_status build(const vector *v, given how, built *b, mil_error *err) {
     const char *name;
     json_t *each;
     size_t n = 0;
+    json_object_foreach(json_object_get(v->row, "inputs"), name, each) of_run_time(v, b, name, json_string_value(each), how);
     json_object_foreach(json_object_get(v->row, "in"), name, each) {
         b->args[n] = of_json(v, b, name, each, b->items[n], how);
         b->args[n++].name = name;

@@ -9,7 +9,7 @@ A call is an op and its named arguments; the opset is not part of it (each call 
     {"s": TEXT}                 a const string
     [ARGUMENT, ...]             a tuple
     {"op": OP, "in": {...}}     the result of another call, whose arguments are consts, such calls, or
-    "=x"                        the tensor given to the parameter x of the outer call
+    "=x"                        the tensor given to the parameter x of the outer call, or its input of that name
 """
 
 import re
@@ -31,14 +31,17 @@ class Call:
     bind: dict = field(default_factory=dict)  # sizes of symbols, where values are wanted for a symbolic call
     draw: dict = field(default_factory=dict)  # by argument: how its elements are drawn (draw.py), or an array
     values: bool = True                       # compare values too
+    inputs: dict = field(default_factory=dict)  # tensors known at run time that only calls within the arguments take
+    steps: int = 0                            # roundings that may each be wrong by a unit of the largest result; 0: Sum's own bound
     tol: float = 0                            # relative; 0: that of the dtype
 
 
-def call(op, *, bind=None, draw=None, values=True, tol=0, **args):
+def call(op, *, bind=None, draw=None, values=True, tol=0, inputs=None, steps=0, **args):
     """A call; arguments that are None are left out, and `_` at the end of a name is dropped (for op parameters that
     this function has too)."""
+    assert not set(inputs or {}) & set(args), "an input has the name of an argument"
     args = {name.rstrip("_") if name.endswith("_") else name: given for name, given in args.items() if given is not None}
-    return Call(op, args, bind or {}, draw or {}, values, tol)
+    return Call(op, args, bind or {}, draw or {}, values, inputs or {}, steps, tol)
 
 
 def split_type(text):
@@ -55,7 +58,7 @@ def is_static(text):
 def symbols_of(call_):
     """The names of symbols in a call's types."""
     names = []
-    for _, given in flat(call_.args):
+    for _, given in flat({**call_.inputs, **call_.args}):
         if isinstance(given, str):
             names += [part for part in split_type(given)[1] if not part.isdigit() and part not in names]
     return names

@@ -70,7 +70,7 @@ class Asking:
         return mb.const(val=value if shape else value[()])
 
     def results(self):
-        for name, given in self.call.args.items():
+        for name, given in {**self.call.inputs, **self.call.args}.items():
             self.collect(name, given)
         if not self.placeholders:  # a function needs an input
             self.placeholders["unused"] = mb.placeholder(shape=(1,), dtype=types.fp32)

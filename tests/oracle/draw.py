@@ -59,7 +59,7 @@ def integers(kind, dtype, shape, rng):
 def elements(call, bind):
     """The elements of each argument, by its flat name; symbols have the sizes that bind gives."""
     drawn = {}
-    for name, given in flat(call.args):
+    for name, given in flat({**call.inputs, **call.args}):
         if isinstance(given, dict) and "s" in given:
             continue
         dtype, dims = split_type(given if isinstance(given, str) else given["c"])

@@ -105,7 +105,7 @@ def lines_of(call, said, counts, blobs):
             try:
                 row = {"out": answer, **with_values(call, opset, answer, blobs)}
             except Exception as why:  # accepted, but there are no such results
-                said[f"{call.op}: reference: {type(why).__name__} {str(why)[:80]}; {call.args} (no verdict)"] += 1
+                said[f"{call.op}: reference: {type(why).__name__} {str(why)[:80]}; {str(call.args)[:200]} (no verdict)"] += 1
                 kind = "none"
         if kind in ("out", "refused"):
             verdicts.setdefault(json.dumps(row) if kind == "out" else "refused", (row, []))[1].append(opset)
@@ -114,7 +114,8 @@ def lines_of(call, said, counts, blobs):
     drawn = {name: blobs.number(array) for name, array in draw.consts(call).items() if "v" not in dict(flat(call.args))[name]}
     for row, opsets in verdicts.values():
         row["data"] = {**row.get("data", {}), **drawn, **endless}
-        yield {"op": call.op, "opsets": opsets, "in": args, **{name: part for name, part in row.items() if part != {}}}
+        line = {"op": call.op, "opsets": opsets, "inputs": call.inputs, "in": args, **row}
+        yield {name: part for name, part in line.items() if part != {} or name == "in"}
 
 
 def without_infinities(call, blobs):
@@ -132,7 +133,7 @@ def make(family):
     calls = importlib.import_module(f"families.{family}").calls()
     counts, said, seen, rows, blobs = Counter(), Counter(), set(), [], Blobs()
     for call in calls:
-        key = json.dumps([call.op, call.args, call.bind, repr(call.draw)])
+        key = json.dumps([call.op, call.args, call.inputs, call.bind, repr(call.draw)])
         if key in seen:
             continue
         seen.add(key)

@@ -58,7 +58,7 @@ class Args:
     def default(self, name, value):
         """A float parameter, whose default is rounded to the dtype of x as all consts of a program are."""
         given = self._given.get(name)
-        return given if given is not None else np.float64(NUMPY[self.dtype("x")](value))
+        return given if given is not None else np.float64(NUMPY.get(self.dtype("x"), np.float64)(value))
 
     @property
     def opset(self):
@@ -92,10 +92,18 @@ def modules():
 def results_of(call, opset, drawn, types):
     """The wanted results as Sums in the dtypes of `types` (k = 0 where nothing is summed)."""
     with np.errstate(all="ignore"):
-        found = REFERENCE[call.op](Args(call.args, opset, drawn))
+        found = REFERENCE[call.op](Args(call.args, opset, drawn, call.inputs and Args(call.inputs, opset, drawn)))
         found = found if isinstance(found, list) else [found]
+        found = [through(each, call.steps, type_) for each, type_ in zip(found, types)] if call.steps else found
         assert len(found) == len(types), f"{call.op}: {len(found)} results, {len(types)} types"
         return [settle(each, type_.split("[")[0]) for each, type_ in zip(found, types)]
+
+
+def through(found, steps, type_):
+    """A result that several ops computed: each step may round by a unit of the largest number there is."""
+    result = np.asarray(found.result if isinstance(found, Sum) else found)
+    unit = 2**13 if type_.startswith("fp16") else 1
+    return Sum(result, steps * unit, np.full(result.shape, np.max(np.abs(result[np.isfinite(result)]), initial=0)))
 
 
 def settle(found, dtype):
