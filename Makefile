@@ -48,19 +48,12 @@ LIBMIL_LINK := libmil.so
 endif
 
 CORE_SRC := $(sort $(wildcard core/*/*.c core/engine/*/*.c))
-ifeq ($(wildcard core/engine/cpu/kernel.h),) # until the kernels are here, the cpu engine is left out
-CORE_SRC := $(filter-out core/engine/cpu/%,$(CORE_SRC))
-endif
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
 LUA_SRC  := $(if $(wildcard lua/module.c),$(filter-out lua/host.c,$(sort $(wildcard lua/*.c))))# until the module is here, nothing of it is built
 LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
-ifeq ($(wildcard core/tensor/tensor.c),) # until tensors are here, nothing can be linked
-all: $(BUILD)/libmil.a
-else
 all: lib lua program
-endif
 
 lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(if $(LUA_SRC),$(BUILD)/libluamil.a)
 
