@@ -5,7 +5,6 @@
 #include "tensor/tensor.h"
 #include "text/number.h"
 #include "text/parse.h"
-#include "weights/milblob.h"
 
 mil_status mil__parse_check_size(mil__parser *ps) {
     if (mil__arena_used(&ps->program->arena) + mil__arena_used(&ps->program->scratch) <= ps->most_bytes) return MIL_OK;
@@ -372,53 +371,20 @@ static mil_status parse_tensor(mil__parser *ps, const mil_type *type, mil__liter
 
 /* ---- weights in a file ---- */
 
-static mil_status open_blob(mil__parser *ps, const char *path, mil_buffer **out) {
-    for (int i = 0; i < ps->n_blobs; i++)
-        if (strcmp(ps->blobs[i].path, path) == 0) return *out = mil_buffer_retain(ps->blobs[i].file), MIL_OK;
-    MIL__TRY(mil_buffer_map(path, out, ps->lex.err));
-    char *copy = ps->n_blobs < MIL__BLOB_FILES ? mil__strdup(path) : NULL;
-    if (!copy) return MIL_OK; /* opened anew next time */
-    ps->blobs[ps->n_blobs].path = copy;
-    ps->blobs[ps->n_blobs++].file = mil_buffer_retain(*out);
-    return MIL_OK;
-}
-
-/* "@model_path/weights/weight.bin" below the directory that stands for @model_path, and nowhere else. */
-static mil_status blob_path(mil__parser *ps, const char *at, const char *path, char **out) {
-    static const char root[] = "@model_path/";
-    const char *rest = path + sizeof root - 1;
-    bool inside = strncmp(path, root, sizeof root - 1) == 0;
-    for (const char *part = rest; inside && part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
-        inside = strncmp(part, "..", 2) != 0 || (part[2] != '/' && part[2] != 0);
-    if (!inside)
-        return mil__lex_fail(&ps->lex, at, MIL_EFORMAT, "weights file \"%.100s\" is not below @model_path", path);
-    size_t n = strlen(ps->model_path) + strlen(rest) + 2;
-    *out = mil__arena_alloc(&ps->tmp, n);
-    if (!*out) return mil__nomem(ps->lex.err);
-    snprintf(*out, n, "%s/%s", ps->model_path, rest);
-    return MIL_OK;
-}
-
 static mil_status read_blob(mil__parser *ps, const char *at, const mil_type *type, const mil__attr *reference,
                             mil_tensor **out) {
     const mil_tensor *path = reference->items[0].data;
-    if (!ps->model_path) {
+    if (!ps->blobs.model_path) {
         if (ps->unchecked) return MIL_OK; /* the const has no data here */
         return mil__lex_fail(&ps->lex, at, MIL_EUNSUPPORTED, "weights of a file can't be read: no model path was given");
     }
     for (int i = 0; i < type->rank; i++)
         if (type->shape[i] < 0)
             return mil__lex_fail(&ps->lex, at, MIL_ETYPE, "weights of a file must have a fixed shape");
-    char *full;
-    mil_buffer *file;
-    MIL__TRY(blob_path(ps, at, mil_tensor_string(path, 0, NULL), &full));
-    mil_status status = open_blob(ps, full, &file);
-    if (status == MIL_OK) {
-        uint64_t offset;
-        memcpy(&offset, reference->items[1].data->data, sizeof offset);
-        status = mil__milblob_tensor(file, offset, type->dtype, type->rank, type->shape, out, ps->lex.err);
-        mil_buffer_free(file);
-    }
+    uint64_t offset;
+    memcpy(&offset, reference->items[1].data->data, sizeof offset);
+    mil_status status = mil__blobs_tensor(&ps->blobs, mil_tensor_string(path, 0, NULL), offset, type->dtype, type->rank,
+                                          type->shape, out, ps->lex.err);
     return status == MIL_OK ? MIL_OK : mil__lex_locate(&ps->lex, at, status);
 }
 

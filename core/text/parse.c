@@ -674,10 +674,7 @@ static void free_parser(mil__parser *ps) {
     mil__str_free(&ps->chars);
     mil__str_free(&ps->decoded);
     mil__free(ps->stack.items);
-    for (int i = 0; i < ps->n_blobs; i++) {
-        mil__free(ps->blobs[i].path);
-        mil_buffer_free(ps->blobs[i].file);
-    }
+    mil__blobs_free(&ps->blobs);
 }
 
 mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out,
@@ -688,7 +685,7 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
     mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program};
     if (options) {
         ps.lex.file = options->name;
-        ps.model_path = options->model_path;
+        ps.blobs.model_path = options->model_path;
         ps.unchecked = options->unchecked;
     }
     ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)4 << 20);

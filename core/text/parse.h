@@ -5,18 +5,17 @@
 
 #include "program/program.h"
 #include "text/lex.h"
+#include "weights/milblob.h"
 
 enum {
     MIL__MAX_DEPTH = 100,     /* of nested types, literals and blocks */
     MIL__TYPE_CACHE = 64,
-    MIL__OP_CACHE = 64,
-    MIL__BLOB_FILES = 16
+    MIL__OP_CACHE = 64
 };
 
 typedef struct mil__parser {
     mil__lexer lex;
     mil_program *program;
-    const char *model_path;
     bool unchecked;
     bool fresh;               /* "?" is a symbol of its own; else all of them are `unknown`, which says nothing */
     mil_dim unknown;
@@ -37,11 +36,7 @@ typedef struct mil__parser {
         const mil_type *type;
     } types[MIL__TYPE_CACHE];
     const mil_op *ops[MIL__OP_CACHE]; /* ops met, by a few letters of their names */
-    struct {                  /* weights files that are open */
-        char *path;
-        mil_buffer *file;
-    } blobs[MIL__BLOB_FILES];
-    int n_blobs;
+    mil__blobs blobs;         /* its model_path NULL: weights are refused */
 } mil__parser;
 
 mil_status mil__parse_type(mil__parser *ps, const mil_type **out);

@@ -8,6 +8,8 @@
  *
  * A program gives a record's offset. The count is not needed to follow it, and hand-written files get it wrong; some also
  * pack their records without the gaps, so an offset is any at which a record stands. */
+#include <stdio.h>
+
 #include "tensor/tensor.h"
 #include "weights/milblob.h"
 
@@ -51,4 +53,51 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
         return mil__fail(err, MIL_EFORMAT, "MILBlob: the data of the record at offset %llu is outside of the file or misaligned",
                          (unsigned long long)offset);
     return mil_tensor_over(file, (size_t)data, dtype, rank, shape, NULL, out, err);
+}
+
+/* ---- files by name ---- */
+
+static mil_status open_file(mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
+    for (int i = 0; i < blobs->n; i++)
+        if (strcmp(blobs->files[i].path, path) == 0) return *out = mil_buffer_retain(blobs->files[i].file), MIL_OK;
+    MIL__TRY(mil_buffer_map(path, out, err));
+    char *copy = blobs->n < MIL__BLOB_FILES ? mil__strdup(path) : NULL;
+    if (!copy) return MIL_OK; /* opened anew next time */
+    blobs->files[blobs->n].path = copy;
+    blobs->files[blobs->n++].file = mil_buffer_retain(*out);
+    return MIL_OK;
+}
+
+/* Below the directory that stands for @model_path, and nowhere else. */
+static mil_status full_path(const mil__blobs *blobs, const char *path, char **out, mil_error *err) {
+    static const char root[] = "@model_path/";
+    const char *rest = path + sizeof root - 1;
+    bool inside = strncmp(path, root, sizeof root - 1) == 0;
+    for (const char *part = rest; inside && part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+        inside = strncmp(part, "..", 2) != 0 || (part[2] != '/' && part[2] != 0);
+    if (!inside) return mil__fail(err, MIL_EFORMAT, "weights file \"%.100s\" is not below @model_path", path);
+    size_t n = strlen(blobs->model_path) + strlen(rest) + 2;
+    *out = mil__alloc(n);
+    if (!*out) return mil__nomem(err);
+    snprintf(*out, n, "%s/%s", blobs->model_path, rest);
+    return MIL_OK;
+}
+
+mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offset, mil_dtype dtype, int rank,
+                             const int64_t *shape, mil_tensor **out, mil_error *err) {
+    char *full;
+    mil_buffer *file = NULL;
+    MIL__TRY(full_path(blobs, path, &full, err));
+    mil_status status = open_file(blobs, full, &file, err);
+    mil__free(full);
+    if (status == MIL_OK) status = mil__milblob_tensor(file, offset, dtype, rank, shape, out, err);
+    mil_buffer_free(file);
+    return status;
+}
+
+void mil__blobs_free(mil__blobs *blobs) {
+    for (int i = 0; i < blobs->n; i++) {
+        mil__free(blobs->files[i].path);
+        mil_buffer_free(blobs->files[i].file);
+    }
 }
