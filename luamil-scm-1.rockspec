@@ -11,6 +11,7 @@ description = {
 dependencies = { "lua >= 5.1, < 5.5" }
 external_dependencies = {
   JANSSON = { header = "jansson.h", library = "jansson" },
+  PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
   ZLIB = { header = "zlib.h", library = "z" },
 }
 build = {
@@ -68,6 +69,11 @@ build = {
         "core/ops/tensor_transformation.c",
         "core/ops/transformers.c",
         "core/ops/windows.c",
+        "core/package/mlpackage.c",
+        "core/package/read.c",
+        "core/package/schema.pb-c.c",
+        "core/package/unpack.c",
+        "core/package/value.c",
         "core/passes/batch_norm.c",
         "core/passes/cse.c",
         "core/passes/dce.c",
@@ -118,9 +124,9 @@ build = {
         "lua/value.c",
         "lua/weights.c",
       },
-      incdirs = { "core/include", "core", "lua", "$(JANSSON_INCDIR)", "$(ZLIB_INCDIR)" },
-      libdirs = { "$(JANSSON_LIBDIR)", "$(ZLIB_LIBDIR)" },
-      libraries = { "jansson", "z", "m", "pthread", "dl" },
+      incdirs = { "core/include", "core", "lua", "$(JANSSON_INCDIR)", "$(PROTOBUF_C_INCDIR)", "$(ZLIB_INCDIR)" },
+      libdirs = { "$(JANSSON_LIBDIR)", "$(PROTOBUF_C_LIBDIR)", "$(ZLIB_LIBDIR)" },
+      libraries = { "jansson", "protobuf-c", "z", "m", "pthread", "dl" },
       defines = { "_GNU_SOURCE" },
     },
     ["mil.command"] = "lua/mil/command.lua",

@@ -28,7 +28,7 @@ check "libmil.pc" "-lmil" pkg-config --libs libmil
 check "embed_c, shared" "y = 14.5 0" sh -c "
     $cc examples/embed_c.c \$(pkg-config --cflags --libs libmil) -Wl,-rpath,$usr/lib -o $dir/c && $dir/c"
 check "embed_c, static" "y = 14.5 0" sh -c "
-    $cc examples/embed_c.c \$(pkg-config --cflags libmil) $usr/lib/libmil.a \$(pkg-config --libs --static jansson zlib) -lm -lpthread \
+    $cc examples/embed_c.c \$(pkg-config --cflags libmil) $usr/lib/libmil.a \$(pkg-config --libs --static jansson zlib libprotobuf-c) -lm -lpthread \
         -o $dir/s && $dir/s"
 lua=$(for name in lua5.4 lua-5.4 lua; do pkg-config --exists $name && echo $name && break; done)
 check "embed_lua" "1.0	4.0	9.0" sh -c "

@@ -9,9 +9,9 @@ set -u
 mode=$1 want=$2
 pkg=${PKG_CONFIG:-pkg-config}
 
-debian_build="build-essential pkg-config libjansson-dev zlib1g-dev liblua5.4-dev lua5.4 libedit2"
+debian_build="build-essential pkg-config libjansson-dev zlib1g-dev libprotobuf-c-dev liblua5.4-dev lua5.4 libedit2"
 debian_test="lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev luajit libluajit-5.1-dev lua-busted luarocks"
-brew_build="pkg-config jansson lua"
+brew_build="pkg-config jansson protobuf-c lua"
 brew_test="luajit luarocks"
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -33,7 +33,7 @@ lua_command() {
 missing() {
     has "${CC:-cc}" || echo "a C compiler"
     has "$pkg" || { echo "pkg-config"; return; }
-    for name in jansson zlib; do "$pkg" --exists "$name" || echo "$name"; done
+    for name in jansson zlib libprotobuf-c; do "$pkg" --exists "$name" || echo "$name"; done
     [ -n "$(lua_package 5.4)" ] && [ -n "$(lua_command 5.4)" ] || echo "Lua 5.4"
     [ "$want" = test ] || return 0
     has apt-get && for v in 5.1 5.2 5.3; do
@@ -69,8 +69,8 @@ if [ -n "$lacks" ]; then
     fi
 fi
 
-echo "DEPS_CFLAGS := $("$pkg" --cflags jansson zlib)"
-echo "DEPS_LIBS := $("$pkg" --libs jansson zlib)"
+echo "DEPS_CFLAGS := $("$pkg" --cflags jansson zlib libprotobuf-c)"
+echo "DEPS_LIBS := $("$pkg" --libs jansson zlib libprotobuf-c)"
 luas=""
 for v in 5.4 5.3 5.2 5.1 jit; do
     if [ $v = jit ]; then

@@ -42,6 +42,7 @@ description = {
 dependencies = { "lua >= 5.1, < 5.5" }
 external_dependencies = {
   JANSSON = { header = "jansson.h", library = "jansson" },
+  PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
   ZLIB = { header = "zlib.h", library = "z" },
 }
 build = {
@@ -51,9 +52,9 @@ build = {
       sources = {
 @SOURCES@
       },
-      incdirs = { "core/include", "core", "lua", "$(JANSSON_INCDIR)", "$(ZLIB_INCDIR)" },
-      libdirs = { "$(JANSSON_LIBDIR)", "$(ZLIB_LIBDIR)" },
-      libraries = { "jansson", "z", "m", "pthread", "dl" },
+      incdirs = { "core/include", "core", "lua", "$(JANSSON_INCDIR)", "$(PROTOBUF_C_INCDIR)", "$(ZLIB_INCDIR)" },
+      libdirs = { "$(JANSSON_LIBDIR)", "$(PROTOBUF_C_LIBDIR)", "$(ZLIB_LIBDIR)" },
+      libraries = { "jansson", "protobuf-c", "z", "m", "pthread", "dl" },
       defines = { "_GNU_SOURCE" },
     },
 @MODULES@

@@ -444,6 +444,12 @@ mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil
 /* Frees memory that this library gave as plain bytes. */
 void mil_free(void *ptr);
 
+/* The program of a Core ML package (a directory, M.mlpackage), with its weights mapped and not copied. Inputs are in the
+ * order of the model's description, which also gives ranges and enumerated shapes; opsets CoreML5 to 8 are ios15 to 18.
+ * Fails: as mil_text_parse, without a line; MIL_EUNSUPPORTED where the model is no ML Program. The message says path,
+ * function and value. */
+mil_status mil_package_open(const char *path, mil_program **out, mil_error *err);
+
 /* ----------------------------------------------------------------------------------------- engines, models -- */
 
 size_t mil_engine_count(void);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* A package: a directory with a manifest, which names the model's file; the weights lie beside that. */
+#include <jansson.h>
+#include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "package/package.h"
+
+enum { MOST_MANIFEST = 1 << 20 };
+
+static mil_status join(const char *a, const char *b, const char *c, char **out, mil_error *err) {
+    size_t n = strlen(a) + strlen(b) + strlen(c) + 1;
+    *out = mil__alloc(n);
+    if (!*out) return mil__nomem(err);
+    snprintf(*out, n, "%s%s%s", a, b, c);
+    return MIL_OK;
+}
+
+static bool stays_inside(const char *path) {
+    if (!*path || *path == '/') return false;
+    for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == 0)) return false;
+    return true;
+}
+
+/* The model's file, as the manifest has it: itemInfoEntries[rootModelIdentifier].path, below Data. */
+static mil_status model_path(const json_t *manifest, const char *path, char **out, mil_error *err) {
+    const char *root = json_string_value(json_object_get(manifest, "rootModelIdentifier"));
+    const json_t *item = root ? json_object_get(json_object_get(manifest, "itemInfoEntries"), root) : NULL;
+    const char *below = json_string_value(json_object_get(item, "path"));
+    if (!below) return mil__fail(err, MIL_EFORMAT, "%s: its manifest names no model", path);
+    if (!stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
+    return join(path, "/Data/", below, out, err);
+}
+
+static mil_status find_model(const char *path, char **out, mil_error *err) {
+    char *name;
+    mil__file file;
+    json_error_t problem;
+    MIL__TRY(join(path, "/Manifest.json", "", &name, err));
+    mil_status status = mil__file_open(name, &file, err);
+    mil__free(name);
+    MIL__TRY(status);
+    if (file.bytes > MOST_MANIFEST) {
+        mil__file_close(&file);
+        return mil__fail(err, MIL_ELIMIT, "%s: its manifest is too large", path);
+    }
+    json_t *manifest = json_loadb(file.data, file.bytes, JSON_REJECT_DUPLICATES, &problem);
+    mil__file_close(&file);
+    status = manifest ? model_path(manifest, path, out, err)
+                      : mil__fail(err, MIL_EFORMAT, "%s: Manifest.json:%d: %.200s", path, problem.line, problem.text);
+    json_decref(manifest);
+    return status;
+}
+
+/* "M.mlpackage: function main: y: conv: ..." */
+static mil_status locate(const mil__reader *r, const char *path, mil_status status) {
+    mil_error *err = r->err;
+    if (!err || status == MIL_OK || status == MIL_ENOMEM) return status;
+    char message[sizeof err->message];
+    const Mil__Spec__Operation *op = r->operation;
+    const char *value = op && op->n_outputs ? op->outputs[0]->name : op ? "" : err->value;
+    snprintf(message, sizeof message, "%.200s: %s%.60s%s%.60s%s%.400s", path, r->function ? "function " : "",
+             r->function ? MIL__PRINTABLE(r->function) : "", r->function ? ": " : "", MIL__PRINTABLE(value),
+             *value ? ": " : "", err->message);
+    memcpy(err->message, message, sizeof message);
+    snprintf(err->file, sizeof err->file, "%s", path);
+    if (op && !err->op[0]) snprintf(err->op, sizeof err->op, "%.60s", MIL__PRINTABLE(op->type));
+    if (!err->value[0]) snprintf(err->value, sizeof err->value, "%.120s", MIL__PRINTABLE(value));
+    return status;
+}
+
+static mil_status read_model(mil__reader *r, const char *path, const void *data, size_t n) {
+    mil__arena messages = {0};
+    Mil__Spec__Model *model;
+    r->most_bytes = (n > SIZE_MAX / 64 ? SIZE_MAX / 2 : n * 16) + ((size_t)4 << 20);
+    mil_status status = mil__model_unpack(data, n, &messages, &model, r->err);
+    if (status == MIL_OK) status = mil__read_model(r, model);
+    status = locate(r, path, status);
+    mil__arena_free(&messages);
+    return status;
+}
+
+/* file: the model's, whose directory is @model_path. */
+static mil_status open_model(const char *path, char *file, mil_program **out, mil_error *err) {
+    mil_buffer *buffer;
+    mil_program *program;
+    MIL__TRY(mil_buffer_map(file, &buffer, err));
+    mil_status status = mil_program_new(MIL_IOS15, &program, err);
+    if (status == MIL_OK) {
+        char *slash = strrchr(file, '/');
+        if (slash) *slash = 0;
+        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : "."}, .err = err};
+        status = read_model(&r, path, mil_buffer_data(buffer), mil_buffer_bytes(buffer));
+        mil__blobs_free(&r.blobs);
+        mil__arena_free(&r.tmp);
+        if (status == MIL_OK) *out = program;
+        else mil_program_free(program);
+    }
+    mil_buffer_free(buffer);
+    return status;
+}
+
+mil_status mil_package_open(const char *path, mil_program **out, mil_error *err) {
+    char *file;
+    *out = NULL;
+    MIL__TRY(find_model(path, &file, err));
+    mil_status status = open_model(path, file, out, err);
+    mil__free(file);
+    return status;
+}

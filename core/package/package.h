@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What the reader of packages is made of: unpack.c (bytes to messages), value.c (types, values), read.c (operations,
+ * functions, programs), mlpackage.c (the directory, its manifest). */
+#ifndef MIL__PACKAGE_H
+#define MIL__PACKAGE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "package/schema.pb-c.h"
+#include "program/program.h"
+#include "weights/milblob.h"
+
+/* The messages are in the arena, which is the caller's to free whatever comes out. Fails: MIL_EFORMAT (no model, or not as
+ * the format has it), MIL_ELIMIT (nested too deeply, or larger in memory than its bytes explain), MIL_ENOMEM. */
+mil_status mil__model_unpack(const void *data, size_t n, mil__arena *arena, Mil__Spec__Model **out, mil_error *err);
+
+typedef struct mil__reader {
+    mil_program *program;
+    mil__blobs blobs;
+    mil__arena tmp;                   /* of one function or operation */
+    mil_opset opset;                  /* of the function that is read */
+    const char *function;             /* these two say where an error is; NULL: nowhere yet */
+    const Mil__Spec__Operation *operation;
+    size_t most_bytes;                /* that the program's arena may hold */
+    mil_dim unknown;                  /* stands for all unknown dims of results: inference knows better */
+    mil_error *err;
+} mil__reader;
+
+/* fresh: unknown dims are symbols of their own. */
+mil_status mil__read_type(mil__reader *r, const Mil__Spec__Type *type, bool fresh, const mil_type **out);
+/* Reads a value into all of *out but its name and next. for_const: weights are fetched, and a large tensor has a buffer:
+ * out->data is the caller's to free then. */
+mil_status mil__read_value(mil__reader *r, const Mil__Spec__Value *value, bool for_const, mil__attr *out);
+/* MIL_ELIMIT where the program has become too large for its file. */
+mil_status mil__read_check_size(const mil__reader *r);
+/* The model's program, one function after another, with what its description says of inputs. Fails: MIL_EUNSUPPORTED where
+ * it is no ML Program; and as mil_text_parse, but MIL_EFORMAT for what has no place in a program. */
+mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model);
+
+#endif

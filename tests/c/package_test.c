@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Packages that coremltools wrote (tests/oracle/packages.py), whole, cut off, changed, and without memory. */
+#include "test.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "package/package.h"
+
+#define PACKAGES "tests/vectors/packages/"
+
+static void conv(void) {
+    mil_program *program;
+    mil_error err = {0};
+    char *text;
+    if (!CHECK_OK(mil_package_open(PACKAGES "conv.mlpackage", &program, &err), &err)) return;
+    CHECK_EQ((int)mil_program_opset(program), (int)MIL_IOS16);
+    mil_block main = mil_program_function_find(program, "main");
+    CHECK(main != 0);
+    CHECK_EQ(mil_value_name(program, program->blocks[main]->inputs[0]), "x"); /* as described: text sorts them */
+    CHECK_EQ(mil_value_name(program, program->blocks[main]->inputs[1]), "bias");
+    mil_tensor *weight = mil_value_data(program, mil_value_find(program, main, "y_weight_0"));
+    if (CHECK(weight != NULL)) {
+        CHECK_EQ((int)mil_buffer_kind_of(weight->buffer), (int)MIL_MAPPED);
+        CHECK_EQ(((const float *)weight->data)[0], -27 / 8.0);
+        CHECK_EQ(((const float *)weight->data)[53], 26 / 8.0);
+    }
+    if (CHECK_OK(mil_text_print(program, &text, NULL, &err), &err)) {
+        CHECK_HAS(text, "func main<ios16>(tensor<fp32, [1, 2, 3, 3]> bias, tensor<fp32, [1, 3, 5, 5]> x)");
+        CHECK_HAS(text, "BLOBFILE(path = tensor<string, []>(\"@model_path/weights/weight.bin\"), offset = tensor<uint64, []>(64))");
+        mil_free(text);
+    }
+    CHECK_OK(mil_program_verify(program, &err), &err);
+    mil_program_free(program);
+}
+
+static void ranges(void) {
+    mil_program *program;
+    mil_error err = {0};
+    if (!CHECK_OK(mil_package_open(PACKAGES "flexible.mlpackage", &program, &err), &err)) return;
+    mil_block main = mil_program_function_find(program, "main");
+    const mil_type *type = mil_value_type(program, mil_value_find(program, main, "x"));
+    const mil_symbol *symbol = mil__dim_symbol_info(program->types, type->shape[1]);
+    if (CHECK(symbol != NULL)) {
+        CHECK_EQ(symbol->min, 1);
+        CHECK_EQ(symbol->max, 9);
+        CHECK_EQ(symbol->standard, 3);
+    }
+    mil_program_free(program);
+}
+
+static void absent(void) {
+    mil_program *program = (mil_program *)1;
+    mil_error err = {0};
+    CHECK_STATUS(mil_package_open(PACKAGES "nowhere.mlpackage", &program, &err), MIL_EIO, &err);
+    CHECK(program == NULL);
+}
+
+/* ---- a model's bytes ---- */
+
+static mil_status read_bytes(const void *data, size_t n, mil_error *err) {
+    mil__arena messages = {0};
+    Mil__Spec__Model *model;
+    mil_program *program = NULL;
+    mil_status status = mil_program_new(MIL_IOS15, &program, err);
+    mil__reader r = {.program = program, .err = err, .most_bytes = n * 16 + ((size_t)4 << 20)};
+    r.blobs.model_path = PACKAGES "conv.mlpackage/Data/com.apple.CoreML";
+    if (status == MIL_OK) status = mil__model_unpack(data, n, &messages, &model, err);
+    if (status == MIL_OK) status = mil__read_model(&r, model);
+    mil__blobs_free(&r.blobs);
+    mil__arena_free(&r.tmp);
+    mil__arena_free(&messages);
+    mil_program_free(program);
+    return status;
+}
+
+static void kinds(void) {
+    static const struct {
+        const char *bytes;
+        size_t n;
+        mil_status status;
+        const char *message;
+    } rows[] = {
+        {"\x08\x04\xa2\x1f\x00", 5, MIL_EUNSUPPORTED, "a neural network;"},
+        {"\x08\x04\x92\x19\x00", 5, MIL_EUNSUPPORTED, "a tree ensemble classifier;"},
+        {"\x08\x04\xd2\x0c\x00", 5, MIL_EUNSUPPORTED, "a pipeline;"},
+        {"\x08\x04", 2, MIL_EFORMAT, "no Core ML model"},
+        {"", 0, MIL_EFORMAT, "no Core ML model"},
+        {"\xb2\x1f\x00\xb2\x1f\x00", 6, MIL_EFORMAT, "given twice"},
+        {"\xb2\x1f\x05\x00", 4, MIL_EFORMAT, "breaks off"},
+        {"\xb2\x1f\x02\x0a\x00", 5, MIL_EFORMAT, "not of its type"},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, MIL_EFORMAT, "breaks off"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mil_error err = {0};
+        test_row = rows[i].message;
+        CHECK_STATUS(read_bytes(rows[i].bytes, rows[i].n, &err), rows[i].status, &err);
+        CHECK_HAS(err.message, rows[i].message);
+    }
+}
+
+/* Lists in lists, a few bytes a level: refused before the library recurses. */
+static void depth(void) {
+    static uint8_t bytes[3000];
+    size_t at = sizeof bytes;
+    static const uint8_t tags[] = {0x0a, 0x12}; /* ListType.type, Type.list */
+    for (int i = 0; i < 400; i++) { /* inside out */
+        size_t n = sizeof bytes - at;
+        if (n >= 128) bytes[--at] = (uint8_t)(n >> 7), bytes[--at] = (uint8_t)(n | 128);
+        else bytes[--at] = (uint8_t)n;
+        bytes[--at] = tags[i % 2];
+    }
+    static const uint8_t wrap[] = {0x12, 0x12, 0x22}; /* Value.type, Attribute.value, Program.attributes */
+    for (int i = 0; i < 3; i++) {
+        size_t n = sizeof bytes - at;
+        bytes[--at] = (uint8_t)(n >> 7), bytes[--at] = (uint8_t)(n | 128), bytes[--at] = wrap[i];
+    }
+    size_t n = sizeof bytes - at;
+    bytes[--at] = (uint8_t)(n >> 7), bytes[--at] = (uint8_t)(n | 128), bytes[--at] = 0x1f, bytes[--at] = 0xb2;
+    mil_error err = {0};
+    CHECK_STATUS(read_bytes(bytes + at, sizeof bytes - at, &err), MIL_ELIMIT, &err);
+    CHECK_HAS(err.message, "nested deeper");
+}
+
+/* Every beginning, and every byte changed, gives an error or a program; what is checked is the sanitizers' business. */
+static void damaged(void) {
+    mil_buffer *file;
+    mil_error err = {0};
+    if (!CHECK_OK(mil_buffer_map(PACKAGES "conv.mlpackage/Data/com.apple.CoreML/model.mlmodel", &file, &err), &err)) return;
+    size_t n = mil_buffer_bytes(file);
+    uint8_t *bytes = malloc(n);
+    memcpy(bytes, mil_buffer_data(file), n);
+    CHECK_OK(read_bytes(bytes, n, &err), &err);
+    size_t passed = 0;
+    for (size_t i = 0; i < n; i++) {
+        static const uint8_t flips[] = {0x01, 0x80, 0xff};
+        uint8_t *cut = malloc(i + 1); /* of its own size, so that a read beyond it is found out */
+        memcpy(cut, bytes, i);
+        passed += read_bytes(cut, i, &err) == MIL_OK;
+        free(cut);
+        for (int k = 0; k < 3; k++) {
+            bytes[i] ^= flips[k];
+            mil_status status = read_bytes(bytes, n, &err);
+            CHECK(status == MIL_OK || (err.code == status && err.message[0]));
+            bytes[i] ^= flips[k];
+        }
+    }
+    CHECK_EQ((long long)passed, 0LL);
+    free(bytes);
+    mil_buffer_free(file);
+}
+
+static mil_status open_task(void *ctx, mil_error *err) {
+    mil_program *program;
+    MIL__TRY(mil_package_open(ctx, &program, err));
+    mil_program_free(program);
+    return MIL_OK;
+}
+
+static void no_memory(void) {
+    mil_set_allocator(test_realloc, NULL);
+    CHECK(test_each_allocation(open_task, PACKAGES "conv.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "flexible.mlpackage") > 10);
+    mil_set_allocator(NULL, NULL);
+}
+
+TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
