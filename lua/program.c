@@ -366,13 +366,27 @@ static int parse(lua_State *L) {
     return 1;
 }
 
-/* mil.load(path): a .mil file; @model_path is its folder. */
+static int load_package(lua_State *L, const char *path) {
+    mil_error err;
+    luamil_program *self = luamil_new_program(L);
+    if (mil_package_open(path, &self->program, &err) != MIL_OK) return luamil_raise(L, &err);
+    luamil_account(L, PROGRAM_BYTES);
+    return 1;
+}
+
+/* mil.load(path): a package; a .mil file, or that of a compiled bundle, whose folder is @model_path. A "/" may end it. */
 static int load(lua_State *L) {
     mil_error err;
     mil_buffer *buffer = NULL;
-    const char *path = luamil_check_string(L, 1, "mil.load", "path", NULL);
-    if (!ends_in(path, ".mil"))
-        return luamil_fail_at(L, MIL_EUNSUPPORTED, NULL, path, "mil.load: %s: only .mil text is read, so far", path);
+    size_t length;
+    const char *path = luamil_check_string(L, 1, "mil.load", "path", &length);
+    while (length > 1 && path[length - 1] == '/') length--;
+    lua_pushlstring(L, path, length);
+    path = lua_tostring(L, -1);
+    if (ends_in(path, ".mlpackage")) return load_package(L, path);
+    if (ends_in(path, ".mlmodelc")) path = lua_pushfstring(L, "%s/model.mil", path);
+    else if (!ends_in(path, ".mil"))
+        return luamil_fail_at(L, MIL_EUNSUPPORTED, NULL, path, "mil.load: %s: .mil, .mlpackage and .mlmodelc are read", path);
     const char *slash = strrchr(path, '/');
     if (slash) lua_pushlstring(L, path, (size_t)(slash - path) + (slash == path));
     else lua_pushliteral(L, ".");

@@ -26,7 +26,7 @@ local rows = {
   { "mil.parse(text: string, options?: {name: string?, model_path: string?, unchecked: boolean?}) -> mil.program",
     "The program that MIL text says. name stands for the file in errors; model_path is the folder of its weights; " ..
       "unchecked takes declared types as they are." },
-  { "mil.load(path: string) -> mil.program", "The program of a .mil file." },
+  { "mil.load(path: string) -> mil.program", "The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc)." },
   { "mil.dim(name: string, range?: {min: integer?, max: integer?, default: integer?}) -> mil.dim",
     "A symbolic dim with a range, for f:input; a plain string is one without." },
   { "mil.shapes(shapes: integer[][]) -> mil.shapes",

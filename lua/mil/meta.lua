@@ -72,7 +72,7 @@ function mil.program(options) end
 ---@return mil.program
 function mil.parse(text, options) end
 
----The program of a .mil file.
+---The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc).
 ---@param path string
 ---@return mil.program
 function mil.load(path) end
