@@ -35,21 +35,11 @@ static mil_value x_if_same_static_type(mil__pass_state *state, const mil__op *op
     return x && is_static(value_at(state, x)->type) ? x : 0;
 }
 
-/* The values of a known integer operand; -1 when it is not known, or longer than max. */
-static int known_ints(const mil__pass_state *state, const mil__op *op, const char *name, int max, int64_t *out) {
-    const mil__values *arg = mil__op_arg_named(op, name);
-    const mil_tensor *data = arg && arg->n == 1 ? state->program->values[arg->values[0]]->data : NULL;
-    if (!data || data->rank > 1 || mil__numel(data) > max) return -1;
-    int n = (int)mil__numel(data);
-    for (int i = 0; i < n; i++) out[i] = mil__load_i64(data, data->rank ? i * data->strides[0] : 0);
-    return n;
-}
-
 /* ---- movements ---- */
 
 static mil_value simplify_transpose(mil__pass_state *state, const mil__op *op) {
     int64_t perm[MIL_MAX_RANK];
-    int n = known_ints(state, op, "perm", MIL_MAX_RANK, perm);
+    int n = mil__op_ints(state->program, op, "perm", MIL_MAX_RANK, perm);
     for (int i = 0; i < n; i++)
         if ((perm[i] < 0 ? perm[i] + n : perm[i]) != i) return 0;
     return n >= 0 ? operand(op, 0) : 0;
@@ -58,7 +48,7 @@ static mil_value simplify_transpose(mil__pass_state *state, const mil__op *op) {
 /* A slice as large as what it is taken from, not reversed, is all of it. */
 static mil_value simplify_slice_by_index(mil__pass_state *state, const mil__op *op) {
     int64_t stride[MIL_MAX_RANK];
-    int n = known_ints(state, op, "stride", MIL_MAX_RANK, stride);
+    int n = mil__op_ints(state->program, op, "stride", MIL_MAX_RANK, stride);
     if (n < 0 && mil__op_arg_named(op, "stride")) return 0;
     for (int i = 0; i < n; i++)
         if (stride[i] < 0) return 0;
@@ -67,7 +57,7 @@ static mil_value simplify_slice_by_index(mil__pass_state *state, const mil__op *
 
 static mil_value simplify_pad(mil__pass_state *state, const mil__op *op) {
     int64_t pad[2 * MIL_MAX_RANK];
-    int n = known_ints(state, op, "pad", 2 * MIL_MAX_RANK, pad);
+    int n = mil__op_ints(state->program, op, "pad", 2 * MIL_MAX_RANK, pad);
     for (int i = 0; i < n; i++)
         if (pad[i]) return 0;
     return n >= 0 ? x_if_same_type(state, op) : 0;
@@ -87,7 +77,7 @@ static mil_value skip_inner_reshape(mil__pass_state *state, const mil__op *op) {
     const mil__value *x = value_at(state, operand(op, 0));
     const mil__op *inner = x && x->op ? state->program->ops[x->op] : NULL;
     int64_t shape[MIL_MAX_RANK];
-    int n = known_ints(state, op, "shape", MIL_MAX_RANK, shape);
+    int n = mil__op_ints(state->program, op, "shape", MIL_MAX_RANK, shape);
     if (!inner || inner->decl != op->decl || n < 0) return 0;
     for (int i = 0; i < n; i++)
         if (shape[i] == 0) return 0; /* a copied extent refers to the inner result */

@@ -117,6 +117,15 @@ const mil__values *mil__op_arg_named(const mil__op *op, const char *name) {
     return slot < 0 ? NULL : mil__op_arg(op, slot);
 }
 
+int mil__op_ints(const mil_program *program, const mil__op *op, const char *name, int max, int64_t *out) {
+    const mil__values *arg = mil__op_arg_named(op, name);
+    const mil_tensor *data = arg && arg->n == 1 ? program->values[arg->values[0]]->data : NULL;
+    if (!data || data->rank > 1 || mil__numel(data) > max) return -1;
+    int n = (int)mil__numel(data);
+    for (int i = 0; i < n; i++) out[i] = mil__load_i64(data, data->rank ? i * data->strides[0] : 0);
+    return n;
+}
+
 static mil__operand operand_of(const mil__value *value) {
     return (mil__operand){.type = value->type, .data = value->data, .sym = value->sym, .is_const = value->is_const,
                           .name = value->name};

@@ -119,6 +119,8 @@ const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input
 /* The values given to a parameter by slot; NULL when absent. */
 const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
+/* A known parameter's integers (a scalar or vector); -1 where it is absent, not known, or has more than max. */
+int mil__op_ints(const mil_program *program, const mil__op *op, const char *name, int max, int64_t *out);
 
 /* ---- building (build.c) ---- */
 

@@ -89,8 +89,6 @@ static mil_status run_attention(mil__run *run, const mil__step *step) {
 
 /* ---- planning ---- */
 
-static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
-
 static void strides_of_batch(const mil__slot *slot, int rank, batch_strides *out) {
     int64_t dense[MIL_MAX_RANK];
     mil__shape_strides(slot->rank, slot->shape, dense);
@@ -142,8 +140,8 @@ mil_status mil__emit_attention(mil__lower *lower, const mil__group *group, const
     const mil__slot *mask = a->has_mask ? mil__slot_at(lower, a->mask) : NULL;
     uint32_t out = mil__slot_of(lower, group->result);
     const mil__slot *y = mil__slot_at(lower, out);
-    bool mask_fits = !mask || is_float(mask->dtype) || (mask->dtype == MIL_BOOL && mask->kind == MIL__SLOT_CONST);
-    if (!is_float(q->dtype) || q->rank < 2 || key->rank < 2 || v->rank < 2 || !mask_fits) return MIL_OK;
+    bool mask_fits = !mask || mil__kernel_float(mask->dtype) || (mask->dtype == MIL_BOOL && mask->kind == MIL__SLOT_CONST);
+    if (!mil__kernel_float(q->dtype) || q->rank < 2 || key->rank < 2 || v->rank < 2 || !mask_fits) return MIL_OK;
     attention_params *p = mil__lower_alloc(lower, sizeof *p);
     uint32_t *in = mil__lower_alloc(lower, 5 * sizeof *in);
     if (!p || !in) return mil__nomem(lower->err);
@@ -230,7 +228,7 @@ static const mil__op *only_maker(const mil__lower *lower, mil_value value, mil_o
 
 static bool flag(const mil__lower *lower, const mil__op *op, const char *name) {
     int64_t value;
-    return mil__lower_ints(lower, op, name, 1, &value) == 1 && value;
+    return mil__op_ints(lower->program, op, name, 1, &value) == 1 && value;
 }
 
 static bool scalar(const mil__lower *lower, mil_value value, double *out) {
@@ -272,7 +270,7 @@ bool mil__match_attention(const mil__lower *lower, mil_operation last, mil__atte
     op = only_maker(lower, mil__op_arg(mix, 0)->values[0], &at);
     int64_t axis = -1, rank = value_at(lower, mil__op_arg(mix, 0)->values[0])->type->rank;
     if (!is_op(op, "softmax")) return false;
-    mil__lower_ints(lower, op, "axis", 1, &axis);
+    mil__op_ints(lower->program, op, "axis", 1, &axis);
     if (axis != -1 && axis != rank - 1) return false;
     found[n++] = at;
     mil_value running = mil__op_arg(op, 0)->values[0];

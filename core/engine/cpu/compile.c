@@ -110,15 +110,6 @@ mil_status mil__lower_floats(mil__lower *lower, const mil_tensor *data, const fl
     return MIL_OK;
 }
 
-int mil__lower_ints(const mil__lower *lower, const mil__op *op, const char *name, int max, int64_t *out) {
-    const mil__values *arg = mil__op_arg_named(op, name);
-    const mil_tensor *data = arg && arg->n == 1 ? lower->program->values[arg->values[0]]->data : NULL;
-    if (!data || data->rank > 1 || mil__numel(data) > max) return -1;
-    int n = (int)mil__numel(data);
-    for (int i = 0; i < n; i++) out[i] = mil__load_i64(data, data->rank ? i * data->strides[0] : 0);
-    return n;
-}
-
 mil_status mil__lower_params(mil__lower *lower, const mil__op *op, const void **out) {
     mil__call call = {.op = op->decl, .opset = lower->program->functions[0].opset, .types = lower->program->types,
                       .arena = &lower->plan->arena, .err = lower->err};

@@ -33,8 +33,6 @@ static bool is_ordinary(const mil__window *w) {
     return all < 1e15 && one < 1e9;
 }
 
-static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
-
 static int64_t extent(const mil__slot *slot, int from) {
     int64_t n = 1;
     for (int i = from; i < slot->rank; i++) n *= slot->shape[i];
@@ -107,7 +105,7 @@ static mil_status select_conv(mil__lower *lower, const mil__group *group, bool i
     const mil__slot *xs = mil__slot_at(lower, x), *ws = mil__slot_at(lower, w);
     const mil__slot *ys = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
     bool known = ws->kind == MIL__SLOT_CONST && (!bias || lower->program->values[bias->values[0]]->data);
-    if (!known || !is_float(xs->dtype) || !is_float(ws->dtype)) return MIL_OK;
+    if (!known || !mil__kernel_float(xs->dtype) || !mil__kernel_float(ws->dtype)) return MIL_OK;
     const void *params;
     MIL__TRY(mil__lower_params(lower, op, &params));
     const struct mil__conv_params *c = params;
@@ -162,7 +160,7 @@ mil_status mil__select_pool(mil__lower *lower, const mil__group *group, bool *do
     ends[0] = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
     ends[1] = mil__slot_of(lower, op->outputs[0]);
     const mil__slot *xs = mil__slot_at(lower, ends[0]), *ys = mil__slot_at(lower, ends[1]);
-    if (!is_float(xs->dtype)) return MIL_OK;
+    if (!mil__kernel_float(xs->dtype)) return MIL_OK;
     const void *params;
     MIL__TRY(mil__lower_params(lower, op, &params));
     const struct mil__pool_params *c = params;

@@ -63,7 +63,6 @@ static mil_status run_matmul(mil__run *run, const mil__step *step) {
     return MIL_OK;
 }
 
-static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
 static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
 
 /* A const B is packed once. */
@@ -126,7 +125,7 @@ mil_status mil__select_linear(mil__lower *lower, const mil__group *group, bool *
     const mil__values *bias = mil__op_arg_named(op, "bias");
     const mil__slot *xs = mil__slot_at(lower, x), *ws = mil__slot_at(lower, w);
     const mil_tensor *bias_data = bias ? program->values[bias->values[0]]->data : NULL;
-    if (!is_float(xs->dtype) || !is_float(ws->dtype) || xs->rank == 0 || ws->rank != 2 || (bias && !bias_data))
+    if (!mil__kernel_float(xs->dtype) || !mil__kernel_float(ws->dtype) || xs->rank == 0 || ws->rank != 2 || (bias && !bias_data))
         return MIL_OK;
     matmul_params *p = mil__lower_alloc(lower, sizeof *p);
     if (!p) return mil__nomem(lower->err);
@@ -171,7 +170,7 @@ mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *
     uint32_t y = mil__slot_of(lower, mil__op_arg_named(op, "y")->values[0]);
     const mil__slot *xs = mil__slot_at(lower, x), *ys = mil__slot_at(lower, y);
     const mil__slot *result = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
-    if (!is_float(xs->dtype) || !is_float(ys->dtype) || xs->rank < 2 || ys->rank < 2) return MIL_OK;
+    if (!mil__kernel_float(xs->dtype) || !mil__kernel_float(ys->dtype) || xs->rank < 2 || ys->rank < 2) return MIL_OK;
     const struct mil__matmul_params *flags;
     const void *params;
     MIL__TRY(mil__lower_params(lower, op, &params));

@@ -233,7 +233,7 @@ static mil_status select_transpose(mil__lower *lower, const mil__group *group, b
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     int64_t perm[MIL_MAX_RANK];
     ptrdiff_t strides[MIL_MAX_RANK], from[MIL_MAX_RANK] = {0};
-    if (mil__lower_ints(lower, op, "perm", MIL_MAX_RANK, perm) != x->rank || !moves(x)) return MIL_OK;
+    if (mil__op_ints(lower->program, op, "perm", MIL_MAX_RANK, perm) != x->rank || !moves(x)) return MIL_OK;
     strides_of(x, strides);
     for (int i = 0; i < x->rank; i++) from[i] = strides[perm[i] < 0 ? perm[i] + x->rank : perm[i]];
     *done = true;
@@ -245,7 +245,7 @@ static mil_status select_slice_by_size(mil__lower *lower, const mil__group *grou
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     int64_t begin[MIL_MAX_RANK];
     ptrdiff_t strides[MIL_MAX_RANK] = {0}, at = 0;
-    if (mil__lower_ints(lower, op, "begin", MIL_MAX_RANK, begin) != x->rank || !moves(x)) return MIL_OK;
+    if (mil__op_ints(lower->program, op, "begin", MIL_MAX_RANK, begin) != x->rank || !moves(x)) return MIL_OK;
     strides_of(x, strides);
     for (int i = 0; i < x->rank; i++) at += (ptrdiff_t)(begin[i] < 0 ? begin[i] + x->shape[i] : begin[i]) * strides[i];
     *done = true;
@@ -267,12 +267,12 @@ static mil_status select_slice_by_index(mil__lower *lower, const mil__group *gro
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     const mil__slot *y = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
     int64_t begin[MIL_MAX_RANK], stride[MIL_MAX_RANK], masked[MIL_MAX_RANK], squeezed[MIL_MAX_RANK];
-    if (mil__lower_ints(lower, op, "begin", MIL_MAX_RANK, begin) != x->rank || !moves(x)) return MIL_OK;
+    if (mil__op_ints(lower->program, op, "begin", MIL_MAX_RANK, begin) != x->rank || !moves(x)) return MIL_OK;
     for (int i = 0; i < y->rank; i++)
         if (y->shape[i] == 0) return MIL_OK;
-    int n_stride = mil__lower_ints(lower, op, "stride", MIL_MAX_RANK, stride);
-    int n_masked = mil__lower_ints(lower, op, "begin_mask", MIL_MAX_RANK, masked);
-    int n_squeezed = mil__lower_ints(lower, op, "squeeze_mask", MIL_MAX_RANK, squeezed);
+    int n_stride = mil__op_ints(lower->program, op, "stride", MIL_MAX_RANK, stride);
+    int n_masked = mil__op_ints(lower->program, op, "begin_mask", MIL_MAX_RANK, masked);
+    int n_squeezed = mil__op_ints(lower->program, op, "squeeze_mask", MIL_MAX_RANK, squeezed);
     ptrdiff_t strides[MIL_MAX_RANK], from[MIL_MAX_RANK] = {0}, at = 0;
     strides_of(x, strides);
     int to = 0;
@@ -294,7 +294,7 @@ static mil_status select_split(mil__lower *lower, const mil__group *group, bool 
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     int64_t axis;
     ptrdiff_t strides[MIL_MAX_RANK] = {0}, at = 0;
-    if (mil__lower_ints(lower, op, "axis", 1, &axis) != 1 || !moves(x)) return MIL_OK;
+    if (mil__op_ints(lower->program, op, "axis", 1, &axis) != 1 || !moves(x)) return MIL_OK;
     if (axis < 0) axis += x->rank;
     strides_of(x, strides);
     for (uint32_t i = 0; i < op->n_outputs; i++) {
@@ -313,8 +313,8 @@ static mil_status select_concat(mil__lower *lower, const mil__group *group, bool
     const mil__slot *y = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
     bool is_stack = strcmp(op->decl->name, "stack") == 0;
     int64_t axis, interleave = 0;
-    if (mil__lower_ints(lower, op, "axis", 1, &axis) != 1 || !moves(y)) return MIL_OK;
-    if (!is_stack) mil__lower_ints(lower, op, "interleave", 1, &interleave);
+    if (mil__op_ints(lower->program, op, "axis", 1, &axis) != 1 || !moves(y)) return MIL_OK;
+    if (!is_stack) mil__op_ints(lower->program, op, "interleave", 1, &interleave);
     if (axis < 0) axis += y->rank;
     move_params *p;
     uint32_t *in = mil__lower_alloc(lower, values->n * sizeof *in);
@@ -346,7 +346,7 @@ static mil_status select_tile(mil__lower *lower, const mil__group *group, bool *
     int64_t reps[MIL_MAX_RANK];
     MIL__TRY(only_input(lower, op, "x", &in));
     const mil__slot *x = mil__slot_at(lower, *in);
-    if (mil__lower_ints(lower, op, "reps", MIL_MAX_RANK, reps) != x->rank || !moves(x)) return MIL_OK;
+    if (mil__op_ints(lower->program, op, "reps", MIL_MAX_RANK, reps) != x->rank || !moves(x)) return MIL_OK;
     ptrdiff_t from[MIL_MAX_RANK], to[MIL_MAX_RANK];
     move_params *p;
     MIL__TRY(new_move(lower, y, 1, &p));
@@ -382,7 +382,7 @@ static mil_status select_pad(mil__lower *lower, const mil__group *group, bool *d
     uint32_t *in;
     MIL__TRY(only_input(lower, op, "x", &in));
     const mil__slot *x = mil__slot_at(lower, *in);
-    int n = mil__lower_ints(lower, op, "pad", 2 * MIL_MAX_RANK, pad);
+    int n = mil__op_ints(lower->program, op, "pad", 2 * MIL_MAX_RANK, pad);
     bool is_constant = !mode || (mode_data && strcmp(mil_tensor_string(mode_data, 0, NULL), "constant") == 0);
     if (n < 0 || n / 2 > x->rank || !is_constant || (value && !fill_data) || !moves(x)) return MIL_OK;
     move_params *p;

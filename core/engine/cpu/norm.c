@@ -45,7 +45,7 @@ static bool is_power(const mil__lower *lower, const mil__op *op, double exponent
 /* reduce_mean that keeps its axes; which they are. */
 static bool is_mean(const mil__lower *lower, const mil__op *op, uint32_t *axes) {
     int64_t keeps;
-    if (!is_op(op, "reduce_mean") || mil__lower_ints(lower, op, "keep_dims", 1, &keeps) != 1 || !keeps) return false;
+    if (!is_op(op, "reduce_mean") || mil__op_ints(lower->program, op, "keep_dims", 1, &keeps) != 1 || !keeps) return false;
     int rank = value_at(lower, operand(op, 0))->type->rank;
     *axes = mil__axes_of(lower, op, "axes", rank, (1u << rank) - 1);
     return true;

@@ -28,13 +28,11 @@ static uint32_t axis_bit(int64_t axis, int rank) { return 1u << (axis < 0 ? axis
 
 uint32_t mil__axes_of(const mil__lower *lower, const mil__op *op, const char *name, int rank, uint32_t none) {
     int64_t axes[MIL_MAX_RANK];
-    int n = mil__lower_ints(lower, op, name, MIL_MAX_RANK, axes);
+    int n = mil__op_ints(lower->program, op, name, MIL_MAX_RANK, axes);
     uint32_t mask = 0;
     for (int i = 0; i < n; i++) mask |= axis_bit(axes[i], rank);
     return n < 0 ? none : mask;
 }
-
-static bool is_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
 
 /* What a step reads and what it writes. */
 static mil_status ends_of(mil__lower *lower, mil_value x, mil_value y, uint32_t **out) {
@@ -93,7 +91,7 @@ mil_status mil__select_softmax(mil__lower *lower, const mil__group *group, bool 
     const mil__op *op = lower->program->ops[group->ops[0]];
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     span span;
-    if (!is_float(x->dtype) || x->rank == 0) return MIL_OK;
+    if (!mil__kernel_float(x->dtype) || x->rank == 0) return MIL_OK;
     if (!span_of(x, mil__axes_of(lower, op, "axis", x->rank, axis_bit(-1, x->rank)), &span)) return MIL_OK;
     mil__rows rows = rows_of(MIL__ROWS_SOFTMAX, x, span);
     *done = true;
@@ -132,7 +130,7 @@ static mil_status select_layer_norm(mil__lower *lower, const mil__group *group, 
     const mil__op *op = lower->program->ops[group->ops[0]];
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
     span span;
-    if (!is_float(x->dtype)) return MIL_OK;
+    if (!mil__kernel_float(x->dtype)) return MIL_OK;
     if (!span_of(x, mil__axes_of(lower, op, "axes", x->rank, (1u << x->rank) - 1), &span)) return MIL_OK;
     mil__rows rows = rows_of(MIL__ROWS_NORM, x, span);
     return emit_norm(lower, group, &rows, done);
@@ -142,7 +140,7 @@ static mil_status select_layer_norm(mil__lower *lower, const mil__group *group, 
 static mil_status select_instance_norm(mil__lower *lower, const mil__group *group, bool *done) {
     const mil__op *op = lower->program->ops[group->ops[0]];
     const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
-    if (!is_float(x->dtype)) return MIL_OK;
+    if (!mil__kernel_float(x->dtype)) return MIL_OK;
     mil__rows rows = rows_of(MIL__ROWS_NORM, x, (span){(size_t)(x->shape[0] * x->shape[1]), 1, 1});
     for (int i = 2; i < x->rank; i++) rows.n *= (size_t)x->shape[i];
     rows.channels = (size_t)x->shape[1];
@@ -215,7 +213,7 @@ mil_status mil__select_reduce(mil__lower *lower, const mil__group *group, bool *
     size_t k = 0;
     span span;
     while (k < MIL__COUNT(reductions) && strcmp(reductions[k].op, op->decl->name) != 0) k++;
-    if (k == MIL__COUNT(reductions) || !is_float(x->dtype)) return MIL_OK;
+    if (k == MIL__COUNT(reductions) || !mil__kernel_float(x->dtype)) return MIL_OK;
     if (!span_of(x, mil__axes_of(lower, op, "axes", x->rank, all), &span) || span.n == 0) return MIL_OK;
     reduce_params *p = mil__lower_alloc(lower, sizeof *p);
     uint32_t *ends = NULL;

@@ -164,8 +164,8 @@ bool mil__slot_take_over(mil__lower *lower, uint32_t out, uint32_t in);
 static inline const mil__slot *mil__slot_at(const mil__lower *lower, uint32_t slot) { return &lower->plan->slots[slot]; }
 /* A known value's elements as fp32, in the plan; NULL with err filled when out of memory. */
 mil_status mil__lower_floats(mil__lower *lower, const mil_tensor *data, const float **out);
-/* A known parameter's integers; -1 where it is absent, not known, or has more than max. */
-int mil__lower_ints(const mil__lower *lower, const mil__op *op, const char *name, int max, int64_t *out);
+/* Kernels compute in fp32, from these; other floats are evaluated plainly. */
+static inline bool mil__kernel_float(mil_dtype dtype) { return dtype == MIL_FP32 || dtype == MIL_FP16; }
 mil__storage mil__storage_of(mil_dtype dtype);                                 /* fp32, fp16, int32, bool */
 /* The params of an operation, inferred anew; in the plan's arena (NULL where it has none). */
 mil_status mil__lower_params(mil__lower *lower, const mil__op *op, const void **out);
