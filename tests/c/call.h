@@ -4,6 +4,7 @@
  *     fp16[2, S]      a value known at run time; a letter is a symbolic dim
  *     @fp16[2]        a const of zeros
  *     {1, 2}  3  .5  true  "text"    literals
+ *     {true, false}                  a list of bools
  *     (fp16[2], fp16[2])             a tuple
  */
 #ifndef CALL_H
@@ -80,8 +81,14 @@ static inline mil_status call_value(call *c, mil_arg *arg, mil_error *err) {
     call_space(c);
     if (*c->at == '{') {
         *arg = (mil_arg){.name = arg->name, .kind = MIL_ARG_INTS, .data = c->ints + c->n_ints, .rank = 1};
-        for (c->at++, call_space(c); *c->at != '}'; call_space(c), arg->n++)
-            c->ints[c->n_ints++] = strtoll(c->at, (char **)&c->at, 10);
+        c->at++;
+        call_space(c);
+        bool bools = isalpha((unsigned char)*c->at);
+        if (bools) arg->kind = MIL_ARG_BOOLS, arg->data = c->bools + c->n_bools;
+        for (; *c->at != '}'; call_space(c), arg->n++) {
+            if (bools) c->bools[c->n_bools++] = *call_word(c) == 't';
+            else c->ints[c->n_ints++] = strtoll(c->at, (char **)&c->at, 10);
+        }
         c->at++;
     } else if (*c->at == '"') {
         size_t n = strcspn(c->at + 1, "\"");
@@ -150,6 +157,29 @@ static inline void check_calls(const call_row *rows, size_t n) {
         mil_program_free(c.program);
     }
     test_row = "";
+}
+
+/* ---- memory running out ---- */
+
+static inline mil_status call_alone(void *ctx, mil_error *err) {
+    const call_row *row = ctx;
+    call c;
+    mil_status status = call_make(&c, row->op, (mil_opset)row->opset, row->args, err);
+    mil_program_free(c.program);
+    return status;
+}
+
+/* Each row's call with the first, the second, ... allocation failing: an error, and nothing lost. */
+static inline void check_no_memory(call_row *rows, size_t n) {
+    mil_set_allocator(test_realloc, NULL);
+    for (size_t i = 0; i < n; i++) {
+        char row[256];
+        snprintf(row, sizeof row, "%s(%s)", rows[i].op, rows[i].args);
+        test_row = row;
+        CHECK(test_each_allocation(call_alone, &rows[i]) > 5);
+    }
+    test_row = "";
+    mil_set_allocator(NULL, NULL);
 }
 
 #endif

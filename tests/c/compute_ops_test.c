@@ -195,14 +195,6 @@ static void scalars(void) {
 
 /* ---- memory running out ---- */
 
-static mil_status make(void *ctx, mil_error *err) {
-    const call_row *row = ctx;
-    call c;
-    mil_status status = call_make(&c, row->op, (mil_opset)row->opset, row->args, err);
-    mil_program_free(c.program);
-    return status;
-}
-
 static void no_memory(void) {
     static call_row rows[] = {
         {"add", 18, "x=@fp16[2, 3] y=@fp16[3]", NULL},
@@ -214,13 +206,7 @@ static void no_memory(void) {
         {"scaled_dot_product_attention", 18, "query=@fp16[1, 2, 3] key=@fp16[1, 2, 3] value=@fp16[1, 2, 3] attn_mask=@bool[2]",
          NULL},
     };
-    mil_set_allocator(test_realloc, NULL);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        test_row = rows[i].op;
-        CHECK(test_each_allocation(make, &rows[i]) > 5);
-    }
-    test_row = "";
-    mil_set_allocator(NULL, NULL);
+    check_no_memory(rows, sizeof rows / sizeof *rows);
 }
 
 TEST_MAIN(CASE(refuse), CASE(infer), CASE(strided), CASE(scalars), CASE(no_memory))

@@ -209,14 +209,6 @@ static void places(void) {
 
 /* ---- memory running out ---- */
 
-static mil_status make(void *ctx, mil_error *err) {
-    const call_row *row = ctx;
-    call c;
-    mil_status status = call_make(&c, row->op, (mil_opset)row->opset, row->args, err);
-    mil_program_free(c.program);
-    return status;
-}
-
 static void no_memory(void) {
     static call_row rows[] = {
         {"reshape", 18, "x=fp16[N, 4] shape={2, -1}", NULL},
@@ -230,13 +222,7 @@ static void no_memory(void) {
         {"topk", 18, "x=@fp16[2, 3] k=2", NULL},
         {"shape", 18, "x=fp16[2, N]", NULL},
     };
-    mil_set_allocator(test_realloc, NULL);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        test_row = rows[i].args;
-        CHECK(test_each_allocation(make, &rows[i]) > 5);
-    }
-    test_row = "";
-    mil_set_allocator(NULL, NULL);
+    check_no_memory(rows, sizeof rows / sizeof *rows);
 }
 
 TEST_MAIN(CASE(refuse), CASE(infer), CASE(sizes_travel), CASE(places), CASE(no_memory))

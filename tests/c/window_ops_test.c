@@ -167,14 +167,6 @@ static void values(void) {
 
 /* ---- memory running out ---- */
 
-static mil_status make(void *ctx, mil_error *err) {
-    const call_row *row = ctx;
-    call c;
-    mil_status status = call_make(&c, row->op, (mil_opset)row->opset, row->args, err);
-    mil_program_free(c.program);
-    return status;
-}
-
 static void no_memory(void) {
     static call_row rows[] = {
         {"conv", 18, "x=@fp16[1, 2, 5] weight=@fp16[3, 2, 3] bias=@fp16[3]", NULL},
@@ -184,13 +176,7 @@ static void no_memory(void) {
         {"avg_pool", 18, "x=@fp16[1, 2, 5] kernel_sizes={2} pad_type=\"same\"", NULL},
         {"max_pool", 18, "x=fp16[1, 2, H] kernel_sizes={2} pad_type=\"custom\" pad={1, 1} strides={2} ceil_mode=true", NULL},
     };
-    mil_set_allocator(test_realloc, NULL);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        test_row = rows[i].args;
-        CHECK(test_each_allocation(make, &rows[i]) > 5);
-    }
-    test_row = "";
-    mil_set_allocator(NULL, NULL);
+    check_no_memory(rows, sizeof rows / sizeof *rows);
 }
 
 TEST_MAIN(CASE(refuse), CASE(infer), CASE(values), CASE(no_memory))
