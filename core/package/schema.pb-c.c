@@ -142,6 +142,96 @@ void   mil__spec__function_description__free_unpacked
   assert(message->base.descriptor == &mil__spec__function_description__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   mil__spec__metadata__init
+                     (Mil__Spec__Metadata         *message)
+{
+  static const Mil__Spec__Metadata init_value = MIL__SPEC__METADATA__INIT;
+  *message = init_value;
+}
+size_t mil__spec__metadata__get_packed_size
+                     (const Mil__Spec__Metadata *message)
+{
+  assert(message->base.descriptor == &mil__spec__metadata__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t mil__spec__metadata__pack
+                     (const Mil__Spec__Metadata *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &mil__spec__metadata__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t mil__spec__metadata__pack_to_buffer
+                     (const Mil__Spec__Metadata *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &mil__spec__metadata__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Mil__Spec__Metadata *
+       mil__spec__metadata__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Mil__Spec__Metadata *)
+     protobuf_c_message_unpack (&mil__spec__metadata__descriptor,
+                                allocator, len, data);
+}
+void   mil__spec__metadata__free_unpacked
+                     (Mil__Spec__Metadata *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &mil__spec__metadata__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   mil__spec__metadata_entry__init
+                     (Mil__Spec__MetadataEntry         *message)
+{
+  static const Mil__Spec__MetadataEntry init_value = MIL__SPEC__METADATA_ENTRY__INIT;
+  *message = init_value;
+}
+size_t mil__spec__metadata_entry__get_packed_size
+                     (const Mil__Spec__MetadataEntry *message)
+{
+  assert(message->base.descriptor == &mil__spec__metadata_entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t mil__spec__metadata_entry__pack
+                     (const Mil__Spec__MetadataEntry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &mil__spec__metadata_entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t mil__spec__metadata_entry__pack_to_buffer
+                     (const Mil__Spec__MetadataEntry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &mil__spec__metadata_entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Mil__Spec__MetadataEntry *
+       mil__spec__metadata_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Mil__Spec__MetadataEntry *)
+     protobuf_c_message_unpack (&mil__spec__metadata_entry__descriptor,
+                                allocator, len, data);
+}
+void   mil__spec__metadata_entry__free_unpacked
+                     (Mil__Spec__MetadataEntry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &mil__spec__metadata_entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   mil__spec__feature__init
                      (Mil__Spec__Feature         *message)
 {
@@ -187,6 +277,51 @@ void   mil__spec__feature__free_unpacked
   assert(message->base.descriptor == &mil__spec__feature__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   mil__spec__empty__init
+                     (Mil__Spec__Empty         *message)
+{
+  static const Mil__Spec__Empty init_value = MIL__SPEC__EMPTY__INIT;
+  *message = init_value;
+}
+size_t mil__spec__empty__get_packed_size
+                     (const Mil__Spec__Empty *message)
+{
+  assert(message->base.descriptor == &mil__spec__empty__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t mil__spec__empty__pack
+                     (const Mil__Spec__Empty *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &mil__spec__empty__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t mil__spec__empty__pack_to_buffer
+                     (const Mil__Spec__Empty *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &mil__spec__empty__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Mil__Spec__Empty *
+       mil__spec__empty__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Mil__Spec__Empty *)
+     protobuf_c_message_unpack (&mil__spec__empty__descriptor,
+                                allocator, len, data);
+}
+void   mil__spec__empty__free_unpacked
+                     (Mil__Spec__Empty *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &mil__spec__empty__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   mil__spec__feature_type__init
                      (Mil__Spec__FeatureType         *message)
 {
@@ -230,6 +365,96 @@ void   mil__spec__feature_type__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &mil__spec__feature_type__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   mil__spec__dictionary__init
+                     (Mil__Spec__Dictionary         *message)
+{
+  static const Mil__Spec__Dictionary init_value = MIL__SPEC__DICTIONARY__INIT;
+  *message = init_value;
+}
+size_t mil__spec__dictionary__get_packed_size
+                     (const Mil__Spec__Dictionary *message)
+{
+  assert(message->base.descriptor == &mil__spec__dictionary__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t mil__spec__dictionary__pack
+                     (const Mil__Spec__Dictionary *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &mil__spec__dictionary__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t mil__spec__dictionary__pack_to_buffer
+                     (const Mil__Spec__Dictionary *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &mil__spec__dictionary__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Mil__Spec__Dictionary *
+       mil__spec__dictionary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Mil__Spec__Dictionary *)
+     protobuf_c_message_unpack (&mil__spec__dictionary__descriptor,
+                                allocator, len, data);
+}
+void   mil__spec__dictionary__free_unpacked
+                     (Mil__Spec__Dictionary *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &mil__spec__dictionary__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   mil__spec__state__init
+                     (Mil__Spec__State         *message)
+{
+  static const Mil__Spec__State init_value = MIL__SPEC__STATE__INIT;
+  *message = init_value;
+}
+size_t mil__spec__state__get_packed_size
+                     (const Mil__Spec__State *message)
+{
+  assert(message->base.descriptor == &mil__spec__state__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t mil__spec__state__pack
+                     (const Mil__Spec__State *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &mil__spec__state__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t mil__spec__state__pack_to_buffer
+                     (const Mil__Spec__State *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &mil__spec__state__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Mil__Spec__State *
+       mil__spec__state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Mil__Spec__State *)
+     protobuf_c_message_unpack (&mil__spec__state__descriptor,
+                                allocator, len, data);
+}
+void   mil__spec__state__free_unpacked
+                     (Mil__Spec__State *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &mil__spec__state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   mil__spec__range__init
@@ -2232,7 +2457,7 @@ const ProtobufCMessageDescriptor mil__spec__model__descriptor =
   (ProtobufCMessageInit) mil__spec__model__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__description__field_descriptors[3] =
+static const ProtobufCFieldDescriptor mil__spec__description__field_descriptors[8] =
 {
   {
     "inputs",
@@ -2243,6 +2468,42 @@ static const ProtobufCFieldDescriptor mil__spec__description__field_descriptors[
     offsetof(Mil__Spec__Description, inputs),
     &mil__spec__feature__descriptor,
     NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "outputs",
+    10,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__Description, n_outputs),
+    offsetof(Mil__Spec__Description, outputs),
+    &mil__spec__feature__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "predicted_feature",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Description, predicted_feature),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "predicted_probabilities",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Description, predicted_probabilities),
+    NULL,
+    &protobuf_c_empty_string,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
@@ -2270,18 +2531,48 @@ static const ProtobufCFieldDescriptor mil__spec__description__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "default_function",
+    21,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Description, default_function),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "metadata",
+    100,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Description, metadata),
+    &mil__spec__metadata__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned mil__spec__description__field_indices_by_name[] = {
-  2,   /* field[2] = functions */
+  6,   /* field[6] = default_function */
+  5,   /* field[5] = functions */
   0,   /* field[0] = inputs */
-  1,   /* field[1] = states */
+  7,   /* field[7] = metadata */
+  1,   /* field[1] = outputs */
+  2,   /* field[2] = predicted_feature */
+  3,   /* field[3] = predicted_probabilities */
+  4,   /* field[4] = states */
 };
-static const ProtobufCIntRange mil__spec__description__number_ranges[3 + 1] =
+static const ProtobufCIntRange mil__spec__description__number_ranges[4 + 1] =
 {
   { 1, 0 },
-  { 13, 1 },
-  { 20, 2 },
-  { 0, 3 }
+  { 10, 1 },
+  { 20, 5 },
+  { 100, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor mil__spec__description__descriptor =
 {
@@ -2291,14 +2582,14 @@ const ProtobufCMessageDescriptor mil__spec__description__descriptor =
   "Mil__Spec__Description",
   "mil.spec",
   sizeof(Mil__Spec__Description),
-  3,
+  8,
   mil__spec__description__field_descriptors,
   mil__spec__description__field_indices_by_name,
-  3,  mil__spec__description__number_ranges,
+  4,  mil__spec__description__number_ranges,
   (ProtobufCMessageInit) mil__spec__description__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__function_description__field_descriptors[3] =
+static const ProtobufCFieldDescriptor mil__spec__function_description__field_descriptors[6] =
 {
   {
     "name",
@@ -2325,6 +2616,42 @@ static const ProtobufCFieldDescriptor mil__spec__function_description__field_des
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "outputs",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FunctionDescription, n_outputs),
+    offsetof(Mil__Spec__FunctionDescription, outputs),
+    &mil__spec__feature__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "predicted_feature",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__FunctionDescription, predicted_feature),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "predicted_probabilities",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__FunctionDescription, predicted_probabilities),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "states",
     6,
     PROTOBUF_C_LABEL_REPEATED,
@@ -2340,13 +2667,15 @@ static const ProtobufCFieldDescriptor mil__spec__function_description__field_des
 static const unsigned mil__spec__function_description__field_indices_by_name[] = {
   1,   /* field[1] = inputs */
   0,   /* field[0] = name */
-  2,   /* field[2] = states */
+  2,   /* field[2] = outputs */
+  3,   /* field[3] = predicted_feature */
+  4,   /* field[4] = predicted_probabilities */
+  5,   /* field[5] = states */
 };
-static const ProtobufCIntRange mil__spec__function_description__number_ranges[2 + 1] =
+static const ProtobufCIntRange mil__spec__function_description__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 6, 2 },
-  { 0, 3 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor mil__spec__function_description__descriptor =
 {
@@ -2356,14 +2685,156 @@ const ProtobufCMessageDescriptor mil__spec__function_description__descriptor =
   "Mil__Spec__FunctionDescription",
   "mil.spec",
   sizeof(Mil__Spec__FunctionDescription),
-  3,
+  6,
   mil__spec__function_description__field_descriptors,
   mil__spec__function_description__field_indices_by_name,
-  2,  mil__spec__function_description__number_ranges,
+  1,  mil__spec__function_description__number_ranges,
   (ProtobufCMessageInit) mil__spec__function_description__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__feature__field_descriptors[2] =
+static const ProtobufCFieldDescriptor mil__spec__metadata__field_descriptors[5] =
+{
+  {
+    "description",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Metadata, description),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Metadata, version),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "author",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Metadata, author),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "license",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Metadata, license),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "user",
+    100,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__Metadata, n_user),
+    offsetof(Mil__Spec__Metadata, user),
+    &mil__spec__metadata_entry__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned mil__spec__metadata__field_indices_by_name[] = {
+  2,   /* field[2] = author */
+  0,   /* field[0] = description */
+  3,   /* field[3] = license */
+  4,   /* field[4] = user */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange mil__spec__metadata__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 100, 4 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor mil__spec__metadata__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "mil.spec.Metadata",
+  "Metadata",
+  "Mil__Spec__Metadata",
+  "mil.spec",
+  sizeof(Mil__Spec__Metadata),
+  5,
+  mil__spec__metadata__field_descriptors,
+  mil__spec__metadata__field_indices_by_name,
+  2,  mil__spec__metadata__number_ranges,
+  (ProtobufCMessageInit) mil__spec__metadata__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor mil__spec__metadata_entry__field_descriptors[2] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__MetadataEntry, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__MetadataEntry, value),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned mil__spec__metadata_entry__field_indices_by_name[] = {
+  0,   /* field[0] = key */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange mil__spec__metadata_entry__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor mil__spec__metadata_entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "mil.spec.MetadataEntry",
+  "MetadataEntry",
+  "Mil__Spec__MetadataEntry",
+  "mil.spec",
+  sizeof(Mil__Spec__MetadataEntry),
+  2,
+  mil__spec__metadata_entry__field_descriptors,
+  mil__spec__metadata_entry__field_indices_by_name,
+  1,  mil__spec__metadata_entry__number_ranges,
+  (ProtobufCMessageInit) mil__spec__metadata_entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor mil__spec__feature__field_descriptors[3] =
 {
   {
     "name",
@@ -2372,6 +2843,18 @@ static const ProtobufCFieldDescriptor mil__spec__feature__field_descriptors[2] =
     PROTOBUF_C_TYPE_STRING,
     0,   /* quantifier_offset */
     offsetof(Mil__Spec__Feature, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "description",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Feature, description),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -2391,14 +2874,14 @@ static const ProtobufCFieldDescriptor mil__spec__feature__field_descriptors[2] =
   },
 };
 static const unsigned mil__spec__feature__field_indices_by_name[] = {
+  1,   /* field[1] = description */
   0,   /* field[0] = name */
-  1,   /* field[1] = type */
+  2,   /* field[2] = type */
 };
-static const ProtobufCIntRange mil__spec__feature__number_ranges[2 + 1] =
+static const ProtobufCIntRange mil__spec__feature__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 3, 1 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor mil__spec__feature__descriptor =
 {
@@ -2408,15 +2891,69 @@ const ProtobufCMessageDescriptor mil__spec__feature__descriptor =
   "Mil__Spec__Feature",
   "mil.spec",
   sizeof(Mil__Spec__Feature),
-  2,
+  3,
   mil__spec__feature__field_descriptors,
   mil__spec__feature__field_indices_by_name,
-  2,  mil__spec__feature__number_ranges,
+  1,  mil__spec__feature__number_ranges,
   (ProtobufCMessageInit) mil__spec__feature__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__feature_type__field_descriptors[2] =
+#define mil__spec__empty__field_descriptors NULL
+#define mil__spec__empty__field_indices_by_name NULL
+#define mil__spec__empty__number_ranges NULL
+const ProtobufCMessageDescriptor mil__spec__empty__descriptor =
 {
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "mil.spec.Empty",
+  "Empty",
+  "Mil__Spec__Empty",
+  "mil.spec",
+  sizeof(Mil__Spec__Empty),
+  0,
+  mil__spec__empty__field_descriptors,
+  mil__spec__empty__field_indices_by_name,
+  0,  mil__spec__empty__number_ranges,
+  (ProtobufCMessageInit) mil__spec__empty__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor mil__spec__feature_type__field_descriptors[8] =
+{
+  {
+    "int64",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FeatureType, kind_case),
+    offsetof(Mil__Spec__FeatureType, int64),
+    &mil__spec__empty__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "double",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FeatureType, kind_case),
+    offsetof(Mil__Spec__FeatureType, double_),
+    &mil__spec__empty__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "string",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FeatureType, kind_case),
+    offsetof(Mil__Spec__FeatureType, string),
+    &mil__spec__empty__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
   {
     "image",
     4,
@@ -2441,15 +2978,59 @@ static const ProtobufCFieldDescriptor mil__spec__feature_type__field_descriptors
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "dictionary",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FeatureType, kind_case),
+    offsetof(Mil__Spec__FeatureType, dictionary),
+    &mil__spec__dictionary__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__FeatureType, kind_case),
+    offsetof(Mil__Spec__FeatureType, state),
+    &mil__spec__state__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_optional",
+    1000,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__FeatureType, is_optional),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned mil__spec__feature_type__field_indices_by_name[] = {
-  1,   /* field[1] = array */
-  0,   /* field[0] = image */
+  4,   /* field[4] = array */
+  5,   /* field[5] = dictionary */
+  1,   /* field[1] = double */
+  3,   /* field[3] = image */
+  0,   /* field[0] = int64 */
+  7,   /* field[7] = is_optional */
+  6,   /* field[6] = state */
+  2,   /* field[2] = string */
 };
-static const ProtobufCIntRange mil__spec__feature_type__number_ranges[1 + 1] =
+static const ProtobufCIntRange mil__spec__feature_type__number_ranges[3 + 1] =
 {
-  { 4, 0 },
-  { 0, 2 }
+  { 1, 0 },
+  { 8, 6 },
+  { 1000, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor mil__spec__feature_type__descriptor =
 {
@@ -2459,11 +3040,100 @@ const ProtobufCMessageDescriptor mil__spec__feature_type__descriptor =
   "Mil__Spec__FeatureType",
   "mil.spec",
   sizeof(Mil__Spec__FeatureType),
-  2,
+  8,
   mil__spec__feature_type__field_descriptors,
   mil__spec__feature_type__field_indices_by_name,
-  1,  mil__spec__feature_type__number_ranges,
+  3,  mil__spec__feature_type__number_ranges,
   (ProtobufCMessageInit) mil__spec__feature_type__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor mil__spec__dictionary__field_descriptors[2] =
+{
+  {
+    "int64",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__Dictionary, key_case),
+    offsetof(Mil__Spec__Dictionary, int64),
+    &mil__spec__empty__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "string",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__Dictionary, key_case),
+    offsetof(Mil__Spec__Dictionary, string),
+    &mil__spec__empty__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned mil__spec__dictionary__field_indices_by_name[] = {
+  0,   /* field[0] = int64 */
+  1,   /* field[1] = string */
+};
+static const ProtobufCIntRange mil__spec__dictionary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor mil__spec__dictionary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "mil.spec.Dictionary",
+  "Dictionary",
+  "Mil__Spec__Dictionary",
+  "mil.spec",
+  sizeof(Mil__Spec__Dictionary),
+  2,
+  mil__spec__dictionary__field_descriptors,
+  mil__spec__dictionary__field_indices_by_name,
+  1,  mil__spec__dictionary__number_ranges,
+  (ProtobufCMessageInit) mil__spec__dictionary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor mil__spec__state__field_descriptors[1] =
+{
+  {
+    "array",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Mil__Spec__State, kind_case),
+    offsetof(Mil__Spec__State, array),
+    &mil__spec__array__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned mil__spec__state__field_indices_by_name[] = {
+  0,   /* field[0] = array */
+};
+static const ProtobufCIntRange mil__spec__state__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor mil__spec__state__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "mil.spec.State",
+  "State",
+  "Mil__Spec__State",
+  "mil.spec",
+  sizeof(Mil__Spec__State),
+  1,
+  mil__spec__state__field_descriptors,
+  mil__spec__state__field_indices_by_name,
+  1,  mil__spec__state__number_ranges,
+  (ProtobufCMessageInit) mil__spec__state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor mil__spec__range__field_descriptors[2] =
@@ -2631,7 +3301,7 @@ const ProtobufCMessageDescriptor mil__spec__ranges__descriptor =
   (ProtobufCMessageInit) mil__spec__ranges__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__array__field_descriptors[3] =
+static const ProtobufCFieldDescriptor mil__spec__array__field_descriptors[7] =
 {
   {
     "shape",
@@ -2643,6 +3313,18 @@ static const ProtobufCFieldDescriptor mil__spec__array__field_descriptors[3] =
     NULL,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dtype",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Array, dtype),
+    NULL,
+    NULL,
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
@@ -2669,18 +3351,61 @@ static const ProtobufCFieldDescriptor mil__spec__array__field_descriptors[3] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "int_standard",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Mil__Spec__Array, standard_case),
+    offsetof(Mil__Spec__Array, int_standard),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "float_standard",
+    51,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FLOAT,
+    offsetof(Mil__Spec__Array, standard_case),
+    offsetof(Mil__Spec__Array, float_standard),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "double_standard",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Mil__Spec__Array, standard_case),
+    offsetof(Mil__Spec__Array, double_standard),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned mil__spec__array__field_indices_by_name[] = {
-  2,   /* field[2] = ranges */
+  6,   /* field[6] = double_standard */
+  1,   /* field[1] = dtype */
+  5,   /* field[5] = float_standard */
+  4,   /* field[4] = int_standard */
+  3,   /* field[3] = ranges */
   0,   /* field[0] = shape */
-  1,   /* field[1] = shapes */
+  2,   /* field[2] = shapes */
 };
-static const ProtobufCIntRange mil__spec__array__number_ranges[3 + 1] =
+static const ProtobufCIntRange mil__spec__array__number_ranges[6 + 1] =
 {
   { 1, 0 },
-  { 21, 1 },
-  { 31, 2 },
-  { 0, 3 }
+  { 21, 2 },
+  { 31, 3 },
+  { 41, 4 },
+  { 51, 5 },
+  { 61, 6 },
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor mil__spec__array__descriptor =
 {
@@ -2690,10 +3415,10 @@ const ProtobufCMessageDescriptor mil__spec__array__descriptor =
   "Mil__Spec__Array",
   "mil.spec",
   sizeof(Mil__Spec__Array),
-  3,
+  7,
   mil__spec__array__field_descriptors,
   mil__spec__array__field_indices_by_name,
-  3,  mil__spec__array__number_ranges,
+  6,  mil__spec__array__number_ranges,
   (ProtobufCMessageInit) mil__spec__array__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2837,7 +3562,7 @@ const ProtobufCMessageDescriptor mil__spec__size_range__descriptor =
   (ProtobufCMessageInit) mil__spec__size_range__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor mil__spec__image__field_descriptors[4] =
+static const ProtobufCFieldDescriptor mil__spec__image__field_descriptors[5] =
 {
   {
     "width",
@@ -2858,6 +3583,18 @@ static const ProtobufCFieldDescriptor mil__spec__image__field_descriptors[4] =
     PROTOBUF_C_TYPE_INT64,
     0,   /* quantifier_offset */
     offsetof(Mil__Spec__Image, height),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "color",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Mil__Spec__Image, color),
     NULL,
     NULL,
     0,             /* flags */
@@ -2889,17 +3626,18 @@ static const ProtobufCFieldDescriptor mil__spec__image__field_descriptors[4] =
   },
 };
 static const unsigned mil__spec__image__field_indices_by_name[] = {
+  2,   /* field[2] = color */
   1,   /* field[1] = height */
-  3,   /* field[3] = range */
-  2,   /* field[2] = sizes */
+  4,   /* field[4] = range */
+  3,   /* field[3] = sizes */
   0,   /* field[0] = width */
 };
 static const ProtobufCIntRange mil__spec__image__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 21, 2 },
-  { 31, 3 },
-  { 0, 4 }
+  { 21, 3 },
+  { 31, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor mil__spec__image__descriptor =
 {
@@ -2909,7 +3647,7 @@ const ProtobufCMessageDescriptor mil__spec__image__descriptor =
   "Mil__Spec__Image",
   "mil.spec",
   sizeof(Mil__Spec__Image),
-  4,
+  5,
   mil__spec__image__field_descriptors,
   mil__spec__image__field_indices_by_name,
   3,  mil__spec__image__number_ranges,

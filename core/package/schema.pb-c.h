@@ -19,8 +19,13 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Mil__Spec__Model Mil__Spec__Model;
 typedef struct Mil__Spec__Description Mil__Spec__Description;
 typedef struct Mil__Spec__FunctionDescription Mil__Spec__FunctionDescription;
+typedef struct Mil__Spec__Metadata Mil__Spec__Metadata;
+typedef struct Mil__Spec__MetadataEntry Mil__Spec__MetadataEntry;
 typedef struct Mil__Spec__Feature Mil__Spec__Feature;
+typedef struct Mil__Spec__Empty Mil__Spec__Empty;
 typedef struct Mil__Spec__FeatureType Mil__Spec__FeatureType;
+typedef struct Mil__Spec__Dictionary Mil__Spec__Dictionary;
+typedef struct Mil__Spec__State Mil__Spec__State;
 typedef struct Mil__Spec__Range Mil__Spec__Range;
 typedef struct Mil__Spec__Shape Mil__Spec__Shape;
 typedef struct Mil__Spec__Shapes Mil__Spec__Shapes;
@@ -88,14 +93,23 @@ struct  Mil__Spec__Description
   ProtobufCMessage base;
   size_t n_inputs;
   Mil__Spec__Feature **inputs;
+  size_t n_outputs;
+  Mil__Spec__Feature **outputs;
+  /*
+   * the output that is a classifier's label
+   */
+  char *predicted_feature;
+  char *predicted_probabilities;
   size_t n_states;
   Mil__Spec__Feature **states;
   size_t n_functions;
   Mil__Spec__FunctionDescription **functions;
+  char *default_function;
+  Mil__Spec__Metadata *metadata;
 };
 #define MIL__SPEC__DESCRIPTION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__description__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL }
+    , 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, NULL }
 
 
 struct  Mil__Spec__FunctionDescription
@@ -104,44 +118,135 @@ struct  Mil__Spec__FunctionDescription
   char *name;
   size_t n_inputs;
   Mil__Spec__Feature **inputs;
+  size_t n_outputs;
+  Mil__Spec__Feature **outputs;
+  char *predicted_feature;
+  char *predicted_probabilities;
   size_t n_states;
   Mil__Spec__Feature **states;
 };
 #define MIL__SPEC__FUNCTION_DESCRIPTION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__function_description__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Mil__Spec__Metadata
+{
+  ProtobufCMessage base;
+  char *description;
+  char *version;
+  char *author;
+  char *license;
+  size_t n_user;
+  Mil__Spec__MetadataEntry **user;
+};
+#define MIL__SPEC__METADATA__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&mil__spec__metadata__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Mil__Spec__MetadataEntry
+{
+  ProtobufCMessage base;
+  char *key;
+  char *value;
+};
+#define MIL__SPEC__METADATA_ENTRY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&mil__spec__metadata_entry__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Mil__Spec__Feature
 {
   ProtobufCMessage base;
   char *name;
+  char *description;
   Mil__Spec__FeatureType *type;
 };
 #define MIL__SPEC__FEATURE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__feature__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL }
+
+
+struct  Mil__Spec__Empty
+{
+  ProtobufCMessage base;
+};
+#define MIL__SPEC__EMPTY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&mil__spec__empty__descriptor) \
+     }
 
 
 typedef enum {
   MIL__SPEC__FEATURE_TYPE__KIND__NOT_SET = 0,
+  MIL__SPEC__FEATURE_TYPE__KIND_INT64 = 1,
+  MIL__SPEC__FEATURE_TYPE__KIND_DOUBLE = 2,
+  MIL__SPEC__FEATURE_TYPE__KIND_STRING = 3,
   MIL__SPEC__FEATURE_TYPE__KIND_IMAGE = 4,
-  MIL__SPEC__FEATURE_TYPE__KIND_ARRAY = 5
+  MIL__SPEC__FEATURE_TYPE__KIND_ARRAY = 5,
+  MIL__SPEC__FEATURE_TYPE__KIND_DICTIONARY = 6,
+  MIL__SPEC__FEATURE_TYPE__KIND_STATE = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MIL__SPEC__FEATURE_TYPE__KIND__CASE)
 } Mil__Spec__FeatureType__KindCase;
 
 struct  Mil__Spec__FeatureType
 {
   ProtobufCMessage base;
+  protobuf_c_boolean is_optional;
   Mil__Spec__FeatureType__KindCase kind_case;
   union {
+    Mil__Spec__Empty *int64;
+    Mil__Spec__Empty *double_;
+    Mil__Spec__Empty *string;
     Mil__Spec__Image *image;
     Mil__Spec__Array *array;
+    Mil__Spec__Dictionary *dictionary;
+    Mil__Spec__State *state;
   };
 };
 #define MIL__SPEC__FEATURE_TYPE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__feature_type__descriptor) \
-    , MIL__SPEC__FEATURE_TYPE__KIND__NOT_SET, {0} }
+    , 0, MIL__SPEC__FEATURE_TYPE__KIND__NOT_SET, {0} }
+
+
+typedef enum {
+  MIL__SPEC__DICTIONARY__KEY__NOT_SET = 0,
+  MIL__SPEC__DICTIONARY__KEY_INT64 = 1,
+  MIL__SPEC__DICTIONARY__KEY_STRING = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MIL__SPEC__DICTIONARY__KEY__CASE)
+} Mil__Spec__Dictionary__KeyCase;
+
+struct  Mil__Spec__Dictionary
+{
+  ProtobufCMessage base;
+  Mil__Spec__Dictionary__KeyCase key_case;
+  union {
+    Mil__Spec__Empty *int64;
+    Mil__Spec__Empty *string;
+  };
+};
+#define MIL__SPEC__DICTIONARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&mil__spec__dictionary__descriptor) \
+    , MIL__SPEC__DICTIONARY__KEY__NOT_SET, {0} }
+
+
+typedef enum {
+  MIL__SPEC__STATE__KIND__NOT_SET = 0,
+  MIL__SPEC__STATE__KIND_ARRAY = 1
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MIL__SPEC__STATE__KIND__CASE)
+} Mil__Spec__State__KindCase;
+
+struct  Mil__Spec__State
+{
+  ProtobufCMessage base;
+  Mil__Spec__State__KindCase kind_case;
+  union {
+    Mil__Spec__Array *array;
+  };
+};
+#define MIL__SPEC__STATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&mil__spec__state__descriptor) \
+    , MIL__SPEC__STATE__KIND__NOT_SET, {0} }
 
 
 struct  Mil__Spec__Range
@@ -198,20 +303,38 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MIL__SPEC__ARRAY__FLEXIBILITY__CASE)
 } Mil__Spec__Array__FlexibilityCase;
 
+typedef enum {
+  MIL__SPEC__ARRAY__STANDARD__NOT_SET = 0,
+  MIL__SPEC__ARRAY__STANDARD_INT_STANDARD = 41,
+  MIL__SPEC__ARRAY__STANDARD_FLOAT_STANDARD = 51,
+  MIL__SPEC__ARRAY__STANDARD_DOUBLE_STANDARD = 61
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(MIL__SPEC__ARRAY__STANDARD__CASE)
+} Mil__Spec__Array__StandardCase;
+
 struct  Mil__Spec__Array
 {
   ProtobufCMessage base;
   size_t n_shape;
   int64_t *shape;
+  /*
+   * 65552, 65568, 65600: fp16, fp32, fp64; 131080, 131104: int8, int32
+   */
+  int32_t dtype;
   Mil__Spec__Array__FlexibilityCase flexibility_case;
   union {
     Mil__Spec__Shapes *shapes;
     Mil__Spec__Ranges *ranges;
   };
+  Mil__Spec__Array__StandardCase standard_case;
+  union {
+    int32_t int_standard;
+    float float_standard;
+    double double_standard;
+  };
 };
 #define MIL__SPEC__ARRAY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__array__descriptor) \
-    , 0,NULL, MIL__SPEC__ARRAY__FLEXIBILITY__NOT_SET, {0} }
+    , 0,NULL, 0, MIL__SPEC__ARRAY__FLEXIBILITY__NOT_SET, {0}, MIL__SPEC__ARRAY__STANDARD__NOT_SET, {0} }
 
 
 struct  Mil__Spec__Size
@@ -259,6 +382,10 @@ struct  Mil__Spec__Image
   ProtobufCMessage base;
   int64_t width;
   int64_t height;
+  /*
+   * 10 gray, 20 RGB, 30 BGR, 40 gray in fp16
+   */
+  int32_t color;
   Mil__Spec__Image__FlexibilityCase flexibility_case;
   union {
     Mil__Spec__Sizes *sizes;
@@ -267,7 +394,7 @@ struct  Mil__Spec__Image
 };
 #define MIL__SPEC__IMAGE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&mil__spec__image__descriptor) \
-    , 0, 0, MIL__SPEC__IMAGE__FLEXIBILITY__NOT_SET, {0} }
+    , 0, 0, 0, MIL__SPEC__IMAGE__FLEXIBILITY__NOT_SET, {0} }
 
 
 struct  Mil__Spec__Program
@@ -799,6 +926,44 @@ Mil__Spec__FunctionDescription *
 void   mil__spec__function_description__free_unpacked
                      (Mil__Spec__FunctionDescription *message,
                       ProtobufCAllocator *allocator);
+/* Mil__Spec__Metadata methods */
+void   mil__spec__metadata__init
+                     (Mil__Spec__Metadata         *message);
+size_t mil__spec__metadata__get_packed_size
+                     (const Mil__Spec__Metadata   *message);
+size_t mil__spec__metadata__pack
+                     (const Mil__Spec__Metadata   *message,
+                      uint8_t             *out);
+size_t mil__spec__metadata__pack_to_buffer
+                     (const Mil__Spec__Metadata   *message,
+                      ProtobufCBuffer     *buffer);
+Mil__Spec__Metadata *
+       mil__spec__metadata__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   mil__spec__metadata__free_unpacked
+                     (Mil__Spec__Metadata *message,
+                      ProtobufCAllocator *allocator);
+/* Mil__Spec__MetadataEntry methods */
+void   mil__spec__metadata_entry__init
+                     (Mil__Spec__MetadataEntry         *message);
+size_t mil__spec__metadata_entry__get_packed_size
+                     (const Mil__Spec__MetadataEntry   *message);
+size_t mil__spec__metadata_entry__pack
+                     (const Mil__Spec__MetadataEntry   *message,
+                      uint8_t             *out);
+size_t mil__spec__metadata_entry__pack_to_buffer
+                     (const Mil__Spec__MetadataEntry   *message,
+                      ProtobufCBuffer     *buffer);
+Mil__Spec__MetadataEntry *
+       mil__spec__metadata_entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   mil__spec__metadata_entry__free_unpacked
+                     (Mil__Spec__MetadataEntry *message,
+                      ProtobufCAllocator *allocator);
 /* Mil__Spec__Feature methods */
 void   mil__spec__feature__init
                      (Mil__Spec__Feature         *message);
@@ -818,6 +983,25 @@ Mil__Spec__Feature *
 void   mil__spec__feature__free_unpacked
                      (Mil__Spec__Feature *message,
                       ProtobufCAllocator *allocator);
+/* Mil__Spec__Empty methods */
+void   mil__spec__empty__init
+                     (Mil__Spec__Empty         *message);
+size_t mil__spec__empty__get_packed_size
+                     (const Mil__Spec__Empty   *message);
+size_t mil__spec__empty__pack
+                     (const Mil__Spec__Empty   *message,
+                      uint8_t             *out);
+size_t mil__spec__empty__pack_to_buffer
+                     (const Mil__Spec__Empty   *message,
+                      ProtobufCBuffer     *buffer);
+Mil__Spec__Empty *
+       mil__spec__empty__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   mil__spec__empty__free_unpacked
+                     (Mil__Spec__Empty *message,
+                      ProtobufCAllocator *allocator);
 /* Mil__Spec__FeatureType methods */
 void   mil__spec__feature_type__init
                      (Mil__Spec__FeatureType         *message);
@@ -836,6 +1020,44 @@ Mil__Spec__FeatureType *
                       const uint8_t       *data);
 void   mil__spec__feature_type__free_unpacked
                      (Mil__Spec__FeatureType *message,
+                      ProtobufCAllocator *allocator);
+/* Mil__Spec__Dictionary methods */
+void   mil__spec__dictionary__init
+                     (Mil__Spec__Dictionary         *message);
+size_t mil__spec__dictionary__get_packed_size
+                     (const Mil__Spec__Dictionary   *message);
+size_t mil__spec__dictionary__pack
+                     (const Mil__Spec__Dictionary   *message,
+                      uint8_t             *out);
+size_t mil__spec__dictionary__pack_to_buffer
+                     (const Mil__Spec__Dictionary   *message,
+                      ProtobufCBuffer     *buffer);
+Mil__Spec__Dictionary *
+       mil__spec__dictionary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   mil__spec__dictionary__free_unpacked
+                     (Mil__Spec__Dictionary *message,
+                      ProtobufCAllocator *allocator);
+/* Mil__Spec__State methods */
+void   mil__spec__state__init
+                     (Mil__Spec__State         *message);
+size_t mil__spec__state__get_packed_size
+                     (const Mil__Spec__State   *message);
+size_t mil__spec__state__pack
+                     (const Mil__Spec__State   *message,
+                      uint8_t             *out);
+size_t mil__spec__state__pack_to_buffer
+                     (const Mil__Spec__State   *message,
+                      ProtobufCBuffer     *buffer);
+Mil__Spec__State *
+       mil__spec__state__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   mil__spec__state__free_unpacked
+                     (Mil__Spec__State *message,
                       ProtobufCAllocator *allocator);
 /* Mil__Spec__Range methods */
 void   mil__spec__range__init
@@ -1665,11 +1887,26 @@ typedef void (*Mil__Spec__Description_Closure)
 typedef void (*Mil__Spec__FunctionDescription_Closure)
                  (const Mil__Spec__FunctionDescription *message,
                   void *closure_data);
+typedef void (*Mil__Spec__Metadata_Closure)
+                 (const Mil__Spec__Metadata *message,
+                  void *closure_data);
+typedef void (*Mil__Spec__MetadataEntry_Closure)
+                 (const Mil__Spec__MetadataEntry *message,
+                  void *closure_data);
 typedef void (*Mil__Spec__Feature_Closure)
                  (const Mil__Spec__Feature *message,
                   void *closure_data);
+typedef void (*Mil__Spec__Empty_Closure)
+                 (const Mil__Spec__Empty *message,
+                  void *closure_data);
 typedef void (*Mil__Spec__FeatureType_Closure)
                  (const Mil__Spec__FeatureType *message,
+                  void *closure_data);
+typedef void (*Mil__Spec__Dictionary_Closure)
+                 (const Mil__Spec__Dictionary *message,
+                  void *closure_data);
+typedef void (*Mil__Spec__State_Closure)
+                 (const Mil__Spec__State *message,
                   void *closure_data);
 typedef void (*Mil__Spec__Range_Closure)
                  (const Mil__Spec__Range *message,
@@ -1809,8 +2046,13 @@ typedef void (*Mil__Spec__Bytes_Closure)
 extern const ProtobufCMessageDescriptor mil__spec__model__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__description__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__function_description__descriptor;
+extern const ProtobufCMessageDescriptor mil__spec__metadata__descriptor;
+extern const ProtobufCMessageDescriptor mil__spec__metadata_entry__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__feature__descriptor;
+extern const ProtobufCMessageDescriptor mil__spec__empty__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__feature_type__descriptor;
+extern const ProtobufCMessageDescriptor mil__spec__dictionary__descriptor;
+extern const ProtobufCMessageDescriptor mil__spec__state__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__range__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__shape__descriptor;
 extern const ProtobufCMessageDescriptor mil__spec__shapes__descriptor;
