@@ -25,6 +25,15 @@ describe("a model", function()
     assert.same({ { 2, 4 }, { 6, 8 } }, model:run({ x = mil.tensor({ { 1, 3 }, { 2, 4 } }):transpose() }).y:table())
   end)
 
+  it("rounds where a cast is, whatever the precision", function()
+    local f = mil.func()
+    local sum = f:input("x", "fp32", { 2 }):cast { dtype = "fp16" } + f:const({ 1e-4, 1e-4 }, "fp16")
+    f:output("y", sum:cast { dtype = "fp32" })
+    for _, options in ipairs { {}, { precision = "strict" }, { optimize = 0 } } do
+      assert.same({ 1, 1024 }, f:compile(options):run({ x = { 1, 1024 } }).y:table())
+    end
+  end)
+
   it("gives fresh tensors", function()
     local model = doubled():compile()
     local a = model:run({ x = { 1, 1, 1, 1 } }).y

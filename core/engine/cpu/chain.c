@@ -187,9 +187,13 @@ static uint8_t emit_select(building *b, const mil__op *op) {
     return cond;
 }
 
+/* Whatever the precision, a cast is meant to have just the dtype's numbers: what is kept in fp32 is rounded there. */
 static uint8_t emit_cast(building *b, const mil__op *op) {
     mil_dtype from = dtype_of(arg_value(b->program, op, 0)), to = dtype_of(b->program->values[op->outputs[0]]);
+    int n_held = b->n_held;
     uint8_t reg = reg_of(b, arg_id(op, 0));
+    bool was_held = b->n_held < n_held;
+    if (was_held && from == MIL_FP16 && to != MIL_FP16 && !b->lower->strict) put(b, MIL__DO_round_f16, reg, reg, 0, 0, 0, 0);
     if (from == MIL_INT32 && to != MIL_INT32) put(b, MIL__DO_i_to_f, reg, reg, 0, 0, 0, 0);
     if (from != MIL_INT32 && to == MIL_INT32) put(b, MIL__DO_f_to_i, reg, reg, 0, 0, 0, 0);
     if (from != MIL_BOOL && to == MIL_BOOL) put(b, MIL__DO_not_equal, reg, reg, MIL__IMM, 0, 0, 0);
