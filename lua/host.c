@@ -10,6 +10,7 @@
 int luaopen_mil_line(lua_State *L);
 int luaopen_mil_system(lua_State *L);
 int luaopen_mil_interrupt(lua_State *L);
+int luaopen_mil_json(lua_State *L);
 
 /* The Lua files, made by tools/embed.sh. */
 typedef struct luamil_file {
@@ -35,6 +36,7 @@ static void preload(lua_State *L) {
                                        {"mil.line", luaopen_mil_line},
                                        {"mil.system", luaopen_mil_system},
                                        {"mil.interrupt", luaopen_mil_interrupt},
+                                       {"mil.json", luaopen_mil_json},
                                        {NULL, NULL}};
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");

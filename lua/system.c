@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* mil.system: the little that the command needs of the system and that Lua's own library lacks: a clock, what the
- * terminal is like, files' times, folders. Like io, its functions return nil and a reason on failure. */
+ * terminal is like, files' times, folders, lines of bounded length. Like io, its functions return nil and a reason on failure. */
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -107,10 +108,26 @@ static int list(lua_State *L) {
     return 1;
 }
 
+/* read_line(most) -> a line of standard input, without its end; false where it is longer than `most` bytes, and skipped;
+ * nil at the end */
+static int read_line(lua_State *L) {
+    luaL_Buffer b;
+    size_t most = (size_t)luaL_checkinteger(L, 1), n = 0;
+    int c;
+    luaL_buffinit(L, &b);
+    while ((c = getc(stdin)) != EOF && c != '\n')
+        if (n++ < most) luaL_addchar(&b, (char)c);
+    luaL_pushresult(&b);
+    if (c == EOF && !n) lua_pushnil(L);
+    else if (n > most) lua_pushboolean(L, 0);
+    return 1;
+}
+
 LUAMIL_API int luaopen_mil_system(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
-        {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {NULL, NULL},
+        {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
+        {NULL, NULL},
     };
     luaL_newlib(L, functions);
     return 1;

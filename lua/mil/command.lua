@@ -7,7 +7,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "ops" }
+local subcommands = { "run", "print", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]
@@ -105,8 +105,7 @@ end
 
 -- An error for whoever gave the command: no place in a script, for there is none of theirs.
 local function message_of(err)
-  local last = type(err) == "string" and require("mil").last_error()
-  if last and tostring(last) == err then err = last end
+  err = require("mil.errors").object_of(err)
   if type(err) ~= "table" or not err.message then return tostring(err) end
   return err.message .. (err.excerpt and "\n" .. err.excerpt or "")
 end

@@ -99,7 +99,7 @@ function options.help(command)
     lines[#lines + 1] = command.description
     lines[#lines + 1] = ""
   end
-  local rows, width = {}, 0
+  local rows, width = {}, #"--help"
   for _, row in ipairs(command.options) do
     local left = row[3] == nil and row[1]
       or row[1] .. (row.optional and "[=" .. row[2] .. "]" or " " .. row[2])

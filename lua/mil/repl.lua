@@ -13,6 +13,7 @@
 -- functions are undone (what it did inside tables, and inputs and outputs that it declared, stay).
 
 local mil = require "mil"
+local object_of = require("mil.errors").object_of
 local help = require "mil.help"
 local pretty = require "mil.pretty"
 
@@ -230,13 +231,6 @@ local function handler(chunk)
     local lines, line = trace(3, chunk)
     return { err = err, trace = lines, line = line }
   end
-end
-
--- The error object, also where (PUC Lua 5.1) its text was raised in its place.
-local function object_of(err)
-  if type(err) ~= "string" then return err end
-  local last = mil.last_error()
-  return last and tostring(last) == err and last or err
 end
 
 function session:fail(caught, text)

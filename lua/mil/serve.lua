@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: MIT
+-- mil.serve: models for programs in other languages. A request is a line of JSON, its answer another; tensors go through
+-- files. docs/guides/serve.md has the protocol.
+--
+--     local server = serve.new()
+--     server:answer '{"op": "load", "package": "M.mlpackage"}'     -- {"inputs":[..],"model":1,"ok":true,"outputs":[..]}
+--
+-- A request that fails has an answer like any other: nothing that it holds may end the server.
+
+local mil = require "mil"
+local json = require "mil.json"
+local system = require "mil.system"
+local object_of = require("mil.errors").object_of
+
+local serve = { most_line = 2 ^ 20 } -- bytes; requests have paths in them, and no tensors
+
+local server = {}
+server.__index = server
+
+local function bad_input(...) error({ kind = "bad_input", message = string.format(...) }, 0) end
+
+-- ---- fields of a request ----
+
+local function field(request, key)
+  local value = request[key]
+  if value ~= json.null then return value end
+end
+
+local function text_field(request, key)
+  local value = field(request, key)
+  if type(value) ~= "string" then bad_input("%s: %s is a string", request.op, key) end
+  return value
+end
+
+function server:model_of(request)
+  local id = field(request, "model")
+  local model = id ~= nil and self.models[id]
+  if not model then bad_input("%s: there is no model %s", request.op, json.encode(request.model or json.null)) end
+  return model
+end
+
+-- ---- load ----
+
+local function ports_of(ports)
+  local list = json.array {}
+  for i, port in ipairs(ports) do
+    local shape = json.array {}
+    for k, extent in ipairs(port.shape) do shape[k] = type(extent) == "number" and extent or json.null end
+    list[i] = { name = port.name, dtype = port.dtype, shape = shape }
+  end
+  return list
+end
+
+local function compile_options(request)
+  local options = {}
+  local given, precision = field(request, "options") or {}, field(request, "compute_precision")
+  if type(given) ~= "table" then bad_input("load: options is an object") end
+  for key in pairs(given) do options[key] = field(given, key) end
+  if precision and options.precision and options.precision ~= precision then
+    bad_input("load: compute_precision and options.precision differ")
+  end
+  options.precision = precision or options.precision
+  options.entry = field(request, "function") or options.entry
+  return options
+end
+
+function server:load(request)
+  local options = compile_options(request)
+  local model = mil.load(text_field(request, "package")):compile(options)
+  self.n = self.n + 1
+  self.models[self.n] = model
+  return { model = self.n, inputs = ports_of(model:inputs()), outputs = ports_of(model:outputs()) }
+end
+
+-- ---- run ----
+
+local function is_float(dtype) return dtype:find "^b?fp?%d" ~= nil end
+
+-- A float input takes any numbers; another one just its dtype, which is for the run to say.
+local function fitted(tensor, port)
+  if tensor.dtype ~= port.dtype and is_float(port.dtype) and tensor.dtype ~= "string" then return tensor:to(port.dtype) end
+  return tensor
+end
+
+local function read_inputs(model, path)
+  local ports, tensors = {}, {}
+  for _, port in ipairs(model:inputs()) do ports[port.name] = port end
+  local file = mil.weights(path)
+  for _, name in ipairs(mil.names(file)) do
+    tensors[name] = ports[name] and fitted(file[name], ports[name]) or file[name]
+  end
+  return tensors
+end
+
+-- Numbers that JSON has not are strings that most languages read as numbers.
+local function number(x)
+  if x ~= x then return "NaN" end
+  return (x == math.huge and "Infinity") or (x == -math.huge and "-Infinity") or x
+end
+
+-- What travels in the answer: labels, which are strings or int64 scalars.
+local function is_label(tensor) return tensor.dtype == "string" or (tensor.dtype == "int64" and #tensor.shape == 0) end
+
+local function split_outputs(outputs)
+  local tensors, values = {}, {}
+  for name, output in pairs(outputs) do
+    if is_label(output) then values[name] = number(output:get()) else tensors[name] = output end
+  end
+  return tensors, values
+end
+
+function server:run(request)
+  local model = self:model_of(request)
+  local path = text_field(request, "outputs")
+  local inputs = field(request, "inputs") ~= nil and read_inputs(model, text_field(request, "inputs")) or {}
+  local tensors, values = split_outputs(model:run(inputs))
+  for name, tensor in pairs(inputs) do
+    tensor:free()
+    inputs[name] = nil
+  end
+  mil.save(path, tensors)
+  return { values = values }
+end
+
+-- ---- unload ----
+
+function server:unload(request)
+  self:model_of(request):unload()
+  self.models[request.model] = nil
+  collectgarbage()
+  return {}
+end
+
+-- ---- answers ----
+
+local requests = { load = true, run = true, unload = true }
+
+-- What a run was given does not fit the model.
+local of_inputs = { ENAME = true, ETYPE = true, EVALUE = true, EINVAL = true }
+
+local known = {}
+for _, name in ipairs(mil.ops()) do known[name] = true end
+
+local function failure(err, request)
+  err = object_of(err)
+  if type(err) ~= "table" then return { error = tostring(err), kind = "other" } end
+  local answer = { error = tostring(err.message), kind = err.kind or "other", name = err.op }
+  if err.op and (not known[err.op] or err.code == "EUNSUPPORTED") then
+    answer.kind = "unsupported_op"
+  elseif request == "run" and not err.op and of_inputs[err.code] then
+    answer.kind = "bad_input"
+  end
+  return answer
+end
+
+local function read_request(line)
+  local ok, request = pcall(json.decode, line)
+  if not ok then bad_input("not a line of JSON: %s", object_of(request).message) end
+  if type(request) ~= "table" or not requests[request.op] then
+    bad_input("a request is an object with an op: load, run or unload")
+  end
+  return request
+end
+
+-- The answer to a line, as a line; false: to one that was too long.
+function server:answer(line)
+  local op
+  local ok, result = pcall(function()
+    if not line then bad_input("a request has at most %d bytes", serve.most_line) end
+    local request = read_request(line)
+    op = request.op
+    return self[op](self, request)
+  end)
+  if not ok then result = failure(result, op) end
+  result.ok = ok
+  return json.encode(result)
+end
+
+function serve.new() return setmetatable({ models = {}, n = 0 }, server) end
+
+-- Answers standard input's lines on standard output, up to its end.
+function serve.run()
+  local one = serve.new()
+  for line in function() return system.read_line(serve.most_line) end do
+    io.stdout:write(one:answer(line), "\n")
+    io.stdout:flush()
+  end
+end
+
+return serve
