@@ -207,13 +207,13 @@ lint:
 	    --suppressions-list=tools/cppcheck.txt -Icore/include -Icore core lua
 	clang-tidy --quiet $(TIDY) $(LUA_SRC) -- $(CFLAGS_) $(LUA_CFLAGS_5.4) -Ilua
 
-# arm64: built by a cross compiler, the C tests run under emulation. Debian's names; jansson and zlib of that architecture come
+# arm64: built by a cross compiler, the C tests run under emulation. Debian's names; the libraries of that architecture come
 # from `dpkg --add-architecture arm64`.
 ARM64_TRIPLE ?= aarch64-linux-gnu
 arm64:
 	@command -v $(ARM64_TRIPLE)-gcc > /dev/null && command -v qemu-aarch64 > /dev/null && \
-	    [ -e /usr/lib/$(ARM64_TRIPLE)/libjansson.so ] || { echo "arm64: needs gcc-$(ARM64_TRIPLE), qemu-user, libjansson-dev:arm64, \
-	    zlib1g-dev:arm64 (dpkg --add-architecture arm64)" >&2; exit 1; }
+	    [ -e /usr/lib/$(ARM64_TRIPLE)/libprotobuf-c.so ] || { echo "arm64: needs gcc-$(ARM64_TRIPLE), qemu-user, libjansson-dev:arm64, \
+	    libprotobuf-c-dev:arm64, zlib1g-dev:arm64 (dpkg --add-architecture arm64)" >&2; exit 1; }
 	@$(MAKE) -s BUILD=$(BUILD)/arm64 CC=$(ARM64_TRIPLE)-gcc AR=$(ARM64_TRIPLE)-ar \
 	    PKG_CONFIG_LIBDIR=/usr/lib/$(ARM64_TRIPLE)/pkgconfig arm64-run
 arm64-run: $(C_TESTS)
