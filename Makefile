@@ -26,7 +26,7 @@ comma   := ,
 # What the system has: DEPS_CFLAGS, DEPS_LIBS, LUAS and LUA_{CFLAGS,LIBS,COMMAND}_<V>. Made by tools/config.sh, which
 # installs what is missing where these goals are asked for by root.
 INSTALLING := $(filter demo test spec asan bench fuzz check-all,$(MAKECMDGOALS))
-WANTED     := $(if $(filter test spec asan check-all,$(MAKECMDGOALS)),test,build)
+WANTED     := $(if $(filter arm64-run,$(MAKECMDGOALS)),core,$(if $(filter test spec asan check-all,$(MAKECMDGOALS)),test,build))
 ifneq ($(filter-out clean,$(or $(MAKECMDGOALS),all)),)
 -include $(BUILD)/config-$(WANTED).mk
 endif
@@ -49,13 +49,13 @@ endif
 
 CORE_SRC := $(sort $(wildcard core/*/*.c core/engine/*/*.c))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
-LUA_SRC  := $(if $(wildcard lua/module.c),$(filter-out lua/host.c,$(sort $(wildcard lua/*.c))))# until the module is here, nothing of it is built
+LUA_SRC  := $(filter-out lua/host.c,$(sort $(wildcard lua/*.c)))
 LUA_MOD  := $(sort $(wildcard lua/mil/*.lua))
 SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
 all: lib lua program
 
-lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(if $(LUA_SRC),$(BUILD)/libluamil.a)
+lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(BUILD)/libluamil.a
 
 $(BUILD)/config-%.mk: tools/config.sh
 	@mkdir -p $(@D)
@@ -75,7 +75,7 @@ $(BUILD)/core/%.o: core/%.c
 
 # ---- the Lua module: build/lua<V>/mil.so for each Lua; its Lua files under build/share ----
 
-lua: $(if $(LUA_SRC),$(LUAS:%=$(BUILD)/lua%/mil.so)) $(BUILD)/share/.made
+lua: $(LUAS:%=$(BUILD)/lua%/mil.so) $(BUILD)/share/.made
 
 define lua_rules
 $(BUILD)/lua$(1)/%.o: lua/%.c
@@ -100,7 +100,7 @@ $(BUILD)/share/.made: $(LUA_MOD) $(SCRIPTS)
 
 LUA_HOST ?= $(firstword $(LUAS))
 
-ifeq ($(and $(wildcard lua/module.c),$(LUA_LIBS_$(LUA_HOST))),)
+ifeq ($(LUA_LIBS_$(LUA_HOST)),)
 program:
 else
 program: $(BUILD)/luamil

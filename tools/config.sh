@@ -4,7 +4,7 @@
 # installed where this runs as root and "install" is the first argument (make test, make demo), or named with the one
 # command that installs it.
 #
-#   tools/config.sh install|look  build|test  > build/config.mk
+#   tools/config.sh install|look  build|test|core  > build/config.mk        (core: without a Lua)
 set -u
 mode=$1 want=$2
 pkg=${PKG_CONFIG:-pkg-config}
@@ -34,6 +34,7 @@ missing() {
     has "${CC:-cc}" || echo "a C compiler"
     has "$pkg" || { echo "pkg-config"; return; }
     for name in jansson zlib libprotobuf-c; do "$pkg" --exists "$name" || echo "$name"; done
+    [ "$want" = core ] && return 0
     [ -n "$(lua_package 5.4)" ] && [ -n "$(lua_command 5.4)" ] || echo "Lua 5.4"
     [ "$want" = test ] || return 0
     has apt-get && for v in 5.1 5.2 5.3; do
