@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 
-static mil_status fail_errno(mil_error *err, const char *what, const char *path, int error) {
+mil_status mil__fail_errno(mil_error *err, const char *what, const char *path, int error) {
     mil_status status = error == ENOMEM ? MIL_ENOMEM : MIL_EIO;
     mil__fail(err, status, "cannot %s %s: %s", what, path, strerror(error));
     if (err) snprintf(err->file, sizeof err->file, "%s", path);
@@ -35,7 +35,7 @@ static mil_status read_all(int fd, const char *path, size_t hint, mil__file *out
         if (more < 0) {
             int error = errno;
             mil__free(data);
-            return fail_errno(err, "read", path, error);
+            return mil__fail_errno(err, "read", path, error);
         }
         if (more == 0) {
             *out = (mil__file){data, n, false};
@@ -49,12 +49,12 @@ static mil_status read_all(int fd, const char *path, size_t hint, mil__file *out
 
 static mil_status open_fd(int fd, const char *path, mil__file *out, mil_error *err) {
     struct stat info;
-    if (fstat(fd, &info) != 0) return fail_errno(err, "look at", path, errno);
-    if (S_ISDIR(info.st_mode)) return fail_errno(err, "read", path, EISDIR);
+    if (fstat(fd, &info) != 0) return mil__fail_errno(err, "look at", path, errno);
+    if (S_ISDIR(info.st_mode)) return mil__fail_errno(err, "read", path, EISDIR);
     if (S_ISFIFO(info.st_mode)) return read_all(fd, path, 4096, out, err);
     if (!S_ISREG(info.st_mode)) /* a device may never end */
         return mil__fail(err, MIL_EIO, "cannot read %s: neither a file nor a pipe", path);
-    if ((uintmax_t)info.st_size >= SIZE_MAX / 2) return fail_errno(err, "read", path, EFBIG);
+    if ((uintmax_t)info.st_size >= SIZE_MAX / 2) return mil__fail_errno(err, "read", path, EFBIG);
     size_t bytes = (size_t)info.st_size;
     void *data = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (data == MAP_FAILED) return read_all(fd, path, bytes, out, err);
@@ -64,7 +64,7 @@ static mil_status open_fd(int fd, const char *path, mil__file *out, mil_error *e
 
 mil_status mil__file_open(const char *path, mil__file *out, mil_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail_errno(err, "open", path, errno);
+    if (fd < 0) return mil__fail_errno(err, "open", path, errno);
     mil_status status = open_fd(fd, path, out, err);
     close(fd);
     return status;
@@ -109,7 +109,7 @@ static mil_status create_aside(mil__writer *writer, const char *path, mil_error 
     size_t n = strlen(writer->path);
     memcpy(writer->aside, writer->path, n);
     writer->fd = create_new(writer->aside, writer->aside + n, replaces ? 0600 : 0666);
-    if (writer->fd < 0) return fail_errno(err, "write", path, errno);
+    if (writer->fd < 0) return mil__fail_errno(err, "write", path, errno);
     if (replaces) fchmod(writer->fd, info.st_mode & 07777);
     return MIL_OK;
 }
@@ -152,22 +152,50 @@ void mil__writer_add(mil__writer *writer, const void *data, size_t bytes) {
     writer->n += bytes;
 }
 
-mil_status mil__writer_commit(mil__writer *writer, mil_error *err) {
+void mil__writer_patch(mil__writer *writer, uint64_t at, const void *data, size_t bytes) {
+    flush(writer);
+    while (bytes && !writer->error) {
+        ssize_t n = pwrite(writer->fd, data, bytes, (off_t)at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) writer->error = errno;
+        else data = (const char *)data + n, bytes -= (size_t)n, at += (uint64_t)n;
+    }
+}
+
+mil_status mil__writer_finish(mil__writer *writer, mil_error *err) {
     flush(writer);
     if (!writer->error && fsync(writer->fd) != 0 && errno != EINVAL) writer->error = errno;
     if (close(writer->fd) != 0 && !writer->error) writer->error = errno;
-    if (!writer->error && rename(writer->aside, writer->path) != 0) writer->error = errno;
-    mil_status status = MIL_OK;
-    if (writer->error) {
-        unlink(writer->aside);
-        status = fail_errno(err, "write", writer->path, writer->error);
-    }
+    writer->fd = -1;
+    return writer->error ? mil__fail_errno(err, "write", writer->path, writer->error) : MIL_OK;
+}
+
+mil_status mil__writer_commit(mil__writer *writer, mil_error *err) {
+    mil_status status = writer->fd >= 0 ? mil__writer_finish(writer, err) : MIL_OK;
+    if (status == MIL_OK && rename(writer->aside, writer->path) != 0)
+        status = mil__fail_errno(err, "write", writer->path, errno);
+    if (status != MIL_OK) unlink(writer->aside);
     release(writer);
     return status;
 }
 
 void mil__writer_abandon(mil__writer *writer) {
-    close(writer->fd);
+    if (writer->fd >= 0) close(writer->fd);
     unlink(writer->aside);
     release(writer);
+}
+
+/* ---- paths ---- */
+
+mil_status mil__path_join(const char *a, const char *b, char **out, mil_error *err) {
+    size_t n = strlen(a) + strlen(b) + 2;
+    *out = mil__alloc(n);
+    if (!*out) return mil__nomem(err);
+    snprintf(*out, n, "%s/%s", a, b);
+    return MIL_OK;
+}
+
+bool mil__path_ends_in(const char *path, const char *ending) {
+    size_t n = strlen(path), m = strlen(ending);
+    return n >= m && strcmp(path + n - m, ending) == 0;
 }

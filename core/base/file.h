@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files: read whole (mapped where they can be), and written aside and renamed. Nothing here knows a format. */
+/* Files: read whole (mapped where they can be), and written aside and renamed; folders likewise. Nothing here knows a format. */
 #ifndef MIL__FILE_H
 #define MIL__FILE_H
 
@@ -27,7 +27,31 @@ typedef struct mil__writer {
 
 mil_status mil__writer_open(const char *path, mil__writer *out, mil_error *err);
 void mil__writer_add(mil__writer *writer, const void *data, size_t bytes);
+/* Writes over bytes that were added before. */
+void mil__writer_patch(mil__writer *writer, uint64_t at, const void *data, size_t bytes);
+/* All that can fail but the renaming, for those that rename several: commit or abandon come after it. */
+mil_status mil__writer_finish(mil__writer *writer, mil_error *err);
 mil_status mil__writer_commit(mil__writer *writer, mil_error *err);
 void mil__writer_abandon(mil__writer *writer);
+
+/* ---- folders (folder.c) ---- */
+
+/* A folder being written beside its target, as ".NAME.tmp-..". Commit puts it in the target's place in one step, where the
+ * system has one, and removes what was there; on failure that is back. Commit or abandon must be called. */
+typedef struct mil__folder {
+    char *path, *aside;
+} mil__folder;
+
+mil_status mil__folder_open(const char *path, mil__folder *out, mil_error *err);
+/* A folder in it: "Data". */
+mil_status mil__folder_make(const mil__folder *folder, const char *name, mil_error *err);
+mil_status mil__folder_commit(mil__folder *folder, mil_error *err);
+void mil__folder_abandon(mil__folder *folder);
+
+/* "a/b", to be freed. */
+mil_status mil__path_join(const char *a, const char *b, char **out, mil_error *err);
+bool mil__path_ends_in(const char *path, const char *ending);
+/* MIL_EIO (MIL_ENOMEM) with the system's reason, and the path in err->file: "cannot write x: No space left on device" */
+mil_status mil__fail_errno(mil_error *err, const char *what, const char *path, int error);
 
 #endif

@@ -187,6 +187,13 @@ bool mil_buffer_writable(const mil_buffer *buffer) {
     return buffer->writable && !atomic_load_explicit(&buffer->frozen, memory_order_relaxed);
 }
 
+void mil__buffer_give_back(const mil_buffer *buffer, const void *data, size_t bytes) {
+    if (!buffer || buffer->kind != MIL_MAPPED || !buffer->file.mapped) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE); /* whole ones only */
+    uintptr_t begin = ((uintptr_t)data + page - 1) / page * page, end = ((uintptr_t)data + bytes) / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 bool mil__buffer_held_once(const mil_buffer *buffer) {
     return atomic_load_explicit(&buffer->count, memory_order_acquire) == 1;
 }

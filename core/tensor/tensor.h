@@ -26,6 +26,9 @@ typedef struct mil__string_ref {
 mil_status mil__buffer_raw(size_t bytes, mil_buffer **out, mil_error *err);
 /* Why the buffer can't be written ("it is mapped from a file, read-only"; static), or NULL when it can. */
 const char *mil__buffer_why_not(const mil_buffer *buffer);
+/* Memory of a mapped file that was read and won't be again soon need not be held: it is read anew where it is. Nothing
+ * happens for other buffers (NULL among them). */
+void mil__buffer_give_back(const mil_buffer *buffer, const void *data, size_t bytes);
 /* Is one hold on the buffer the only one? */
 bool mil__buffer_held_once(const mil_buffer *buffer);
 /* As mil_tensor_new, elements not zeroed. */

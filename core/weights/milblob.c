@@ -19,6 +19,12 @@ static const mil_dtype dtypes[] = { /* by the record's code */
     MIL_NO_DTYPE, MIL_FP16, MIL_FP32, MIL_UINT8, MIL_INT8, MIL_BF16, MIL_INT16, MIL_UINT16, MIL_INT4,
     MIL_UINT1, MIL_UINT2, MIL_UINT4, MIL_UINT3, MIL_UINT6, MIL_INT32, MIL_UINT32};
 
+unsigned mil__milblob_code(mil_dtype dtype) {
+    unsigned code = MIL__COUNT(dtypes) - 1;
+    while (code && dtypes[code] != dtype) code--;
+    return code;
+}
+
 static uint64_t little_endian(const uint8_t *p, int bytes) {
     uint64_t value = 0;
     while (bytes-- > 0) value = value << 8 | p[bytes];

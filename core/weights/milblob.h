@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* MILBlob storage, Core ML's weights file: one tensor of it by its record's offset, as programs refer to them. */
+/* MILBlob storage, Core ML's weights file: one tensor of it by its record's offset, as programs refer to them; and files
+ * written, tensor by tensor. */
 #ifndef MIL__MILBLOB_H
 #define MIL__MILBLOB_H
 
-#include "base/base.h"
+#include "base/file.h"
+#include "base/map.h"
 
 /* The tensor whose record is at `offset`, as a view of the file (retained). Its dtype and number of bytes must be the
  * record's. Fails: MIL_EFORMAT (what the record says, against what is asked), MIL_ENOMEM. */
@@ -25,5 +27,37 @@ typedef struct mil__blobs {
 mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offset, mil_dtype dtype, int rank,
                              const int64_t *shape, mil_tensor **out, mil_error *err);
 void mil__blobs_free(mil__blobs *blobs);
+
+/* ---- writing (milblob_write.c) ---- */
+
+unsigned mil__milblob_code(mil_dtype dtype);   /* 0: a record can't have it */
+
+/* A file being written aside, made when the first tensor comes. What is in one place in memory is written once. */
+typedef struct mil__blob_entry {
+    const void *data;
+    size_t bytes;
+    mil_dtype dtype;
+    uint64_t offset;
+} mil__blob_entry;
+
+typedef struct mil__blob_writer {
+    const char *path;         /* borrowed */
+    bool is_open;
+    mil__writer file;
+    mil__blob_entry *entries; /* of the contiguous ones */
+    uint32_t n, cap;
+    mil__map known;           /* entries by what they are */
+    uint32_t count;           /* records */
+    void (*progress)(void *ctx, uint64_t bytes); /* of elements, written since the last call; NULL: nobody asks */
+    void *progress_ctx;
+} mil__blob_writer;
+
+/* Appends the tensor (any strides), in pieces; gives its record's offset. The tensor must live until the writer is done.
+ * Fails: MIL_EUNSUPPORTED (a dtype that records have not), MIL_ELIMIT, MIL_EIO, MIL_ENOMEM. */
+mil_status mil__blob_add(mil__blob_writer *writer, const mil_tensor *tensor, uint64_t *offset, mil_error *err);
+/* All that can fail but the renaming; then commit, or abandon (which may come at any time). */
+mil_status mil__blob_finish(mil__blob_writer *writer, mil_error *err);
+mil_status mil__blob_commit(mil__blob_writer *writer, mil_error *err);
+void mil__blob_abandon(mil__blob_writer *writer);
 
 #endif
