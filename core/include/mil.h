@@ -383,8 +383,8 @@ mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *
 /* A const: data is retained and frozen. */
 mil_status mil_program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, mil_where where,
                              mil_value *out, mil_error *err);
-/* Takes back the last operation of a block, with the consts made for it. MIL_ESTATE where there is none, or its result
- * is an output. */
+/* Takes back the last operation of a block (where mil_block_insert was called: the one before that place), with the consts
+ * made for it. MIL_ESTATE where there is none, or its result is used or an output. */
 mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *err);
 
 /* Looking at it. Borrowed pointers live until the program is changed. */
@@ -412,6 +412,54 @@ size_t mil_block_n_inputs(const mil_program *program, mil_block block);
 mil_value mil_block_input(const mil_program *program, mil_block block, size_t i);
 size_t mil_block_n_outputs(const mil_program *program, mil_block block);
 mil_value mil_block_output(const mil_program *program, mil_block block, size_t i);
+
+/* Nested blocks, of operations that hold some. */
+size_t mil_operation_n_blocks(const mil_program *program, mil_operation operation);
+mil_block mil_operation_nested(const mil_program *program, mil_operation operation, size_t i);
+mil_operation mil_block_parent(const mil_program *program, mil_block block);   /* that holds it; 0: a function's body */
+/* The next in the order of the program: into nested blocks, and out of them again; 0 after the function's last. */
+mil_operation mil_operation_after(const mil_program *program, mil_operation operation);
+/* The operations that take the value, each once, in the order in which they came to take it: *n of them, borrowed until
+ * the program is changed or asked again. (Outputs of blocks are no operations: mil_value_is_output.) The first such
+ * question about a program walks all of it, later ones don't. Fails: MIL_ESTATE (stale), MIL_ENOMEM. */
+mil_status mil_value_users(mil_program *program, mil_value value, const mil_operation **out, size_t *n, mil_error *err);
+bool mil_value_is_output(const mil_program *program, mil_value value);
+
+/* Changing it. What is changed is inferred again at once, with all that depends on it: types and shapes follow, and an
+ * operation that would not hold fails the change, which then leaves the program as it was. A change takes time for what
+ * depends on it, not for what the program holds. */
+
+/* From now on operations and consts that are added to the block go before the operation `before` of that block; 0: to its end
+ * again. When `before` is removed, what follows it takes its place. They may use only what is defined before that place. */
+mil_status mil_block_insert(mil_program *program, mil_block block, mil_operation before, mil_error *err);
+mil_operation mil_block_insertion(const mil_program *program, mil_block block);
+/* Every use of `old` becomes one of `with`: by all operations, and as an output, which keeps its name (`old` gets a fresh
+ * one). What `with` itself is computed from keeps using `old`, so x may be replaced by what was made of x. `in`: only the
+ * uses by these n operations; NULL: all.
+ * Fails: MIL_ESTATE (stale; `with` is not defined before a use), what inference says (MIL_ETYPE, MIL_EVALUE), MIL_ENOMEM. */
+mil_status mil_value_replace(mil_program *program, mil_value old, mil_value with, const mil_operation *in, size_t n,
+                             mil_error *err);
+/* Gives an operation another argument, or takes it away: kind MIL_ARG_VALUE with value 0. A literal becomes a const before
+ * the operation; consts that were made for the old argument alone go. Fails: as mil_program_add. */
+mil_status mil_operation_set(mil_program *program, mil_operation operation, const mil_arg *arg, mil_error *err);
+/* Removes an operation whose results nobody uses, with the consts made for it alone. MIL_ESTATE (the message names users). */
+mil_status mil_operation_remove(mil_program *program, mil_operation operation, mil_error *err);
+/* Removes every operation that no output needs and that has no effect. Inputs stay. */
+void mil_program_prune(mil_program *program);
+
+/* Other types for inputs of one function, at once: what they feed is inferred from them. A state stays one. The shapes to
+ * choose from that such an input had are forgotten. Fails: as mil_program_input, and as mil_value_replace. */
+typedef struct mil_retype {
+    mil_value input;
+    mil_dtype dtype;
+    int rank;
+    const mil_dim *shape;
+} mil_retype;
+mil_status mil_program_retype(mil_program *program, const mil_retype *types, size_t n, mil_error *err);
+/* The value is no longer an output; or no longer an input: MIL_ESTATE where it is used. */
+mil_status mil_program_remove_output(mil_program *program, mil_value output, mil_error *err);
+mil_status mil_program_remove_input(mil_program *program, mil_value input, mil_error *err);
+mil_status mil_function_rename(mil_program *program, mil_block function, const char *name, mil_error *err);
 
 /* A new program with one function, main, that computes just `values` (of one function's body), in this order, and takes
  * just the inputs that they need. Values keep their names as outputs; one that is an input or a const gets a fresh one.

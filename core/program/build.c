@@ -24,12 +24,17 @@ static snapshot snapshot_of(const mil_program *program) {
 static void unlink_operation(mil_program *program, mil_operation operation) {
     mil__op *op = program->ops[operation];
     mil__block *block = program->blocks[op->block];
+    if (block->before == operation) block->before = op->next;
     *(op->prev ? &program->ops[op->prev]->next : &block->first) = op->next;
     *(op->next ? &program->ops[op->next]->prev : &block->last) = op->prev;
 }
 
+void mil__drop_data(mil_tensor *data) {
+    if (data && data->buffer) mil_tensor_free(data); /* else it is in the arena */
+}
+
 static void drop_data(mil__value *value) {
-    if (value->data && value->data->buffer) mil_tensor_free(value->data);
+    mil__drop_data(value->data);
     value->data = NULL;
 }
 
@@ -53,6 +58,7 @@ static void drop_block(mil_program *program, mil_block block);
 /* Takes the operation with its blocks, its results and its uses of values away; the entries become stale. */
 static void drop_operation(mil_program *program, mil_operation operation) {
     mil__op *op = program->ops[operation];
+    mil__users_drop(program, operation);
     for (uint16_t b = 0; b < op->n_blocks; b++) drop_block(program, op->blocks[b]);
     for (uint16_t a = 0; a < op->n_args; a++) drop_uses(program, op->args[a].values, op->args[a].n);
     drop_values(program, op->outputs, op->n_outputs);
@@ -62,6 +68,7 @@ static void drop_operation(mil_program *program, mil_operation operation) {
 
 static void drop_block(mil_program *program, mil_block block) {
     const mil__block *b = program->blocks[block];
+    for (uint32_t i = 0; i < b->n_outputs; i++) mil__users_drop_output(program, block, b->outputs[i]);
     drop_uses(program, b->outputs, b->n_outputs);
     while (b->last) drop_operation(program, b->last);
     drop_values(program, b->inputs, b->n_inputs);
@@ -93,6 +100,7 @@ void mil__link_operation(mil_program *program, mil_operation operation, mil_bloc
     op->prev = before ? program->ops[before]->prev : b->last;
     *(op->prev ? &program->ops[op->prev]->next : &b->first) = operation;
     *(op->next ? &program->ops[op->next]->prev : &b->last) = operation;
+    if (program->users) mil__users_place(program, operation);
 }
 
 bool mil__value_visible(const mil_program *program, mil_value value, mil_block block) {
@@ -209,20 +217,22 @@ static mil_status settle_type(mil__call *call, const mil__new_op *new_op, int i)
     return call->out[i] ? MIL_OK : mil__nomem(call->err);
 }
 
+mil_status mil__call_infer(mil__call *call) {
+    MIL__TRY(mil__call_check(call));
+    MIL__TRY(call->op->infer(call));
+    mil_status status = mil__types_status(call->types);
+    if (status == MIL_OK) return MIL_OK;
+    mil__types_clear_status(call->types);
+    return status == MIL_ENOMEM ? mil__nomem(call->err) : mil__call_fail(call, status, "the result's size overflows");
+}
+
 static mil_status infer(mil__call *call, const mil__new_op *new_op) {
     if (new_op->unchecked) {
         MIL__TRY(mil__call_outputs(call, new_op->n_declared));
         for (int i = 0; i < new_op->n_declared; i++) call->out[i] = new_op->declared[i];
         return MIL_OK;
     }
-    MIL__TRY(mil__call_check(call));
-    MIL__TRY(call->op->infer(call));
-    if (mil__types_status(call->types) != MIL_OK) {
-        mil_status status = mil__types_status(call->types);
-        mil__types_clear_status(call->types);
-        return status == MIL_ENOMEM ? mil__nomem(call->err)
-                                    : mil__call_fail(call, status, "the result's size overflows");
-    }
+    MIL__TRY(mil__call_infer(call));
     if (!new_op->declared && !new_op->names) return MIL_OK;
     if (call->n_out != new_op->n_declared)
         return mil__call_fail(call, MIL_ETYPE, "has %d results, but %d are declared", call->n_out, new_op->n_declared);
@@ -270,7 +280,7 @@ static mil_status name_result(mil_program *program, const mil__new_op *new_op, m
 }
 
 /* A result whose symbols are all numbers (the shape of x, where that is known) is as good as a const. */
-static mil_status known_by_symbols(mil__call *call, int i, mil_tensor **out) {
+mil_status mil__call_known(mil__call *call, int i, mil_tensor **out) {
     const mil_type *type = call->out[i];
     const mil_dim *sym = call->out_sym[i];
     int64_t n, values[FOLD_SYMBOLS];
@@ -282,25 +292,29 @@ static mil_status known_by_symbols(mil__call *call, int i, mil_tensor **out) {
     return MIL_OK;
 }
 
+mil_status mil__call_fold(mil__call *call, const mil__op *op, bool *is_const, mil_tensor ***data) {
+    bool have_data;
+    *data = NULL;
+    *is_const = !(op->decl->flags & (MIL__RANDOM | MIL__EFFECT)) && op->n_blocks == 0 && all_const(call, &have_data);
+    if (!*is_const || !have_data || !op->decl->eval || op->decl->flags & MIL__NO_FOLD || !is_small(call)) return MIL_OK;
+    *data = mil__arena_zero(call->arena, (size_t)call->n_out, sizeof **data);
+    return *data ? fold(call, *data) : mil__nomem(call->err);
+}
+
 /* Values for the results of a checked call. base: of the names of several results; NULL: made here. */
 static mil_status add_results(mil_program *program, mil_block block, mil_operation operation, mil__call *call,
                               const mil__new_op *new_op) {
     mil__op *op = program->ops[operation];
-    bool have_data, is_const = !(op->decl->flags & (MIL__RANDOM | MIL__EFFECT)) && new_op->n_blocks == 0 &&
-                               !new_op->unchecked && all_const(call, &have_data);
+    bool is_const = false;
     mil_tensor **data = NULL;
-    if (is_const && have_data && op->decl->eval && !(op->decl->flags & MIL__NO_FOLD) && is_small(call)) {
-        data = mil__arena_zero(call->arena, (size_t)call->n_out, sizeof *data);
-        if (!data) return mil__nomem(call->err);
-        MIL__TRY(fold(call, data));
-    }
+    if (!new_op->unchecked) MIL__TRY(mil__call_fold(call, op, &is_const, &data));
     char base[200];
     bool several = call->n_out > 1 && !new_op->names;
     if (several) snprintf(base, sizeof base, "%s_%u", op->decl->name, program->next_name[mil__op_index(op->decl)]++);
     mil_status status = MIL_OK;
     for (int i = 0; i < call->n_out; i++) {
         mil_tensor *known = data ? data[i] : NULL;
-        if (status == MIL_OK && !known) status = known_by_symbols(call, i, &known);
+        if (status == MIL_OK && !known) status = mil__call_known(call, i, &known);
         mil_value value = status == MIL_OK ? mil__new_value(program) : 0;
         if (!value) {
             mil_tensor_free(known);
@@ -358,6 +372,7 @@ static mil_status add(mil_program *program, mil_block block, const mil__new_op *
     op->n_args = (uint8_t)new_op->n_args;
     count_uses(program, op);
     mil__link_operation(program, operation, block, new_op->before);
+    if (program->users) mil__users_add(program, operation);
     *out = operation;
     return MIL_OK;
 }
@@ -414,7 +429,7 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
 
 static mil_status check_block(const mil_program *program, mil_block block, mil_error *err) {
     const mil__block *b = mil__block_at(program, block);
-    if (b && b->is_open) return MIL_OK;
+    if (b && (b->is_open || b->before)) return MIL_OK;
     return mil__fail(err, MIL_ESTATE, "the block is closed, or not of this program");
 }
 
@@ -422,7 +437,7 @@ mil_status mil_program_const(mil_program *program, mil_block block, mil_tensor *
                              mil_value *out, mil_error *err) {
     *out = 0;
     MIL__TRY(check_block(program, block, err));
-    return mil__program_const(program, block, data, name, false, where, 0, out, err);
+    return mil__program_const(program, block, data, name, false, where, program->blocks[block]->before, out, err);
 }
 
 /* ---- arguments as a caller gives them ---- */
@@ -437,6 +452,7 @@ typedef struct adding {
     const char *name;
     mil_where where;
     mil_error *err;
+    mil_operation before;     /* where in the block; 0: at the end */
 } adding;
 
 __attribute__((format(printf, 3, 4)))
@@ -556,6 +572,11 @@ static void join_names(char to[200], const char *a, const char *b) {
     to[n + 1 + m] = 0;
 }
 
+static const char *value_name(const mil_program *program, mil_value value) {
+    const char *name = program->values[value]->name;
+    return name ? name : "a literal";
+}
+
 /* One argument as a value: the value itself, or a const made for it. */
 static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_value *out) {
     if (arg->kind == MIL_ARG_VALUE) {
@@ -564,6 +585,9 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
                                                                     : "is no longer part of this program";
             return adding_fail(a, MIL_ESTATE, "the value given for %s %s", row->name, why);
         }
+        if (a->before && !mil__value_before(a->program, arg->value, a->before))
+            return adding_fail(a, MIL_ESTATE, "the value given for %s, %s, is made only after the place of the operation",
+                               row->name, value_name(a->program, arg->value));
         *out = arg->value;
         return MIL_OK;
     }
@@ -574,7 +598,8 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
     if (arg->kind != MIL_ARG_TENSOR) MIL__TRY(make_literal(a, row, arg, hint, &tensor, &in_arena));
     char base[200];
     join_names(base, a->name ? a->name : a->op->name, row->name);
-    mil_status status = mil__program_const(a->program, a->block, tensor, NULL, true, a->where, 0, out, a->err);
+    mil_status status = mil__program_const(a->program, a->block, tensor, NULL, true, a->where, a->before, out,
+                                           a->err);
     if (arg->kind != MIL_ARG_TENSOR && !in_arena) mil_tensor_free(tensor);
     MIL__TRY(status);
     mil__op *op = a->program->ops[a->program->values[*out]->op];
@@ -638,7 +663,7 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
     mil__slice names[1] = {mil__slice_of(a->name)};
     mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .blocks = NULL, .n_blocks = 0,
                           .names = a->name && a->op->n_outputs == 1 ? names : NULL, .declared = NULL, .n_declared = 1,
-                          .label = NULL, .attrs = NULL, .where = a->where, .before = 0, .unchecked = false};
+                          .label = NULL, .attrs = NULL, .where = a->where, .before = a->before, .unchecked = false};
     return add(a->program, a->block, &new_op, out, a->err);
 }
 
@@ -658,8 +683,10 @@ mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *
                            mil_error *err) {
     if (!op) return mil__fail(err, MIL_ENAME, "add: there is no op of that name"); /* what mil_op_find gave */
     MIL__TRY(check_block(program, block, err));
+    mil_operation at = program->blocks[block]->before;
+    if (at) MIL__TRY(mil__users_ready(program, err)); /* which has the order */
     adding a = {program, block, op, program->functions[program->blocks[block]->function].opset, args, n_args, name,
-                where, err};
+                where, err, at};
     snapshot before = snapshot_of(program);
     mil__mark scratch = mil__arena_mark(&program->scratch);
     mil_operation operation = 0;
@@ -706,7 +733,7 @@ mil_status mil_program_output(mil_program *program, mil_block function, const ch
 
 mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *err) {
     const mil__block *b = mil__block_at(program, block);
-    mil_operation last = b ? b->last : 0;
+    mil_operation last = !b ? 0 : b->before ? program->ops[b->before]->prev : b->last;
     if (!last) return mil__fail(err, MIL_ESTATE, "undo: there is no operation to take back");
     const mil__op *op = program->ops[last];
     for (uint32_t i = 0; i < op->n_outputs; i++) {
@@ -725,4 +752,40 @@ mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *er
         before = next;
     }
     return MIL_OK;
+}
+
+/* ---- arguments for what is there ---- */
+
+/* Operation's arguments as a caller would give them, for the dtypes of literals that go with them; `given` in its place. */
+static mil_arg *args_with(const mil__op *op, const mil_arg *given, mil__arena *arena, size_t *n) {
+    mil_arg *args = mil__arena_zero(arena, (size_t)op->n_args + 1, sizeof *args);
+    if (!args) return NULL;
+    args[(*n)++] = *given;
+    for (uint16_t a = 0; a < op->n_args; a++) {
+        const char *name = mil__op_slot_name(op->decl, op->args[a].slot);
+        if (op->args[a].n != 1 || strcmp(name, given->name) == 0) continue;
+        args[(*n)++] = (mil_arg){.name = name, .kind = MIL_ARG_VALUE, .value = op->args[a].values[0]};
+    }
+    return args;
+}
+
+mil_status mil__values_of_arg(mil_program *program, mil_operation operation, const mil_arg *arg, mil__values *out,
+                              mil__arena *arena, uint32_t *made, mil_error *err) {
+    const mil__op *op = program->ops[operation];
+    const mil__param *row;
+    int slot;
+    size_t n = 0, room = arg->kind == MIL_ARG_TUPLE ? arg->n : 1;
+    mil_opset opset = program->functions[program->blocks[op->block]->function].opset;
+    uint32_t n_ops = program->n_ops;
+    const mil_arg *args = args_with(op, arg, arena, &n);
+    if (!args) return mil__nomem(err);
+    adding a = {program, op->block, op->decl, opset, args, n, op->n_outputs ? program->values[op->outputs[0]]->name : NULL,
+                {op->file, op->line}, err, operation};
+    MIL__TRY(mil__op_find_param(op->decl, opset, arg->name, &slot, &row, err));
+    *out = (mil__values){.slot = (uint16_t)slot, .values = mil__arena_zero(arena, room + !room, sizeof *out->values)};
+    mil_status status = out->values ? values_of_arg(&a, row, arg, out) : mil__nomem(err);
+    for (uint32_t i = program->n_ops; i-- > n_ops && status != MIL_OK;)
+        if (program->ops[i] && program->ops[i]->block) drop_operation(program, i);
+    *made = program->n_ops - n_ops;
+    return status;
 }

@@ -74,7 +74,7 @@ mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err) {
 
 static void free_attrs(mil__attr *attr) {
     for (; attr; attr = attr->next) {
-        if (attr->data && attr->data->buffer) mil_tensor_free(attr->data); /* else it is in the arena */
+        mil__drop_data(attr->data);
         for (int i = 0; i < attr->n_items; i++) free_attrs(&attr->items[i]);
     }
 }
@@ -82,8 +82,7 @@ static void free_attrs(mil__attr *attr) {
 void mil_program_free(mil_program *program) {
     if (!program) return;
     for (uint32_t i = 1; i < program->n_values; i++)
-        if (program->values[i] && program->values[i]->data && program->values[i]->data->buffer)
-            mil_tensor_free(program->values[i]->data);
+        if (program->values[i]) mil__drop_data(program->values[i]->data);
     for (uint32_t i = 1; i < program->n_ops; i++)
         if (program->ops[i]) free_attrs(program->ops[i]->attrs);
     for (uint32_t i = 0; i < program->n_functions; i++) free_attrs(program->functions[i].attrs);
@@ -98,6 +97,7 @@ void mil_program_free(mil_program *program) {
     mil__map_free(&program->names);
     mil__map_free(&program->files);
     mil__types_free(program->types);
+    mil__users_free(program);
     mil__arena_free(&program->scratch);
     mil__arena_free(&program->arena);
     mil__free(program);
@@ -238,6 +238,20 @@ void mil__unname_value(mil_program *program, mil_value value) {
     v->name = NULL;
 }
 
+mil_status mil__pass_name(mil_program *program, mil_value from, mil_value to, mil_error *err) {
+    const char *name = program->values[from]->name;
+    uint32_t next = 0;
+    MIL__TRY(mil__name_value_fresh(program, from, name, &next, err));
+    if (put_name(program, to, mil__slice_of(name), mil__hash_text(name))) return MIL_OK;
+    mil__forget_name(program, from, program->values[from]->name);
+    program->values[from]->name = name;
+    return mil__nomem(err);
+}
+
+void mil__forget_name(mil_program *program, mil_value value, const char *name) {
+    if (name) mil__map_remove(&program->names, in_block(mil__hash_text(name), program->values[value]->block), value);
+}
+
 static mil_status stale(mil_error *err, const char *what, uint32_t number) {
     return mil__fail(err, MIL_ESTATE, "%s %u is no longer (or never was) part of this program", what, number);
 }
@@ -258,12 +272,28 @@ mil_value mil_value_find(const mil_program *program, mil_block function, const c
 
 /* ---- functions, blocks ---- */
 
-mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err) {
-    *out = 0;
+static mil_status check_function_name(const mil_program *program, const char *name, mil_error *err) {
     if (!mil__is_name(mil__slice_of(name)) || is_reserved(mil__slice_of(name)))
         return mil__fail(err, MIL_ENAME, "\"%.80s\" can't be the name of a function", name);
     if (mil_program_function_find(program, name))
         return mil__fail(err, MIL_ENAME, "there is a function \"%.80s\" already", name);
+    return MIL_OK;
+}
+
+mil_status mil_function_rename(mil_program *program, mil_block function, const char *name, mil_error *err) {
+    const mil__block *block = mil__block_at(program, function);
+    if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "rename: not a function");
+    if (strcmp(program->functions[block->function].name, name) == 0) return MIL_OK;
+    MIL__TRY(check_function_name(program, name, err));
+    const char *copy = mil__arena_text(&program->arena, name, strlen(name));
+    if (!copy) return mil__nomem(err);
+    program->functions[block->function].name = copy;
+    return MIL_OK;
+}
+
+mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err) {
+    *out = 0;
+    MIL__TRY(check_function_name(program, name, err));
     char *copy = mil__arena_text(&program->arena, name, strlen(name));
     bool room = grow_table((void **)&program->functions, program->n_functions, &program->cap_functions,
                            sizeof *program->functions);
@@ -344,6 +374,7 @@ mil_status mil__block_output(mil_program *program, mil_block block, mil_value va
     b->outputs[b->n_outputs++] = value;
     program->values[value]->n_uses++;
     program->values[value]->is_output = true;
+    if (program->users) mil__users_add_output(program, block, value);
     return MIL_OK;
 }
 
@@ -358,8 +389,8 @@ mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mi
     return MIL_OK;
 }
 
-static mil_status check_input(const mil_program *program, mil_block function, const char *name, mil_dtype dtype,
-                              int rank, const mil_dim *shape, bool state, mil_error *err) {
+mil_status mil__input_check(const mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
+                            const mil_dim *shape, bool state, mil_error *err) {
     const mil__block *block = mil__block_at(program, function);
     if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "input %.80s: not a function's body", name);
     if (dtype <= MIL_NO_DTYPE || dtype >= MIL_N_DTYPES)
@@ -378,7 +409,7 @@ static mil_status check_input(const mil_program *program, mil_block function, co
 mil_status mil_program_input(mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
                              const mil_dim *shape, bool state, mil_value *out, mil_error *err) {
     *out = 0;
-    MIL__TRY(check_input(program, function, name, dtype, rank, shape, state, err));
+    MIL__TRY(mil__input_check(program, function, name, dtype, rank, shape, state, err));
     const mil_type *type = mil__tensor_type(program->types, dtype, rank, shape);
     if (type && state) type = mil__state_type(program->types, type);
     if (!type) return mil__nomem(err);
@@ -492,6 +523,31 @@ mil_operation mil_operation_next(const mil_program *program, mil_operation opera
 mil_block mil_operation_block(const mil_program *program, mil_operation operation) {
     const mil__op *op = mil__op_at(program, operation);
     return op ? op->block : 0;
+}
+
+size_t mil_operation_n_blocks(const mil_program *program, mil_operation operation) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op ? op->n_blocks : 0;
+}
+
+mil_block mil_operation_nested(const mil_program *program, mil_operation operation, size_t i) {
+    const mil__op *op = mil__op_at(program, operation);
+    return op && i < op->n_blocks ? op->blocks[i] : 0;
+}
+
+mil_operation mil_block_parent(const mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    return b ? b->parent : 0;
+}
+
+mil_operation mil_block_insertion(const mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    return b ? b->before : 0;
+}
+
+bool mil_value_is_output(const mil_program *program, mil_value value) {
+    const mil__value *v = mil__value_at(program, value);
+    return v && v->is_output;
 }
 
 size_t mil_block_n_inputs(const mil_program *program, mil_block block) {

@@ -55,6 +55,9 @@ typedef struct mil__op {
     uint8_t n_args;
     bool is_inline : 1;       /* a const printed at its use */
     bool is_literal : 1;      /* a const made by mil_program_add for the operation after it */
+    bool is_pending : 1;      /* to be inferred again by the change under way, */
+    bool is_retyped : 1;      /*   since an operand has another type */
+    bool is_marked : 1;       /* by a walk that clears it when done */
     mil__values *args;        /* by slot, ascending; only those given */
     mil_value *outputs;       /* in one piece with args and their values */
     mil_block *blocks;
@@ -69,6 +72,7 @@ typedef struct mil__block {
     mil_block outer;          /* 0: a function's body */
     uint32_t function;        /* index */
     bool is_open;             /* operations may be added */
+    mil_operation before;     /* operations that are added go before this one; 0: to the end */
     uint32_t n_inputs, n_outputs;
     mil_value *inputs, *outputs;
     uint32_t cap_inputs, cap_outputs;
@@ -89,6 +93,8 @@ typedef struct mil__shapes {
     struct mil__shapes *next;
 } mil__shapes;
 
+typedef struct mil__users mil__users;
+
 struct mil_program {
     mil__arena arena;
     mil__arena scratch;       /* of one call; rewound after it */
@@ -108,6 +114,7 @@ struct mil_program {
     char **file_names;
     uint32_t n_files, cap_files;
     uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
+    mil__users *users;        /* who uses what (users.c); NULL until an edit asks */
 };
 
 /* NULL when stale. */
@@ -176,6 +183,90 @@ mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call
 mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
                                 mil_program **out, mil_value **values, mil_error *err);
 
+/* ---- who uses what, and in which order (users.c) ---- */
+
+/* A use of a value: by an operation's argument, or as an output of a block (op 0). */
+typedef struct mil__use {
+    mil_operation op;
+    mil_block block;
+    uint32_t prev, next;      /* of the same value; 0: none */
+} mil__use;
+
+/*   uses    [ - | arguments of an operation | of another | a block's output | .. ]    [0] unused
+ * An operation's are one piece, in the order of its values. Those of one value are a list: first[value] .. last[value]. */
+struct mil__users {
+    mil__use *uses;
+    uint32_t *first, *last;   /* by value; 0: none */
+    uint32_t *of_op;          /* by operation: its piece; 0: none */
+    uint64_t *place;          /* by operation: ascending in program order, with gaps */
+    mil_operation *found;     /* what mil_value_users gave last */
+    uint32_t n_uses, n_dead, cap_uses, cap_values, cap_ops, cap_found;
+};
+
+/* Makes program->users if there is none. From then on it is kept right by all that adds, moves and removes; where that
+ * runs out of memory it goes, and is made anew when next asked for. */
+mil_status mil__users_ready(mil_program *program, mil_error *err);
+void mil__users_free(mil_program *program);
+/* What the others tell it; nothing where there is none. */
+void mil__users_add(mil_program *program, mil_operation operation);
+void mil__users_drop(mil_program *program, mil_operation operation);
+void mil__users_add_output(mil_program *program, mil_block block, mil_value value);
+void mil__users_drop_output(mil_program *program, mil_block block, mil_value value);
+void mil__users_place(mil_program *program, mil_operation operation); /* linked just now */
+/* The values given to an operation, one parameter after the other: *n of them. */
+mil_value *mil__op_values(const mil__op *op, uint32_t *n);
+/* An operation's value number `at` becomes another. */
+void mil__use_move(mil_program *program, mil_operation operation, uint32_t at, mil_value value);
+/* May `operation` use `value`: visible there and defined before? Wants program->users. */
+bool mil__value_before(const mil_program *program, mil_value value, mil_operation operation);
+
+/* ---- changes (change.c) ---- */
+
+/* Several changes that hold together or not at all: begun, made one by one, and ended; the end infers again what depends on
+ * them, and takes everything back where that, or a change before it, failed. */
+typedef struct mil__saved mil__saved;
+typedef struct mil__change {
+    mil_program *program;
+    const char *what;         /* "replace", for messages */
+    mil_error *err;
+    mil__arena arena;         /* of what was saved */
+    mil__saved *saved;        /* the latest first */
+    mil_operation *heap;      /* to be inferred again, the first of the program on top */
+    uint32_t n_heap, cap_heap;
+} mil__change;
+
+mil_status mil__change_begin(mil__change *change, mil_program *program, const char *what, mil_error *err);
+/* status: of the changes made. Gives it back, or the failure of what they led to. */
+mil_status mil__change_end(mil__change *change, mil_status status);
+mil_status mil__change_use(mil__change *change, mil_operation operation, uint32_t at, mil_value value);
+mil_status mil__change_output(mil__change *change, mil_block block, uint32_t at, mil_value value);
+mil_status mil__change_type(mil__change *change, mil_value value, const mil_type *type);
+/* All arguments of an operation: ascending by slot, copied. */
+mil_status mil__change_args(mil__change *change, mil_operation operation, const mil__values *args, int n_args);
+/* `to` (of the same block) gets the name of `from`, and that a fresh one. */
+mil_status mil__change_name(mil__change *change, mil_value from, mil_value to);
+/* An operation that was added for this change: removed where it fails. */
+mil_status mil__change_made(mil__change *change, mil_operation operation);
+
+/* ---- for calls of operations that are there (build.c) ---- */
+
+/* The check and infer stages of a call whose `in` is filled. */
+mil_status mil__call_infer(mil__call *call);
+/* Are all operands known (*is_const), and what the results then are: *data, n_out tensors, owned; or NULL, where that was
+ * not computed. `op` is what is called. */
+mil_status mil__call_fold(mil__call *call, const mil__op *op, bool *is_const, mil_tensor ***data);
+/* Result i, where its symbols are all numbers; else NULL. */
+mil_status mil__call_known(mil__call *call, int i, mil_tensor **out);
+void mil__drop_data(mil_tensor *data); /* of a value; NULL: nothing */
+/* Consts for an argument of an operation that is there, before it; values already there as they are. *made counts those
+ * that were added right before it. */
+mil_status mil__values_of_arg(mil_program *program, mil_operation operation, const mil_arg *arg, mil__values *out,
+                              mil__arena *arena, uint32_t *made, mil_error *err);
+
+/* What must hold of an input's type. */
+mil_status mil__input_check(const mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
+                            const mil_dim *shape, bool state, mil_error *err);
+
 /* ---- shared by build.c and program.c ---- */
 
 /* New table entries, zeroed; 0: out of memory. */
@@ -187,6 +278,10 @@ mil_block mil__new_block(mil_program *program);
 mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, mil_error *err);
 /* "<base>_<n>" with the first n from *next on that is free; *next moves on. */
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, mil_error *err);
+/* `to` (of the same block) gets the name of `from`, and that a fresh one. The names that they had can be given back to
+ * them until they are forgotten, each with its value. */
+mil_status mil__pass_name(mil_program *program, mil_value from, mil_value to, mil_error *err);
+void mil__forget_name(mil_program *program, mil_value value, const char *name);
 void mil__unname_value(mil_program *program, mil_value value);
 /* Appends to a block's list, or before an operation of it. */
 void mil__link_operation(mil_program *program, mil_operation operation, mil_block block, mil_operation before);

@@ -264,6 +264,8 @@ mil_dim mil__dim_fresh(mil__types *types) {
     return dim;
 }
 
+mil_dim mil__dim_next(const mil__types *types) { return -1 - (mil_dim)types->n_formulas; }
+
 bool mil__dim_is_symbol(const mil__types *types, mil_dim dim) {
     const mil__atom *atom = lone_atom(types, dim);
     return atom && atom->kind == MIL__ATOM_SYMBOL;

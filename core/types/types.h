@@ -83,6 +83,7 @@ bool mil__dim_is_number(const mil__types *types, mil_dim dim, int64_t *out);
 static inline bool mil__dim_is_symbolic(mil_dim dim) { return dim < 0; }
 
 bool mil__dim_is_symbol(const mil__types *types, mil_dim dim);       /* a symbol by itself, named or fresh */
+mil_dim mil__dim_next(const mil__types *types);                      /* dims made from now on are this or below */
 const mil_symbol *mil__dim_symbol_info(const mil__types *types, mil_dim symbol); /* NULL unless a symbol */
 /* Sets range and standard size of a symbol; what info leaves unsaid (min 0, max below 1, standard 0) stays. MIL_EVALUE
  * when it contradicts an earlier setting. */
