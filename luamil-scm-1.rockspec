@@ -104,6 +104,8 @@ build = {
         "core/types/shape.c",
         "core/types/type.c",
         "core/types/type_text.c",
+        "core/weights/gguf.c",
+        "core/weights/gguf_blocks.c",
         "core/weights/milblob.c",
         "core/weights/milblob_write.c",
         "core/weights/npy.c",

@@ -208,6 +208,7 @@ mil_tensor *luamil_check_tensor(lua_State *L, int index, const char *fn);
 mil_tensor *luamil_pin_tensor(lua_State *L, int index, const char *fn); /* pushes another object that holds it */
 void luamil_push_shape(lua_State *L, int rank, const int64_t *shape);
 void luamil_push_element(lua_State *L, const mil_tensor *tensor, const int64_t *index);
+void luamil_push_elements(lua_State *L, const mil_tensor *tensor); /* in nested tables; one by itself of rank 0 */
 /* tensor_text.c: pushes the tensor as people read it. */
 int luamil_tensor_text(lua_State *L, const mil_tensor *tensor, int width);
 /* dims.c: the shape at index, for an input of that name; returns the rank. */

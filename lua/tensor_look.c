@@ -148,12 +148,15 @@ static void push_table(lua_State *L, const mil_tensor *tensor, int64_t *index, i
     }
 }
 
+void luamil_push_elements(lua_State *L, const mil_tensor *tensor) {
+    int64_t index[MIL_MAX_RANK] = {0};
+    luaL_checkstack(L, MIL_MAX_RANK + 4, NULL);
+    push_table(L, tensor, index, 0);
+}
+
 /* t:table(): nested tables of its elements */
 static int table(lua_State *L) {
-    int64_t index[MIL_MAX_RANK] = {0};
-    mil_tensor *self = luamil_pin_tensor(L, 1, "table");
-    luaL_checkstack(L, MIL_MAX_RANK + 4, NULL);
-    push_table(L, self, index, 0);
+    luamil_push_elements(L, luamil_pin_tensor(L, 1, "table"));
     return 1;
 }
 

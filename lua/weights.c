@@ -35,7 +35,8 @@ static int push_tensor(lua_State *L, const mil_weights *weights, const char *nam
     mil_error err;
     luamil_tensor *tensor = luamil_new_tensor(L);
     if (mil_weights_get(weights, name, &tensor->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
-    return 1;
+    bool is_view = mil_buffer_kind_of(mil_tensor_buffer(tensor->tensor)) == MIL_MAPPED;
+    return is_view ? 1 : luamil_return_tensor(L, tensor);
 }
 
 static int weights_index(lua_State *L) {
@@ -79,10 +80,47 @@ static int names(lua_State *L) {
     return 1;
 }
 
-/* mil.metadata(weights, key): a string, or nil */
+/* Pushes the value of a key, which may be missing: a string, number or bool, or a list of them; or nil. */
+static void push_metadata(lua_State *L, const mil_weights *weights, const char *key) {
+    mil_error err;
+    luamil_tensor *value = luamil_new_tensor(L);
+    mil_status status = mil_weights_metadata_tensor(weights, key, &value->tensor, &err);
+    if (status == MIL_OK) luamil_push_elements(L, value->tensor);
+    else if (status == MIL_ENAME) lua_pushnil(L);
+    else luamil_raise(L, &err);
+    lua_remove(L, -2);
+}
+
+/* mil.metadata(weights, key): the key's value; mil.metadata(weights): all of them, by key */
 static int metadata(lua_State *L) {
     const mil_weights *weights = check_weights(L, 1, "mil.metadata");
-    lua_pushstring(L, mil_weights_metadata(weights, luamil_check_string(L, 2, "mil.metadata", "key", NULL)));
+    if (!lua_isnoneornil(L, 2)) {
+        push_metadata(L, weights, luamil_check_string(L, 2, "mil.metadata", "key", NULL));
+        return 1;
+    }
+    size_t n = mil_weights_metadata_count(weights);
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        push_metadata(L, weights, mil_weights_metadata_key(weights, i));
+        lua_setfield(L, -2, mil_weights_metadata_key(weights, i));
+    }
+    return 1;
+}
+
+/* mil.quantized(weights, name [, dtype]): what constexpr_blockwise_shift_scale takes, in a table; dtype is the scale's */
+static int quantized(lua_State *L) {
+    mil_error err;
+    const mil_weights *weights = check_weights(L, 1, "mil.quantized");
+    const char *name = luamil_check_string(L, 2, "mil.quantized", "name", NULL);
+    mil_dtype dtype = lua_isnoneornil(L, 3) ? MIL_FP32 : luamil_check_dtype(L, 3, "mil.quantized");
+    lua_createtable(L, 0, 2);
+    luamil_tensor *data = luamil_new_tensor(L), *scale = luamil_new_tensor(L);
+    if (mil_weights_get_quantized(weights, name, dtype, &data->tensor, &scale->tensor, &err) != MIL_OK)
+        return luamil_raise(L, &err);
+    size_t bytes = mil_tensor_bytes(data->tensor) + mil_tensor_bytes(scale->tensor);
+    lua_setfield(L, -3, "scale");
+    lua_setfield(L, -2, "data");
+    luamil_account(L, bytes);
     return 1;
 }
 
@@ -168,6 +206,6 @@ void luamil_open_weights(lua_State *L) {
 }
 
 const luaL_Reg luamil_weights_functions[] = {
-    {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"load_tensor", load_tensor}, {"save", save},
-    {NULL, NULL},
+    {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"quantized", quantized}, {"load_tensor", load_tensor},
+    {"save", save}, {NULL, NULL},
 };

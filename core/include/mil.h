@@ -236,7 +236,7 @@ void mil_tensor_statistics(const mil_tensor *tensor, mil_tensor_stats *out);
 /* ------------------------------------------------------------------------------------------------- weights -- */
 
 /* Named tensors of a file, in the file's order; shared (counted). The reader is chosen by the content: safetensors,
- * npy (one tensor, named ""), npz. Tensors are views of the mapped file where the format and its alignment permit. */
+ * npy (one tensor, named ""), npz, gguf. Tensors are views of the mapped file where the format and its alignment permit. */
 typedef struct mil_weights mil_weights;
 
 mil_status mil_weights_open(const char *path, mil_weights **out, mil_error *err);
@@ -247,8 +247,25 @@ const char *mil_weights_name(const mil_weights *weights, size_t i);             
 /* Shared: to be freed. MIL_ENAME with the nearest name when there is none; MIL_EUNSUPPORTED for a dtype that has no
  * counterpart here (the others of the file stay readable). */
 mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err);
-/* The value of a key of the file's metadata (safetensors' __metadata__), or NULL; borrowed. */
+/* A tensor that the file keeps as integers and scales (gguf: Q4_0, Q5_0, Q8_0, Q3_K, Q6_K, IQ4_NL, MXFP4 ..), as
+ * constexpr_blockwise_shift_scale (ios18) takes it, without offsets: data int4 or int8 of the tensor's shape; scale of
+ * scale_dtype, with the last axis divided by the elements that share one. data * scale in fp32 is what mil_weights_get
+ * gives, bit for bit. fp16 scales make an fp16 product.
+ *   scale_dtype  MIL_FP32 or MIL_FP16 (MIL_EVALUE where a scale is not exact in it)
+ *   data, scale  owned; NULL never, untouched on failure
+ * Fails: MIL_EUNSUPPORTED where the tensor is not of such a type (Q4_1, Q4_K .. have least values too); as
+ * mil_weights_get. */
+mil_status mil_weights_get_quantized(const mil_weights *weights, const char *name, mil_dtype scale_dtype, mil_tensor **data,
+                                     mil_tensor **scale, mil_error *err);
+
+/* The file's metadata (safetensors' __metadata__, gguf's key-value pairs), in its order. */
+size_t mil_weights_metadata_count(const mil_weights *weights);
+const char *mil_weights_metadata_key(const mil_weights *weights, size_t i);             /* borrowed */
+/* The text of a key's value; NULL: there is none, or it is no string. Borrowed. */
 const char *mil_weights_metadata(const mil_weights *weights, const char *key);
+/* A key's value, whatever it is: a number, bool or string (rank 0), or a list of them (rank 1). Shared: to be freed.
+ * Fails: MIL_ENAME (no such key), MIL_ENOMEM. */
+mil_status mil_weights_metadata_tensor(const mil_weights *weights, const char *key, mil_tensor **out, mil_error *err);
 
 typedef struct mil_named_tensor {
     const char *name;

@@ -171,19 +171,16 @@ static mil_status read_tensor(mil_weights *weights, const char *name, const json
 static mil_status read_metadata(mil_weights *weights, json_t *json, mil_error *err) {
     if (json_is_null(json)) return MIL_OK;
     if (!json_is_object(json)) return bad(weights, err, NULL, "__metadata__: an object of strings is wanted");
-    weights->metadata = mil__arena_zero(&weights->arena, json_object_size(json) * 2, sizeof *weights->metadata);
-    if (!weights->metadata) return mil__nomem(err);
     const char *key;
     json_t *value;
     json_object_foreach(json, key, value) {
         if (!json_is_string(value))
             return mil__weights_fail(weights, err, MIL_EFORMAT, NULL, "__metadata__: the value of \"%s\" is no string",
                                      MIL__PRINTABLE(key));
-        const char **pair = &weights->metadata[2 * weights->n_metadata];
-        pair[0] = mil__arena_text(&weights->arena, key, strlen(key));
-        pair[1] = mil__arena_text(&weights->arena, json_string_value(value), json_string_length(value));
-        if (!pair[0] || !pair[1]) return mil__nomem(err);
-        weights->n_metadata++;
+        mil__metadatum *item;
+        MIL__TRY(mil__weights_add_metadata(weights, key, strlen(key), &item, err));
+        item->text = mil__arena_text(&weights->arena, json_string_value(value), json_string_length(value));
+        if (!item->text) return mil__nomem(err);
     }
     return MIL_OK;
 }
@@ -267,7 +264,7 @@ static mil_status get_safetensors(const mil_weights *weights, const mil__weight 
     return mil__weights_view(weights, weight->dtype, weight->rank, weight->shape, weight->offset, out, err);
 }
 
-const mil__weights_format mil__safetensors = {"safetensors", open_safetensors, get_safetensors};
+const mil__weights_format mil__safetensors = {"safetensors", open_safetensors, get_safetensors, NULL, NULL};
 
 /* ---- writing ---- */
 

@@ -40,22 +40,57 @@ static uint32_t find(const mil_weights *weights, const char *name, size_t length
     return mil__map_find(&weights->names, mil__hash(name, length), has_name, weights, &(key){name, length});
 }
 
+/* Room for one more of n things of `bytes`; NULL: out of memory, with what was there as it was. */
+static void *room(void *items, size_t n, size_t *cap, size_t bytes) {
+    if (n < *cap) return items;
+    size_t more = *cap ? *cap + *cap / 2 : 16;
+    items = mil__realloc(items, more * bytes);
+    if (items) *cap = more;
+    return items;
+}
+
 mil_status mil__weights_add(mil_weights *weights, const char *name, size_t length, mil__weight **out, mil_error *err) {
     uint32_t there = find(weights, name, length);
     if (there != MIL__NOT_FOUND) /* by its own name: the one given may have no 0 at its end */
         return mil__weights_fail(weights, err, MIL_EFORMAT, weights->items[there].name, "is there twice");
-    if (weights->n == weights->cap) {
-        size_t cap = weights->cap ? weights->cap + weights->cap / 2 : 16;
-        mil__weight *items = mil__realloc(weights->items, cap * sizeof *items);
-        if (!items) return mil__nomem(err);
-        weights->items = items;
-        weights->cap = cap;
-    }
+    mil__weight *items = room(weights->items, weights->n, &weights->cap, sizeof *items);
+    if (!items) return mil__nomem(err);
+    weights->items = items;
     const char *copy = mil__arena_text(&weights->arena, name, length);
     if (!copy || !mil__map_add(&weights->names, mil__hash(name, length), (uint32_t)weights->n)) return mil__nomem(err);
     *out = &weights->items[weights->n++];
     memset(*out, 0, sizeof **out);
     (*out)->name = copy;
+    return MIL_OK;
+}
+
+static bool has_key(const void *ctx, uint32_t i, const void *sought) {
+    const key *k = sought;
+    const char *name = ((const mil_weights *)ctx)->metadata[i].key;
+    return strlen(name) == k->length && memcmp(name, k->name, k->length) == 0;
+}
+
+static mil__metadatum *find_metadata(const mil_weights *weights, const char *name, size_t length) {
+    uint32_t i = mil__map_find(&weights->keys, mil__hash(name, length), has_key, weights, &(key){name, length});
+    return i == MIL__NOT_FOUND ? NULL : &weights->metadata[i];
+}
+
+const mil__metadatum *mil__weights_metadatum(const mil_weights *weights, const char *name) {
+    return find_metadata(weights, name, strlen(name));
+}
+
+mil_status mil__weights_add_metadata(mil_weights *weights, const char *name, size_t length, mil__metadatum **out,
+                                     mil_error *err) {
+    const mil__metadatum *there = find_metadata(weights, name, length);
+    if (there)
+        return mil__weights_fail(weights, err, MIL_EFORMAT, NULL, "metadata \"%s\" is there twice", MIL__PRINTABLE(there->key));
+    mil__metadatum *items = room(weights->metadata, weights->n_metadata, &weights->cap_metadata, sizeof *items);
+    if (!items) return mil__nomem(err);
+    weights->metadata = items;
+    const char *copy = mil__arena_text(&weights->arena, name, length);
+    if (!copy || !mil__map_add(&weights->keys, mil__hash(name, length), (uint32_t)weights->n_metadata)) return mil__nomem(err);
+    *out = &items[weights->n_metadata++];
+    **out = (mil__metadatum){.key = copy};
     return MIL_OK;
 }
 
@@ -100,8 +135,10 @@ static bool ends(const char *path, const char *ending) {
 static const mil__weights_format *format_of(const mil_weights *weights) {
     if (begins(weights, "\x93NUMPY", 6)) return &mil__npy;
     if (begins(weights, "PK\3\4", 4) || begins(weights, "PK\5\6", 4)) return &mil__npz;
+    if (begins(weights, "GGUF", 4)) return &mil__gguf;
     if (ends(weights->path, ".npy")) return &mil__npy;
     if (ends(weights->path, ".npz")) return &mil__npz;
+    if (ends(weights->path, ".gguf")) return &mil__gguf;
     bool has_brace = weights->bytes > 8 && weights->data[8] == '{';
     return has_brace || ends(weights->path, ".safetensors") ? &mil__safetensors : NULL;
 }
@@ -114,7 +151,7 @@ static mil_status open_file(mil_weights *weights, const char *path, mil_error *e
     weights->bytes = mil_buffer_bytes(weights->file);
     weights->format = format_of(weights);
     if (weights->format) return weights->format->open(weights, err);
-    mil__fail(err, MIL_EFORMAT, "%.200s: is neither safetensors, npy nor npz", path);
+    mil__fail(err, MIL_EFORMAT, "%.200s: is neither safetensors, npy, npz nor gguf", path);
     if (err) snprintf(err->file, sizeof err->file, "%s", path);
     return MIL_EFORMAT;
 }
@@ -139,6 +176,8 @@ void mil_weights_free(mil_weights *weights) {
     mil_buffer_free(weights->file);
     mil__map_free(&weights->names);
     mil__arena_free(&weights->arena);
+    mil__map_free(&weights->keys);
+    mil__free(weights->metadata);
     mil__free(weights->items);
     mil__free(weights->path);
     mil__free(weights);
@@ -156,7 +195,8 @@ static const char *name_at(const void *ctx, size_t i) { return mil_weights_name(
 
 enum { NEAREST_AMONG = 20000 }; /* names beyond are not looked at: comparing them takes longer than is worth waiting */
 
-mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err) {
+/* The tensor of that name, if it can be had. */
+static mil_status look_up(const mil_weights *weights, const char *name, const mil__weight **out, mil_error *err) {
     uint32_t i = find(weights, name, strlen(name));
     if (i == MIL__NOT_FOUND) {
         size_t n = weights->n < NEAREST_AMONG ? weights->n : NEAREST_AMONG;
@@ -167,14 +207,45 @@ mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_ten
     const mil__weight *weight = &weights->items[i];
     if (weight->unsupported)
         return mil__weights_fail(weights, err, MIL_EUNSUPPORTED, weight->name, "%s is not supported", weight->unsupported);
+    *out = weight;
+    return MIL_OK;
+}
+
+mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err) {
+    const mil__weight *weight;
+    MIL__TRY(look_up(weights, name, &weight, err));
     return weights->format->get(weights, weight, out, err);
 }
 
+mil_status mil_weights_get_quantized(const mil_weights *weights, const char *name, mil_dtype scale_dtype, mil_tensor **data,
+                                     mil_tensor **scale, mil_error *err) {
+    const mil__weight *weight;
+    if (scale_dtype != MIL_FP16 && scale_dtype != MIL_FP32)
+        return mil__fail(err, MIL_EVALUE, "quantized: scales are fp16 or fp32, but %s was asked for", mil_dtype_name(scale_dtype));
+    MIL__TRY(look_up(weights, name, &weight, err));
+    if (!weights->format->get_quantized)
+        return mil__weights_fail(weights, err, MIL_EUNSUPPORTED, weight->name, "the format has no quantised tensors");
+    return weights->format->get_quantized(weights, weight, scale_dtype, data, scale, err);
+}
+
+size_t mil_weights_metadata_count(const mil_weights *weights) { return weights->n_metadata; }
+
+const char *mil_weights_metadata_key(const mil_weights *weights, size_t i) {
+    return i < weights->n_metadata ? weights->metadata[i].key : NULL;
+}
+
 const char *mil_weights_metadata(const mil_weights *weights, const char *sought) {
-    for (size_t i = 0; i < weights->n_metadata; i++) {
-        if (strcmp(weights->metadata[2 * i], sought) == 0) return weights->metadata[2 * i + 1];
-    }
-    return NULL;
+    const mil__metadatum *item = mil__weights_metadatum(weights, sought);
+    return item ? item->text : NULL;
+}
+
+mil_status mil_weights_metadata_tensor(const mil_weights *weights, const char *sought, mil_tensor **out, mil_error *err) {
+    const mil__metadatum *item = mil__weights_metadatum(weights, sought);
+    if (!item)
+        return mil__weights_fail(weights, err, MIL_ENAME, NULL, "metadata \"%s\" is not in the file", MIL__PRINTABLE(sought));
+    if (weights->format->get_metadata) return weights->format->get_metadata(weights, item, out, err);
+    size_t length = strlen(item->text);
+    return mil_tensor_strings(0, 1, &item->text, &length, out, err);
 }
 
 /* ---- saving ---- */

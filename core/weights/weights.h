@@ -19,13 +19,28 @@ typedef struct mil__weight {
     uint64_t plain_bytes;     /* npz: of the member, unpacked */
     uint32_t crc;             /* npz */
     bool is_deflated;         /* npz */
+    uint32_t type;            /* gguf: its own number */
 } mil__weight;
+
+/* A value of a file's metadata. */
+typedef struct mil__metadatum {
+    const char *key;
+    const char *text;         /* of a string by itself; else NULL */
+    mil_dtype dtype;          /* these four: of what the format's get_metadata makes tensors of */
+    bool is_list;
+    uint64_t offset, count;   /* in the file; values */
+} mil__metadatum;
 
 /* A format. open reads what there is (mil__weights_add for each tensor), get makes one of its tensors. */
 typedef struct mil__weights_format {
     const char *name;
     mil_status (*open)(mil_weights *weights, mil_error *err);
     mil_status (*get)(const mil_weights *weights, const mil__weight *weight, mil_tensor **out, mil_error *err);
+    /* NULL: its metadata are strings by themselves */
+    mil_status (*get_metadata)(const mil_weights *weights, const mil__metadatum *item, mil_tensor **out, mil_error *err);
+    /* NULL: it has no quantised tensors */
+    mil_status (*get_quantized)(const mil_weights *weights, const mil__weight *weight, mil_dtype scale_dtype,
+                                mil_tensor **data, mil_tensor **scale, mil_error *err);
 } mil__weights_format;
 
 struct mil_weights {
@@ -39,14 +54,18 @@ struct mil_weights {
     mil__weight *items;       /* in the file's order */
     size_t n, cap;
     mil__map names;
-    const char **metadata;    /* key, value, key, value .. */
-    size_t n_metadata;        /* pairs */
+    mil__metadatum *metadata; /* in the file's order */
+    size_t n_metadata, cap_metadata;
+    mil__map keys;
 };
 
-extern const mil__weights_format mil__safetensors, mil__npy, mil__npz;
+extern const mil__weights_format mil__safetensors, mil__npy, mil__npz, mil__gguf;
 
 /* A new tensor, whose other fields are 0. A name that is there already is MIL_EFORMAT. */
 mil_status mil__weights_add(mil_weights *weights, const char *name, size_t length, mil__weight **out, mil_error *err);
+/* The same of metadata. */
+mil_status mil__weights_add_metadata(mil_weights *weights, const char *key, size_t length, mil__metadatum **out, mil_error *err);
+const mil__metadatum *mil__weights_metadatum(const mil_weights *weights, const char *key); /* NULL: there is none */
 /* "safetensors: model.safetensors: tensor "a": ..."; name may be NULL. */
 __attribute__((format(printf, 5, 6))) mil_status mil__weights_fail(const mil_weights *weights, mil_error *err,
                                                                    mil_status status, const char *name,

@@ -143,7 +143,12 @@ local rows = {
   -- weights
   { "mil.weights(path: string) -> mil.weights", "A weights file, mapped: w[name] and w.name are its tensors, #w their number." },
   { "mil.names(weights: mil.weights) -> string[]", "The names of its tensors, in the file's order." },
-  { "mil.metadata(weights: mil.weights, key: string) -> string?", "What a safetensors file says about itself under key." },
+  { "mil.metadata(weights: mil.weights, key?: string) -> any",
+    "What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. " ..
+    "Without a key: a table of all." },
+  { "mil.quantized(weights: mil.weights, name: string, dtype?: string) -> {data: mil.tensor, scale: mil.tensor}",
+    "A quantised tensor of a gguf file as it is kept, for constexpr_blockwise_shift_scale: int4 or int8 data, and a scale for " ..
+    "each block of the last axis, fp32 unless dtype says fp16." },
   { "mil.load_tensor(path: string, name?: string) -> mil.tensor", "The only tensor of a file, or the one of that name." },
   { "mil.save(path: string, tensors: table<string, mil.tensor>, metadata?: table<string, string>) -> true",
     "Writes tensors to a safetensors or npz file, by the name's ending." },

@@ -174,11 +174,18 @@ function mil.weights(path) end
 ---@return string[]
 function mil.names(weights) end
 
----What a safetensors file says about itself under key.
+---What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. Without a key: a table of all.
 ---@param weights mil.weights
----@param key string
----@return string?
+---@param key? string
+---@return any
 function mil.metadata(weights, key) end
+
+---A quantised tensor of a gguf file as it is kept, for constexpr_blockwise_shift_scale: int4 or int8 data, and a scale for each block of the last axis, fp32 unless dtype says fp16.
+---@param weights mil.weights
+---@param name string
+---@param dtype? string
+---@return {data: mil.tensor, scale: mil.tensor}
+function mil.quantized(weights, name, dtype) end
 
 ---The only tensor of a file, or the one of that name.
 ---@param path string

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Weight files. tests/vectors/weights/index.txt says what each file there is (tests/oracle/weights_files.py wrote both, and
- * asked safetensors and numpy); what is saved here goes to build/tests/weights, where that script can read it back. */
+ * asked safetensors and numpy); what is saved here goes to build/tests/weights, where that script can read it back.
+ * tests/vectors/gguf is the same of GGUF (gguf_files.py; more of it in gguf_test.c). */
 #include "test.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ static char *word(char **line) {
     return begin;
 }
 
+static const char *folder;
 static mil_weights *file;      /* the line "file" before */
 static mil_status file_status;
 static size_t n_seen;          /* tensors of it */
@@ -50,7 +52,7 @@ static void open_file(char *line) {
     close_file();
     snprintf(row, sizeof row, "%s", name);
     test_row = row;
-    snprintf(path, sizeof path, FOLDER "%s", name);
+    snprintf(path, sizeof path, "%s%s", folder, name);
     const char *wanted = word(&line);
     file_status = strcmp(wanted, "ok") == 0 ? MIL_OK : status_of(wanted);
     CHECK_STATUS(mil_weights_open(path, &file, &err), file_status, &err);
@@ -116,11 +118,14 @@ static void check_metadata(char *line) {
     if (file) CHECK_EQ(mil_weights_metadata(file, key), line);
 }
 
-static void files_of_the_index(void) {
+/* Gives the number of its files. */
+static int files_of_index(const char *in) {
     static char line[1 << 20];
     int n = 0;
-    FILE *index = fopen(FOLDER "index.txt", "r");
-    if (!CHECK(index != NULL)) return;
+    folder = in;
+    snprintf(line, sizeof line, "%sindex.txt", folder);
+    FILE *index = fopen(line, "r");
+    if (!CHECK(index != NULL)) return 0;
     while (fgets(line, sizeof line, index)) {
         line[strcspn(line, "\n")] = 0;
         char *rest = line, *kind = word(&rest);
@@ -132,7 +137,12 @@ static void files_of_the_index(void) {
     close_file();
     fclose(index);
     test_row = "";
-    CHECK(n > 100);
+    return n;
+}
+
+static void files_of_the_indexes(void) {
+    CHECK(files_of_index(FOLDER) > 100);
+    CHECK(files_of_index("tests/vectors/gguf/") > 40);
 }
 
 /* ---- looking up ---- */
@@ -443,6 +453,6 @@ static void memory_of_headers(void) {
     json_set_alloc_funcs(malloc, free);
 }
 
-TEST_MAIN(CASE(files_of_the_index), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave), CASE(npz_members_overlap),
+TEST_MAIN(CASE(files_of_the_indexes), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave), CASE(npz_members_overlap),
           CASE(failing_allocations),
           CASE(memory_of_headers))

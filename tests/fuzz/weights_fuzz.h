@@ -15,8 +15,8 @@ static inline void fuzz_tensor(const mil_tensor *tensor, size_t size) {
     mil_tensor_statistics(tensor, &stats);
 }
 
-/* A file in memory, which is mapped as any other. */
-static inline void fuzz_weights(const uint8_t *data, size_t size, const char *ending) {
+/* The input as a file in memory, which is mapped as any other; NULL where it is refused. Its tensors have been read. */
+static inline mil_weights *fuzz_weights_open(const uint8_t *data, size_t size, const char *ending) {
     char path[64], linked[96];
     int fd = memfd_create("fuzz", 0);
     FUZZ_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
@@ -37,7 +37,11 @@ static inline void fuzz_weights(const uint8_t *data, size_t size, const char *en
         if (tensor) fuzz_tensor(tensor, size);
         mil_tensor_free(tensor);
     }
-    mil_weights_free(weights);
+    return weights;
+}
+
+static inline void fuzz_weights(const uint8_t *data, size_t size, const char *ending) {
+    mil_weights_free(fuzz_weights_open(data, size, ending));
 }
 
 #endif

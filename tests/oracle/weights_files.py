@@ -456,8 +456,8 @@ def write(folder):
     npy_bad(index)
     npz_good(index)
     npz_bad(index)
-    index.bad("bad_unknown.bin", b"what is this?", "EFORMAT", "neither safetensors, npy nor npz")
-    index.bad("bad_empty.bin", b"", "EFORMAT", "neither safetensors, npy nor npz")
+    index.bad("bad_unknown.bin", b"what is this?", "EFORMAT", "neither safetensors, npy, npz nor gguf")
+    index.bad("bad_empty.bin", b"", "EFORMAT", "neither safetensors, npy, npz nor gguf")
     index.write()
     print(f"{index.n} files by safetensors {safetensors.__version__}, numpy {np.__version__}")
 

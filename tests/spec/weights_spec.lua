@@ -64,6 +64,34 @@ describe("weights", function()
     os.remove(odd)
   end)
 
+  it("say what they know of themselves", function()
+    assert.same({ format = "test" }, mil.metadata(mil.weights(path)))
+    local plain = mil.weights "tests/vectors/gguf/plain.gguf"
+    assert.equal("wörter", mil.metadata(plain, "m.text"))
+    assert.equal(255, mil.metadata(plain, "m.u8"))
+    assert.is_true(mil.metadata(plain, "m.yes"))
+    local all = mil.metadata(plain)
+    assert.same({ "a", "", "longer" }, all["m.names"])
+    assert.same({ 1, -2, 3 }, all["m.ints"])
+    assert.same({ true, false }, all["m.bools"])
+    assert.equal(-2 ^ 53, all["m.i64"])
+  end)
+
+  it("of gguf are expanded, or given as they are kept", function()
+    local w = mil.weights "tests/vectors/gguf/types.gguf"
+    local values, q = w.Q8_0:table(), mil.quantized(w, "Q8_0")
+    assert.equal("fp32", w.Q8_0.dtype)
+    assert.same({ 2, 32 }, q.data.shape)
+    assert.same({ 2, 1 }, q.scale.shape)
+    assert.equal("int8", q.data.dtype)
+    for row = 1, 2 do
+      for i = 1, 32 do assert.equal(values[row][i], q.data:get(row, i) * q.scale:get(row, 1)) end
+    end
+    assert.equal("fp16", mil.quantized(w, "Q4_0", "fp16").scale.dtype)
+    assert.is_false((pcall(mil.quantized, w, "Q4_K")))
+    assert.equal("EUNSUPPORTED", mil.last_error().code)
+  end)
+
   for name, code in pairs {
     ["missing.safetensors"] = "EIO",
     ["tests/vectors/weights/bad_18_overlap.safetensors"] = "EFORMAT",
