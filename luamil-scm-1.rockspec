@@ -99,6 +99,7 @@ build = {
         "core/text/number.c",
         "core/text/parse.c",
         "core/text/print.c",
+        "core/text/usual.c",
         "core/types/dim.c",
         "core/types/dtype.c",
         "core/types/shape.c",

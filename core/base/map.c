@@ -2,7 +2,7 @@
 /* Open addressing with linear probing, at most 3/4 full (removed entries count until the table grows). See map.h. */
 #include "base/map.h"
 
-enum { FREE, REMOVED, OFFSET, FIRST_SIZE = 16 };
+enum { FIRST_SIZE = 16 };
 
 /* Up to seven bytes as one number; each byte is in it at least once. */
 static uint64_t last_bytes(const unsigned char *p, size_t bytes) {
@@ -30,18 +30,9 @@ uint64_t mil__hash(const void *data, size_t bytes) {
 
 uint64_t mil__hash_text(const char *s) { return mil__hash(s, strlen(s)); }
 
-uint32_t mil__map_find(const mil__map *map, uint64_t hash, mil__same *same, const void *ctx, const void *key) {
-    if (!map->slots) return MIL__NOT_FOUND;
-    for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
-        const struct mil__map_slot *slot = &map->slots[i];
-        if (slot->tag != REMOVED && slot->hash == (uint32_t)hash && same(ctx, slot->tag - OFFSET, key)) return slot->tag - OFFSET;
-    }
-    return MIL__NOT_FOUND;
-}
-
 static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot entry) {
     uint32_t i = entry.hash & mask;
-    while (slots[i].tag != FREE) i = (i + 1) & mask;
+    while (slots[i].tag != MIL__MAP_FREE) i = (i + 1) & mask;
     slots[i] = entry;
 }
 
@@ -52,7 +43,7 @@ static bool grow(mil__map *map) {
     if (!slots) return false;
     uint32_t used = 0;
     for (uint32_t i = 0; map->slots && i <= map->mask; i++) {
-        if (map->slots[i].tag < OFFSET) continue;
+        if (map->slots[i].tag < MIL__MAP_OFFSET) continue;
         put(slots, size - 1, map->slots[i]);
         used++;
     }
@@ -64,16 +55,16 @@ static bool grow(mil__map *map) {
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
     bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
     if (full && !grow(map)) return false;
-    put(map->slots, map->mask, (struct mil__map_slot){(uint32_t)hash, number + OFFSET});
+    put(map->slots, map->mask, (struct mil__map_slot){(uint32_t)hash, number + MIL__MAP_OFFSET});
     map->used++;
     return true;
 }
 
 void mil__map_remove(mil__map *map, uint64_t hash, uint32_t number) {
     if (!map->slots) return;
-    for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != FREE; i = (i + 1) & map->mask) {
-        if (map->slots[i].hash != (uint32_t)hash || map->slots[i].tag != number + OFFSET) continue;
-        map->slots[i].tag = REMOVED;
+    for (uint32_t i = (uint32_t)hash & map->mask; map->slots[i].tag != MIL__MAP_FREE; i = (i + 1) & map->mask) {
+        if (map->slots[i].hash != (uint32_t)hash || map->slots[i].tag != number + MIL__MAP_OFFSET) continue;
+        map->slots[i].tag = MIL__MAP_REMOVED;
         return;
     }
 }

@@ -12,9 +12,20 @@ typedef struct mil__slice { /* a piece of text; no 0 at its end */
 } mil__slice;
 
 static inline mil__slice mil__slice_of(const char *s) { return (mil__slice){s, s ? strlen(s) : 0}; }
+static inline bool mil__same_slice(mil__slice a, mil__slice b) { return a.n == b.n && memcmp(a.s, b.s, a.n) == 0; }
 static inline bool mil__slice_is(mil__slice slice, const char *text) {
     size_t n = strlen(text);
     return slice.n == n && memcmp(slice.s, text, n) == 0;
+}
+
+/* Eight characters as one number, the first lowest. */
+static inline uint64_t mil__word_at(const char *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
 }
 
 extern const unsigned char mil__name_class[256]; /* 1: may begin a name; 3: a digit or @: may go on in one */

@@ -63,7 +63,7 @@ static mil_status read_attributes(mil__reader *r, Mil__Spec__Attribute **attribu
 /* Adds a const for a value that was read, which is used up. name NULL: inline. */
 static mil_status add_const(mil__reader *r, mil_block block, mil__attr *value, const char *name, mil_value *out) {
     mil_program *program = r->program;
-    mil_status status = mil__program_const_of(program, block, value->type, value->data, mil__slice_of(name), !name,
+    mil_status status = mil__program_const_of(program, block, value->type, value->data, mil__slice_of(name), 0, !name,
                                               nowhere(), 0, out, r->err);
     if (value->data && value->data->buffer) mil_tensor_free(value->data);
     value->data = NULL;

@@ -269,7 +269,8 @@ static void count_uses(mil_program *program, const mil__op *op) {
 
 static mil_status name_result(mil_program *program, const mil__new_op *new_op, mil_value value, uint32_t i, bool one,
                               const char *base, mil_error *err) {
-    if (new_op->names && new_op->names[i].s) return mil__name_value(program, value, new_op->names[i], err);
+    if (new_op->names && new_op->names[i].s)
+        return mil__name_value(program, value, new_op->names[i], new_op->hashes ? new_op->hashes[i] : 0, err);
     size_t index = mil__op_index(new_op->decl);
     if (one && !base) return mil__name_value_fresh(program, value, new_op->decl->name, &program->next_name[index], err);
     /* several results: "<op>_<n>_<i>", after the first's number */
@@ -394,12 +395,12 @@ mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor 
                               mil_where where, mil_operation before, mil_value *out, mil_error *err) {
     const mil_type *type = mil__tensor_type(program->types, data->dtype, data->rank, data->shape);
     if (!type) return mil__nomem(err);
-    return mil__program_const_of(program, block, type, data, mil__slice_of(name), is_inline, where, before, out, err);
+    return mil__program_const_of(program, block, type, data, mil__slice_of(name), 0, is_inline, where, before, out, err);
 }
 
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
-                                 mil__slice name, bool is_inline, mil_where where, mil_operation before,
-                                 mil_value *out, mil_error *err) {
+                                 mil__slice name, uint64_t hash, bool is_inline, mil_where where,
+                                 mil_operation before, mil_value *out, mil_error *err) {
     const mil_op *decl = mil__op_const();
     snapshot snap = snapshot_of(program);
     mil_operation operation = mil__new_operation(program);
@@ -411,7 +412,7 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
         *program->values[value] = (mil__value){.type = type, .op = operation, .block = block, .is_const = true};
         *program->ops[operation] = (mil__op){.decl = decl, .n_outputs = 1, .outputs = outputs, .line = where.line,
                                              .file = mil__program_file(program, where.file), .is_inline = is_inline};
-        if (name.s) status = mil__name_value(program, value, name, err);
+        if (name.s) status = mil__name_value(program, value, name, hash, err);
         else if (!is_inline)
             status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], err);
     }

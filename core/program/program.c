@@ -144,7 +144,7 @@ static const char *const reserved['z' - 'a' + 1][6] = {
     ['u' - 'a'] = {"uint8", "uint16", "uint32", "uint64"}};
 
 static bool is_reserved(mil__slice name) {
-    if (name.n < 3 || name.s[0] < 'a' || name.s[0] > 'z') return false;
+    if (name.n < 3 || name.n > sizeof "program" - 1 || name.s[0] < 'a' || name.s[0] > 'z') return false;
     for (const char *const *word = reserved[name.s[0] - 'a']; *word; word++)
         if ((*word)[1] == name.s[1] && mil__slice_is(name, *word)) return true;
     return false;
@@ -165,7 +165,7 @@ static bool same_name(const void *ctx, uint32_t number, const void *key) {
 
 static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
 
-static mil_value find_name(const mil_program *program, mil_block block, mil__slice name, uint64_t hash) {
+mil_value mil__value_hashed(const mil_program *program, mil_block block, mil__slice name, uint64_t hash) {
     for (; block; block = program->blocks[block]->outer) {
         name_key key = {name, block};
         uint32_t found = mil__map_find(&program->names, in_block(hash, block), same_name, program, &key);
@@ -175,11 +175,11 @@ static mil_value find_name(const mil_program *program, mil_block block, mil__sli
 }
 
 mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n) {
-    return find_name(program, block, (mil__slice){name, n}, mil__hash(name, n));
+    return mil__value_hashed(program, block, (mil__slice){name, n}, mil__hash(name, n));
 }
 
-void mil__value_expect(const mil_program *program, mil_block block, const char *name, size_t n) {
-    mil__map_prefetch(&program->names, in_block(mil__hash(name, n), block));
+void mil__value_expect(const mil_program *program, mil_block block, uint64_t hash) {
+    mil__map_prefetch(&program->names, in_block(hash, block));
 }
 
 static bool put_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash) {
@@ -189,15 +189,15 @@ static bool put_name(mil_program *program, mil_value value, mil__slice name, uin
     return true;
 }
 
-mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, mil_error *err) {
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err) {
     int shown = name.n < 80 ? (int)name.n : 80;
-    if (!mil__is_name(name))
+    if (!hash && !mil__is_name(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is no name: letters, digits and _, not a digit first", shown, name.s);
     if (is_reserved(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is a word of MIL and can't be a name", shown, name.s);
     mil_block block = program->values[value]->block;
-    uint64_t hash = mil__hash(name.s, name.n);
-    if (find_name(program, block, name, hash)) {
+    if (!hash) hash = mil__hash(name.s, name.n);
+    if (mil__value_hashed(program, block, name, hash)) {
         return mil__fail(err, MIL_ENAME, "the name \"%.*s\" is taken in function %s", shown, name.s,
                          program->functions[program->blocks[block]->function].name);
     }
@@ -226,7 +226,7 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
     for (;;) {
         mil__slice text = {name, (size_t)(put_number(name + n + 1, (*next)++) - name)};
         uint64_t hash = mil__hash(text.s, text.n);
-        if (find_name(program, block, text, hash)) continue;
+        if (mil__value_hashed(program, block, text, hash)) continue;
         return put_name(program, value, text, hash) ? MIL_OK : mil__nomem(err);
     }
 }
@@ -261,7 +261,7 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     if (!v) return stale(err, "value", value);
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
-    MIL__TRY(mil__name_value(program, value, mil__slice_of(name), err)); /* first: what is removed may not go back in */
+    MIL__TRY(mil__name_value(program, value, mil__slice_of(name), 0, err)); /* first: what is removed may not go back in */
     if (old) mil__map_remove(&program->names, in_block(mil__hash_text(old), v->block), value);
     return MIL_OK;
 }
@@ -353,7 +353,7 @@ mil_status mil__block_input(mil_program *program, mil_block block, const char *n
     mil_value value = room ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
     *program->values[value] = (mil__value){.type = type, .block = block, .index = (uint16_t)b->n_inputs};
-    mil_status status = mil__name_value(program, value, mil__slice_of(name), err);
+    mil_status status = mil__name_value(program, value, mil__slice_of(name), 0, err);
     if (status != MIL_OK) {
         program->values[--program->n_values] = NULL; /* never given to anyone */
         return status;

@@ -142,6 +142,7 @@ typedef struct mil__new_op {
     const mil_block *blocks;
     int n_blocks;
     const mil__slice *names;
+    const uint64_t *hashes;   /* of names that a reader has seen to be names; NULL: not known */
     const mil_type *const *declared;
     int n_declared;
     const char *label;
@@ -156,9 +157,9 @@ mil_status mil__program_add(mil_program *program, mil_block block, const mil__ne
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err);
 /* The same for what no tensor holds here: data NULL where it is not at hand, or is no tensor (then it is in the
- * operation's attribute `val`). */
+ * operation's attribute `val`). hash: of a name that is known to be one; 0: not known. */
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
-                                 mil__slice name, bool is_inline, mil_where where, mil_operation before,
+                                 mil__slice name, uint64_t hash, bool is_inline, mil_where where, mil_operation before,
                                  mil_value *out, mil_error *err);
 /* A nested block of an operation to come (parent 0 until then); its inputs. */
 mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
@@ -173,8 +174,9 @@ void mil__program_remove(mil_program *program, mil_operation operation);
 bool mil__value_visible(const mil_program *program, mil_value value, mil_block block);
 /* The value of that name (n bytes) that is visible in `block`; 0: none. */
 mil_value mil__value_named(const mil_program *program, mil_block block, const char *name, size_t n);
-/* Says that a value of that name will soon be looked for or made: its place in a large table is not in the cache. */
-void mil__value_expect(const mil_program *program, mil_block block, const char *name, size_t n);
+mil_value mil__value_hashed(const mil_program *program, mil_block block, mil__slice name, uint64_t hash); /* mil__hash of it */
+/* Says that a value of that name's hash will soon be looked for or made: its place in a large table is not in the cache. */
+void mil__value_expect(const mil_program *program, mil_block block, uint64_t hash);
 /* Fills call->in from an operation's arguments; operands in call->arena. */
 mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
 /* A program of its own with one function (`main`), made anew operation by operation, without what no output needs.
@@ -274,8 +276,8 @@ mil_operation mil__new_operation(mil_program *program);
 mil_value mil__new_value(mil_program *program);
 mil_block mil__new_block(mil_program *program);
 /* Gives a value its name (copied into the arena). Fails: MIL_ENAME where the name is not an identifier, is reserved, or
- * is taken in a scope that meets the value's. */
-mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, mil_error *err);
+ * is taken in a scope that meets the value's. hash: mil__hash of a name that is known to be an identifier; 0: not known. */
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err);
 /* "<base>_<n>" with the first n from *next on that is free; *next moves on. */
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, mil_error *err);
 /* `to` (of the same block) gets the name of `from`, and that a fresh one. The names that they had can be given back to

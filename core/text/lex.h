@@ -37,16 +37,38 @@ static inline bool mil__lex_take(mil__lexer *lex, char c) {
     return true;
 }
 
+/* Which of eight characters can't stand in a name, as the high bit of each one's byte; '@', which may, is among them.
+ * Letters are told apart without their case, each test is a sum that carries into the high bit. */
+static inline uint64_t mil__lex_others(uint64_t word) {
+    const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+    uint64_t low = word & ~high, folded = low | 0x20 * ones;
+    uint64_t letter = (folded + (0x80 - 'a') * ones) & ~(folded + (0x7f - 'z') * ones);
+    uint64_t digit = (low + (0x80 - '0') * ones) & ~(low + (0x7f - '9') * ones);
+    uint64_t line = ~((low ^ '_' * ones) + 0x7f * ones);
+    return (~(letter | digit | line) | word) & high;
+}
+
+/* Where the name that goes on at p ends: eight characters at a time, while so many are left. */
+static inline const char *mil__lex_name_end(const char *p, const char *end) {
+    for (; end - p >= 8; p += 8) {
+        uint64_t others = mil__lex_others(mil__word_at(p));
+        if (!others) continue;
+        p += __builtin_ctzll(others) / 8;
+        break;
+    }
+    while (p < end && mil__name_class[(unsigned char)*p]) p++;
+    return p;
+}
+
 static inline bool mil__lex_at_name(mil__lexer *lex) { return mil__name_class[(unsigned char)mil__lex_peek(lex)] == 1; }
 
 /* A name, if there is one: out->n is 0 where there is none. */
 static inline mil__slice mil__lex_name(mil__lexer *lex) {
     mil__slice out = {lex->p, 0};
     if (!mil__lex_at_name(lex)) return out;
-    const char *p = lex->p;
-    while (p < lex->end && mil__name_class[(unsigned char)*p]) p++;
-    out = (mil__slice){lex->p, (size_t)(p - lex->p)};
-    lex->p = p;
+    const char *end = mil__lex_name_end(lex->p, lex->end);
+    out = (mil__slice){lex->p, (size_t)(end - lex->p)};
+    lex->p = end;
     return out;
 }
 

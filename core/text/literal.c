@@ -27,6 +27,14 @@ mil_dtype mil__parse_dtype(mil__parser *ps, mil__slice name) {
     return MIL_NO_DTYPE;
 }
 
+static void remember_scalar(mil__parser *ps, mil__slice name, const mil_type *type) {
+    ps->scalar.n = 0;
+    if ((size_t)(ps->lex.end - name.s) < sizeof(uint64_t) || name.n >= sizeof(uint64_t)) return;
+    ps->scalar.word = mil__word_at(name.s);
+    ps->scalar.type = type;
+    ps->scalar.n = name.n;
+}
+
 /* A type that was made, or the failure that its absence stands for. */
 static mil_status made_type(mil__parser *ps, const mil_type *type, const mil_type **out) {
     *out = type;
@@ -137,9 +145,9 @@ static mil_status parse_type(mil__parser *ps, const mil_type **out) {
     }
     mil_dtype dtype = mil__parse_dtype(ps, name);
     if (dtype) {
-        if (ps->scalars[dtype]) return *out = ps->scalars[dtype], MIL_OK;
-        MIL__TRY(made_type(ps, mil__scalar_type(ps->program->types, dtype), out));
-        ps->scalars[dtype] = *out;
+        if (!ps->scalars[dtype]) MIL__TRY(made_type(ps, mil__scalar_type(ps->program->types, dtype), &ps->scalars[dtype]));
+        *out = ps->scalars[dtype];
+        remember_scalar(ps, name, *out);
         return MIL_OK;
     }
     if (mil__slice_is(name, "tensor_buffer"))
@@ -155,31 +163,50 @@ static mil_status parse_type(mil__parser *ps, const mil_type **out) {
     return MIL_OK;
 }
 
-/* The text up to the first ">", when that ends a tensor type with sizes only: what the cache goes by. */
-static mil__slice cacheable(mil__parser *ps) {
-    const char *p = ps->lex.p;
-    size_t left = (size_t)(ps->lex.end - p), most = left < 128 ? left : 128;
-    if (left < 16 || memcmp(p, "tensor<", 7) != 0) return (mil__slice){p, 0};
-    const char *end = memchr(p, '>', most);
-    return (mil__slice){p, end ? (size_t)(end + 1 - p) : 0};
+/* The text from p up to the first `close`, within `most` characters and one line: what the caches go by. n is 0 where there
+ * is none, or it is shorter than a number. */
+static mil__slice piece(const mil__parser *ps, const char *p, char close, size_t most) {
+    size_t left = (size_t)(ps->lex.end - p);
+    const char *end = memchr(p, close, left < most ? left : most);
+    size_t n = end ? (size_t)(end + 1 - p) : 0;
+    return (mil__slice){p, n >= sizeof(uint64_t) ? n : 0};
+}
+
+/* Where in a cache of 64 a piece is: by its length and last characters, which tell most pieces apart. */
+static size_t slot_of(mil__slice text) {
+    return (mil__word_at(text.s + text.n - 8) + text.n) * 0x9e3779b97f4a7c15u >> 58;
+}
+
+static bool is_tensor_type(mil__slice text) { return text.n >= 16 && memcmp(text.s, "tensor<", 7) == 0; }
+
+const char *mil__parse_known_type(const mil__parser *ps, const char *p, const mil_type **out) {
+    size_t left = (size_t)(ps->lex.end - p), n = ps->scalar.n;
+    if (left <= sizeof(uint64_t)) return NULL;
+    bool is_scalar = n && !((mil__word_at(p) ^ ps->scalar.word) << (64 - 8 * n)) && (p[n] == ' ' || p[n] == '(');
+    if (is_scalar) return *out = ps->scalar.type, p + n;
+    mil__slice text = ps->types[ps->last_type].text;
+    if (text.n && text.n <= left && memcmp(text.s, p, text.n) == 0) return *out = ps->types[ps->last_type].type, p + text.n;
+    text = piece(ps, p, '>', 128);
+    if (!is_tensor_type(text) || !mil__same_slice(ps->types[slot_of(text)].text, text)) return NULL;
+    return *out = ps->types[slot_of(text)].type, p + text.n;
+}
+
+/* Types with sizes only: a "?" may be another each time. The piece may be less than the type, where a ">" is in a comment. */
+static void remember_type(mil__parser *ps, mil__slice text, const mil_type *type) {
+    if (!is_tensor_type(text) || ps->lex.p != text.s + text.n) return;
+    if (memchr(text.s, '?', text.n) || memchr(text.s, '\n', text.n)) return;
+    ps->last_type = slot_of(text);
+    ps->types[ps->last_type].text = text;
+    ps->types[ps->last_type].type = type;
 }
 
 mil_status mil__parse_type(mil__parser *ps, const mil_type **out) {
     mil__lex_peek(&ps->lex);
-    mil__slice text = cacheable(ps);
-    if (text.n < 16) return parse_type(ps, out);
-    uint64_t word;
-    memcpy(&word, text.s + text.n - 8, 8);
-    size_t slot = (word + text.n) * 0x9e3779b97f4a7c15u >> 58;
-    if (ps->types[slot].text.n == text.n && memcmp(ps->types[slot].text.s, text.s, text.n) == 0) {
-        ps->lex.p += text.n;
-        return *out = ps->types[slot].type, MIL_OK;
-    }
+    const char *end = mil__parse_known_type(ps, ps->lex.p, out);
+    if (end) return ps->lex.p = end, MIL_OK;
+    mil__slice text = piece(ps, ps->lex.p, '>', 128);
     MIL__TRY(parse_type(ps, out));
-    bool whole = ps->lex.p == text.s + text.n;            /* else the ">" stood in a comment */
-    if (!whole || memchr(text.s, '?', text.n) || memchr(text.s, '\n', text.n)) return MIL_OK; /* a "?" may be another each time */
-    ps->types[slot].text = text;
-    ps->types[slot].type = *out;
+    remember_type(ps, text, *out);
     return MIL_OK;
 }
 
@@ -512,8 +539,33 @@ mil_status mil__parse_payload(mil__parser *ps, const mil_type *type, mil__litera
     return status;
 }
 
+const char *mil__parse_known_literal(const mil__parser *ps, const char *p, mil__attr *out) {
+    mil__slice text = piece(ps, p, ')', 64);
+    if (!text.n) return NULL;
+    size_t slot = slot_of(text);
+    if (!mil__same_slice(ps->literals[slot].text, text)) return NULL;
+    *out = (mil__attr){.type = ps->literals[slot].type, .data = ps->literals[slot].data};
+    return p + text.n;
+}
+
+/* Only what is in the program's arena can be shared without being held; nobody writes to it. */
+static void remember_literal(mil__parser *ps, mil__slice text, const mil__attr *literal) {
+    bool small = literal->data && !literal->data->buffer && literal->n_items == 0;
+    if (!small || !text.n || ps->lex.p != text.s + text.n || memchr(text.s, '\n', text.n)) return;
+    size_t slot = slot_of(text);
+    ps->literals[slot].text = text;
+    ps->literals[slot].type = literal->type;
+    ps->literals[slot].data = literal->data;
+}
+
 mil_status mil__parse_literal(mil__parser *ps, mil__literal_use use, mil__attr *out) {
     const mil_type *type;
+    mil__lex_peek(&ps->lex);
+    const char *end = use == MIL__FOR_CONST ? mil__parse_known_literal(ps, ps->lex.p, out) : NULL;
+    if (end) return ps->lex.p = end, MIL_OK;
+    mil__slice text = piece(ps, ps->lex.p, ')', 64);
     MIL__TRY(mil__parse_type(ps, &type));
-    return mil__parse_payload(ps, type, use, out);
+    MIL__TRY(mil__parse_payload(ps, type, use, out));
+    if (use == MIL__FOR_CONST) remember_literal(ps, text, out);
+    return MIL_OK;
 }

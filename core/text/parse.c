@@ -8,42 +8,18 @@
 
 #include "text/parse.h"
 
-typedef struct result { /* what a statement declares on its left side */
-    const mil_type *type;
-    mil__slice name;
-} result;
-
-typedef struct statement {
-    const char *at;                /* where it begins */
-    int line;
-    mil_block block;
-    mil__slice op_name;
-    const mil_op *op;
-    result *results;
-    int n_results, cap_results;
-    mil__values args[MIL__MAX_INPUTS];
-    uint32_t cap[MIL__MAX_INPUTS]; /* of args' values */
-    int n_args;
-    const char *label;
-    bool has_label;                /* a name attribute, or its absence, that label tells of */
-    mil__attr *attrs, **attrs_end;
-    mil__attr val;                 /* a const's value; val.type NULL: none yet */
-    mil_block *blocks;
-    int n_blocks, cap_blocks;
-} statement;
-
 static mil_opset opset_of(const mil__parser *ps, mil_block block) {
     return ps->program->functions[ps->program->blocks[block]->function].opset;
 }
 
-static mil_where where_of(const mil__parser *ps, const statement *st) { return (mil_where){ps->lex.file, st->line}; }
+static mil_where where_of(const mil__parser *ps, const mil__statement *st) { return (mil_where){ps->lex.file, st->line}; }
 
 static const char *tmp_text(mil__parser *ps, mil__slice slice) { return mil__arena_text(&ps->tmp, slice.s, slice.n); }
 
 /* Makes room for one more in an array of the statement's memory. */
 static void *grow(mil__parser *ps, void *array, int n, int *cap, size_t bytes) {
     if (n < *cap) return array;
-    int more = *cap ? *cap * 2 : 4;
+    int more = *cap > 1 ? *cap * 2 : 4;
     void *grown = mil__arena_alloc(&ps->tmp, (size_t)more * bytes);
     if (!grown) return NULL;
     if (n) memcpy(grown, array, (size_t)n * bytes);
@@ -52,17 +28,17 @@ static void *grow(mil__parser *ps, void *array, int n, int *cap, size_t bytes) {
 }
 
 /* An error of the program's, which knows the operation but not the place. */
-static mil_status at_statement(mil__parser *ps, const statement *st, mil_status status) {
+static mil_status at_statement(mil__parser *ps, const mil__statement *st, mil_status status) {
     return mil__lex_locate(&ps->lex, st->at, status);
 }
 
 /* ---- consts ---- */
 
 /* Adds a const for a literal, which is used up. name.s NULL: inline. */
-static mil_status add_const(mil__parser *ps, const statement *st, mil__attr *literal, mil__slice name,
+static mil_status add_const(mil__parser *ps, const mil__statement *st, mil__attr *literal, mil__slice name, uint64_t hash,
                             mil_value *out) {
     mil_program *program = ps->program;
-    mil_status status = mil__program_const_of(program, st->block, literal->type, literal->data, name, !name.s,
+    mil_status status = mil__program_const_of(program, st->block, literal->type, literal->data, name, hash, !name.s,
                                               where_of(ps, st), 0, out, ps->lex.err);
     if (literal->data && literal->data->buffer) mil_tensor_free(literal->data);
     literal->data = NULL;
@@ -76,24 +52,25 @@ static mil_status add_const(mil__parser *ps, const statement *st, mil__attr *lit
     return MIL_OK;
 }
 
-static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice name);
+static mil_status missing_value(mil__parser *ps, const mil__statement *st, mil__slice name);
 
 /* A value by name, or a literal as an inline const. */
-static mil_status parse_item(mil__parser *ps, const statement *st, mil_value *out) {
+static mil_status parse_item(mil__parser *ps, const mil__statement *st, mil_value *out) {
     const char *at = (mil__lex_peek(&ps->lex), ps->lex.p);
     int line = ps->lex.line;
     mil__slice name;
     MIL__TRY(mil__lex_expect_name(&ps->lex, "a value's name or a typed literal, like int32(1)", &name));
     char next = mil__lex_peek(&ps->lex);
     if (next != '(' && next != '<') {
-        *out = mil__value_named(ps->program, st->block, name.s, name.n);
+        *out = mil__parse_value(ps, st->block, name);
         return *out ? MIL_OK : missing_value(ps, st, name);
     }
     ps->lex.p = at;
     ps->lex.line = line;
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_CONST, &literal));
-    MIL__TRY(mil__lex_locate(&ps->lex, at, add_const(ps, st, &literal, (mil__slice){0}, out)));
+    mil_status status = add_const(ps, st, &literal, (mil__slice){0}, 0, out);
+    if (status != MIL_OK) return mil__lex_locate(&ps->lex, at, status);
     return mil__parse_check_size(ps);
 }
 
@@ -112,7 +89,7 @@ static const char *visible_name(const void *ctx, size_t i) {
 
 static int shown(mil__slice name) { return name.n < 80 ? (int)name.n : 80; }
 
-static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice name) {
+static mil_status missing_value(mil__parser *ps, const mil__statement *st, mil__slice name) {
     names_near ctx = {ps->program, st->block};
     char text[64];
     snprintf(text, sizeof text, "%.*s", shown(name), name.s);
@@ -128,15 +105,11 @@ static mil_status missing_value(mil__parser *ps, const statement *st, mil__slice
     return mil__lex_locate(&ps->lex, name.s, status);
 }
 
-static mil_status find_op(mil__parser *ps, statement *st) {
-    mil__slice op_name = st->op_name;
-    unsigned char first = (unsigned char)op_name.s[0], last = (unsigned char)op_name.s[op_name.n - 1];
-    const mil_op **met = &ps->ops[(first + last * 7u + op_name.n) % MIL__OP_CACHE];
-    if (*met && mil__slice_is(op_name, (*met)->name)) return st->op = *met, MIL_OK;
-    char name[64] = {0};
-    if (op_name.n < sizeof name) memcpy(name, op_name.s, op_name.n);
-    st->op = *met = mil_op_find(name);
+static mil_status find_op(mil__parser *ps, mil__statement *st) {
+    st->op = mil__parse_op(ps, st->op_name);
     if (st->op) return MIL_OK;
+    char name[64] = {0};
+    if (st->op_name.n < sizeof name) memcpy(name, st->op_name.s, st->op_name.n);
     const char *near = name[0] ? mil_op_nearest(name) : NULL;
     mil_status status = mil__fail(ps->lex.err, MIL_ENAME, "unknown op \"%.*s\"%s%s%s", shown(st->op_name), st->op_name.s,
                                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
@@ -157,7 +130,7 @@ static mil_status push_value(mil__parser *ps, mil__values *arg, uint32_t *cap, m
     return MIL_OK;
 }
 
-static mil_status find_param(mil__parser *ps, const statement *st, mil__slice name, int *slot, const mil__param **row) {
+static mil_status find_param(mil__parser *ps, const mil__statement *st, mil__slice name, int *slot, const mil__param **row) {
     *slot = mil__op_slot_named(st->op, opset_of(ps, st->block), name, row);
     if (*slot >= 0) return MIL_OK;
     char text[64];
@@ -174,7 +147,7 @@ static mil_status find_param(mil__parser *ps, const statement *st, mil__slice na
 }
 
 /* The place for the values of a parameter: a new one; of a tuple that is written key by key, the same again. */
-static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__values **arg, uint32_t **cap) {
+static mil_status arg_of(mil__parser *ps, mil__statement *st, mil__slice name, mil__values **arg, uint32_t **cap) {
     int slot;
     const mil__param *row;
     MIL__TRY(find_param(ps, st, name, &slot, &row));
@@ -183,8 +156,8 @@ static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__v
     if (i < st->n_args && row->kind != MIL_PARAM_TUPLE)
         return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "%s: %s is given twice", st->op->name, row->name);
     if (i == st->n_args) {
-        st->args[i] = (mil__values){.slot = (uint16_t)slot, .tuple = row->kind == MIL_PARAM_TUPLE};
-        st->cap[i] = 0;
+        st->args[i] = (mil__values){.slot = (uint16_t)slot, .tuple = row->kind == MIL_PARAM_TUPLE, .values = &st->one[i]};
+        st->cap[i] = 1;
         st->n_args++;
     }
     *arg = &st->args[i];
@@ -193,21 +166,21 @@ static mil_status arg_of(mil__parser *ps, statement *st, mil__slice name, mil__v
 }
 
 /* const's own argument, in place of the attribute. */
-static mil_status parse_val(mil__parser *ps, statement *st, mil__slice name) {
+static mil_status parse_val(mil__parser *ps, mil__statement *st, mil__slice name) {
     if (st->val.type) return mil__lex_fail(&ps->lex, name.s, MIL_EPARSE, "const: val is given twice");
     char c = mil__lex_peek(&ps->lex);
     if (!mil__lex_at_name(&ps->lex) && c) return mil__lex_expected(&ps->lex, "a typed literal, like int32(1)");
     return mil__parse_literal(ps, MIL__FOR_CONST, &st->val);
 }
 
-static mil_status parse_arg(mil__parser *ps, statement *st) {
+static mil_status parse_arg(mil__parser *ps, mil__statement *st) {
     mil__slice name;
     mil__values *arg;
     uint32_t *cap;
     mil_value value;
     MIL__TRY(mil__lex_expect_name(&ps->lex, "a parameter's name", &name));
     MIL__TRY(mil__lex_expect(&ps->lex, '=', "after the parameter's name"));
-    if (st->op->flags & MIL__NO_FOLD && mil__slice_is(name, "val") && mil__slice_is(st->op_name, "const"))
+    if (st->op == ps->const_op && mil__slice_is(name, "val"))
         return parse_val(ps, st, name);
     MIL__TRY(arg_of(ps, st, name, &arg, &cap));
     if (!mil__lex_take(&ps->lex, '(')) {
@@ -223,7 +196,7 @@ static mil_status parse_arg(mil__parser *ps, statement *st) {
     return mil__lex_expect(&ps->lex, ')', "after the values");
 }
 
-static mil_status parse_args(mil__parser *ps, statement *st) {
+static mil_status parse_args(mil__parser *ps, mil__statement *st) {
     MIL__TRY(mil__lex_expect(&ps->lex, '(', "after the op"));
     if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
     do MIL__TRY(parse_arg(ps, st));
@@ -247,7 +220,7 @@ static mil_status append_attr(mil__parser *ps, mil__attr ***end, mil__slice name
 }
 
 /* The name attribute becomes the operation's label; what is no plain name stays an attribute. */
-static mil_status parse_label(mil__parser *ps, statement *st, mil__slice key) {
+static mil_status parse_label(mil__parser *ps, mil__statement *st, mil__slice key) {
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_ATTRIBUTE, &literal));
     const mil_type *type = literal.type;
@@ -261,7 +234,7 @@ static mil_status parse_label(mil__parser *ps, statement *st, mil__slice key) {
 }
 
 /* The usual case, name = string("y") as the first result is called, without making anything. */
-static bool takes_usual_label(mil__parser *ps, statement *st) {
+static bool takes_usual_label(mil__parser *ps, mil__statement *st) {
     static const char open[] = "string(\"", long_open[] = "tensor<string, []>(\"";
     if (st->n_results == 0) return false;
     bool is_long = mil__lex_peek(&ps->lex) == 't';
@@ -275,7 +248,7 @@ static bool takes_usual_label(mil__parser *ps, statement *st) {
 }
 
 /* A parameter of an op that has them as attributes. */
-static mil_status parse_attribute_arg(mil__parser *ps, statement *st, mil__slice key) {
+static mil_status parse_attribute_arg(mil__parser *ps, mil__statement *st, mil__slice key) {
     mil__values *arg;
     uint32_t *cap;
     mil_value value;
@@ -284,7 +257,7 @@ static mil_status parse_attribute_arg(mil__parser *ps, statement *st, mil__slice
     return push_value(ps, arg, cap, value);
 }
 
-static bool is_attribute_arg(const statement *st, mil__slice key) {
+static bool is_attribute_arg(const mil__statement *st, mil__slice key) {
     char text[64];
     if (!(st->op->flags & MIL__ATTRIBUTES) || key.n >= sizeof text) return false;
     snprintf(text, sizeof text, "%.*s", (int)key.n, key.s);
@@ -293,13 +266,13 @@ static bool is_attribute_arg(const statement *st, mil__slice key) {
     return false;
 }
 
-static mil_status parse_attribute(mil__parser *ps, statement *st, mil__attr ***end) {
+static mil_status parse_attribute(mil__parser *ps, mil__statement *st, mil__attr ***end) {
     mil__slice key;
     MIL__TRY(mil__lex_expect_name(&ps->lex, "an attribute's name", &key));
     MIL__TRY(mil__lex_expect(&ps->lex, '=', "after the attribute's name"));
     if (st && mil__slice_is(key, "name"))
         return takes_usual_label(ps, st) ? MIL_OK : parse_label(ps, st, key);
-    if (st && mil__slice_is(key, "val") && mil__slice_is(st->op_name, "const")) return parse_val(ps, st, key);
+    if (st && st->op == ps->const_op && mil__slice_is(key, "val")) return parse_val(ps, st, key);
     if (st && is_attribute_arg(st, key)) return parse_attribute_arg(ps, st, key);
     mil__attr literal = {0};
     MIL__TRY(mil__parse_literal(ps, MIL__FOR_ATTRIBUTE, &literal));
@@ -324,7 +297,7 @@ static mil_status check_once(mil__parser *ps, const char *at, mil__attr *first, 
 }
 
 /* An attribute list, if there is one. st NULL: of a program or a function, into *first. */
-static mil_status parse_attributes(mil__parser *ps, statement *st, mil__attr **first) {
+static mil_status parse_attributes(mil__parser *ps, mil__statement *st, mil__attr **first) {
     const char *at = (mil__lex_peek(&ps->lex), ps->lex.p);
     if (!mil__lex_take(&ps->lex, '[')) return MIL_OK;
     if (mil__lex_take(&ps->lex, ']')) return MIL_OK;
@@ -375,10 +348,10 @@ static mil_status parse_outputs(mil__parser *ps, mil_block block) {
     MIL__TRY(mil__lex_expect(&ps->lex, '(', "before the outputs"));
     if (mil__lex_take(&ps->lex, ')')) return MIL_OK;
     do {
-        statement none = {.block = block};
+        mil__statement none = {.block = block};
         mil__slice name;
         MIL__TRY(mil__lex_expect_name(&ps->lex, "an output's name", &name));
-        mil_value value = mil__value_named(ps->program, block, name.s, name.n);
+        mil_value value = mil__parse_value(ps, block, name);
         if (!value) return missing_value(ps, &none, name);
         if (mil__block_output(ps->program, block, value, ps->lex.err) != MIL_OK) return MIL_ENOMEM;
     } while (mil__lex_take(&ps->lex, ','));
@@ -396,7 +369,7 @@ static mil_status parse_body(mil__parser *ps, mil_block block) {
 }
 
 /* The nested blocks of an operation: (inputs) { ... } -> (outputs), ...; a word may stand before each. */
-static mil_status parse_blocks(mil__parser *ps, statement *st) {
+static mil_status parse_blocks(mil__parser *ps, mil__statement *st) {
     do {
         mil_block block;
         MIL__TRY(mil__block_new(ps->program, st->block, &block, ps->lex.err));
@@ -433,7 +406,7 @@ static bool at_late_block(mil__parser *ps) {
 
 /* ---- statements ---- */
 
-static mil_status finish_const(mil__parser *ps, statement *st) {
+static mil_status finish_const(mil__parser *ps, mil__statement *st) {
     if (!st->val.type) return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: val is missing");
     if (st->n_results != 1)
         return mil__lex_fail(&ps->lex, st->at, MIL_EPARSE, "const: has one result, but %d are declared", st->n_results);
@@ -445,8 +418,9 @@ static mil_status finish_const(mil__parser *ps, statement *st) {
         return at_statement(ps, st, status);
     }
     mil_value value;
-    mil_status status = add_const(ps, st, &st->val, st->results[0].name, &value);
+    mil_status status = add_const(ps, st, &st->val, st->results[0].name, st->results[0].hash, &value);
     if (status != MIL_OK) return at_statement(ps, st, status);
+    mil__parse_remember(ps, st->block, &st->results[0], value);
     mil__op *op = ps->program->ops[ps->program->values[value]->op];
     op->label = st->label;
     if (op->attrs) op->attrs->next = st->attrs;
@@ -454,27 +428,39 @@ static mil_status finish_const(mil__parser *ps, statement *st) {
     return MIL_OK;
 }
 
-static mil_status finish_operation(mil__parser *ps, statement *st) {
-    mil__slice *names = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *names);
-    const mil_type **types = mil__arena_alloc(&ps->tmp, (size_t)(st->n_results + 1) * sizeof *types);
-    if (!names || !types) return mil__nomem(ps->lex.err);
+static mil_status add_operation(mil__parser *ps, mil__statement *st, mil__slice *names, uint64_t *hashes, const mil_type **types) {
     for (int i = 0; i < st->n_results; i++) {
         names[i] = st->results[i].name;
+        hashes[i] = st->results[i].hash;
         types[i] = st->results[i].type;
     }
     mil__new_op new_op = {.decl = st->op, .args = st->args, .n_args = st->n_args, .blocks = st->blocks,
-                          .n_blocks = st->n_blocks, .names = names, .declared = types, .n_declared = st->n_results,
-                          .label = st->label, .attrs = st->attrs, .where = where_of(ps, st), .before = 0,
-                          .unchecked = ps->unchecked};
+                          .n_blocks = st->n_blocks, .names = names, .hashes = hashes, .declared = types,
+                          .n_declared = st->n_results, .label = st->label, .attrs = st->attrs, .where = where_of(ps, st),
+                          .before = 0, .unchecked = ps->unchecked};
     mil_operation made;
-    return at_statement(ps, st, mil__program_add(ps->program, st->block, &new_op, &made, ps->lex.err));
+    mil_status status = mil__program_add(ps->program, st->block, &new_op, &made, ps->lex.err);
+    if (status != MIL_OK) return at_statement(ps, st, status);
+    const mil__op *op = ps->program->ops[made];
+    for (int i = 0; i < st->n_results; i++) mil__parse_remember(ps, st->block, &st->results[i], op->outputs[i]);
+    return MIL_OK;
 }
 
-static mil_status finish_statement(mil__parser *ps, statement *st) {
+static mil_status finish_operation(mil__parser *ps, mil__statement *st) {
+    if (st->n_results == 1)
+        return add_operation(ps, st, &(mil__slice){0}, &(uint64_t){0}, &(const mil_type *){NULL});
+    size_t n = (size_t)st->n_results + 1;
+    mil__slice *names = mil__arena_alloc(&ps->tmp, n * sizeof *names);
+    uint64_t *hashes = mil__arena_alloc(&ps->tmp, n * sizeof *hashes);
+    const mil_type **types = mil__arena_alloc(&ps->tmp, n * sizeof *types);
+    return names && hashes && types ? add_operation(ps, st, names, hashes, types) : mil__nomem(ps->lex.err);
+}
+
+static mil_status finish_statement(mil__parser *ps, mil__statement *st) {
     if (st->n_results > UINT16_MAX)
         return mil__lex_fail(&ps->lex, st->at, MIL_ELIMIT, "more than %d results", UINT16_MAX);
     if (!st->has_label && st->n_results) st->label = "";
-    bool is_const = mil__slice_is(st->op_name, "const");
+    bool is_const = st->op == ps->const_op;
     if (st->n_blocks && (is_const || (st->op->eval && !ps->unchecked)))
         return mil__lex_fail(&ps->lex, st->at, MIL_ETYPE, "%s: takes no blocks", st->op->name);
     return is_const ? finish_const(ps, st) : finish_operation(ps, st);
@@ -492,22 +478,24 @@ static bool at_type(mil__parser *ps) {
     return mil__parse_dtype(ps, word) != MIL_NO_DTYPE;
 }
 
-static mil_status parse_results(mil__parser *ps, statement *st) {
+static mil_status parse_results(mil__parser *ps, mil__statement *st) {
     do {
-        result *results = grow(ps, st->results, st->n_results, &st->cap_results, sizeof *results);
+        mil__result *results = grow(ps, st->results, st->n_results, &st->cap_results, sizeof *results);
         if (!results) return mil__nomem(ps->lex.err);
         st->results = results;
-        result *r = &results[st->n_results++];
+        mil__result *r = &results[st->n_results++];
         ps->fresh = ps->unchecked; /* else inference knows better */
         MIL__TRY(mil__parse_type(ps, &r->type));
         ps->fresh = false;
         MIL__TRY(mil__lex_expect_name(&ps->lex, "the result's name", &r->name));
-        mil__value_expect(ps->program, st->block, r->name.s, r->name.n);
+        r->hash = mil__hash(r->name.s, r->name.n);
+        mil__value_expect(ps->program, st->block, r->hash);
     } while (mil__lex_take(&ps->lex, ','));
     return mil__lex_expect(&ps->lex, '=', "after the result's name");
 }
 
-static mil_status parse_parts(mil__parser *ps, statement *st) {
+static mil_status parse_parts(mil__parser *ps, mil__statement *st) {
+    if (mil__parse_usual(ps, st)) return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
     if (at_type(ps)) MIL__TRY(parse_results(ps, st));
     MIL__TRY(mil__lex_expect_name(&ps->lex, st->n_results ? "an op" : "a type or an op", &st->op_name));
     MIL__TRY(find_op(ps, st));
@@ -527,14 +515,15 @@ static mil_status parse_parts(mil__parser *ps, statement *st) {
 }
 
 /* Field by field: args and cap are most of a statement, and begin one by one. */
-static void begin_statement(const mil__parser *ps, mil_block block, statement *st) {
+static void begin_statement(const mil__parser *ps, mil_block block, mil__statement *st) {
     st->at = ps->lex.p;
     st->line = ps->lex.line;
     st->block = block;
     st->op_name = (mil__slice){0};
     st->op = NULL;
-    st->results = NULL;
-    st->n_results = st->cap_results = st->n_args = 0;
+    st->results = &st->first;
+    st->cap_results = 1;
+    st->n_results = st->n_args = 0;
     st->label = NULL;
     st->has_label = false;
     st->attrs = NULL;
@@ -545,7 +534,7 @@ static void begin_statement(const mil__parser *ps, mil_block block, statement *s
 }
 
 static mil_status parse_statement(mil__parser *ps, mil_block block) {
-    statement st;
+    mil__statement st;
     begin_statement(ps, block, &st);
     mil_status status = parse_parts(ps, &st);
     if (status == MIL_OK) status = finish_statement(ps, &st);
@@ -608,6 +597,7 @@ static mil_status parse_function(mil__parser *ps) {
     if (status != MIL_OK) return mil__lex_locate(&ps->lex, name.s, status);
     if (program->n_functions == 1 || opset > program->opset) program->opset = opset;
     program->functions[program->n_functions - 1].opset = opset;
+    memset(ps->ops, 0, sizeof ps->ops); /* parameters come and go with opsets */
     MIL__TRY(parse_inputs(ps, block));
     mil__attr *attrs = NULL;
     MIL__TRY(parse_attributes(ps, NULL, &attrs));
@@ -682,7 +672,8 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
     *out = NULL;
     mil_program *program;
     MIL__TRY(mil_program_new(MIL_IOS18, &program, err));
-    mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program};
+    mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program,
+                      .const_op = mil__op_const()};
     if (options) {
         ps.lex.file = options->name;
         ps.blobs.model_path = options->model_path;

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Statements as printers write them, Apple's and ours, read in one go:
+ *
+ *     tensor<fp16, [1, 64]> y = add(x = a, y = b)[name = string("y")];
+ *     fp16 b = const()[name = string("b"), val = fp16(0x1p+0)];
+ *
+ * One result, arguments that are names, blanks just there, a name attribute that says what the result is called, and an op,
+ * a type and a literal that were met before. That is most of a program's text. Whatever differs, be it an error, is left
+ * to parse.c, which knows the whole grammar: here is nothing that it would not read to the same. */
+#include "text/parse.h"
+
+/* ---- what was met before ---- */
+
+void mil__parse_remember(mil__parser *ps, mil_block block, const mil__result *result, mil_value value) {
+    ps->recent[result->hash % MIL__RECENT] = (mil__recent){result->hash, result->name, block, value};
+}
+
+/* What was defined just above is found by comparing two pieces of the text. */
+static inline mil_value value_of(const mil__parser *ps, mil_block block, mil__slice name) {
+    uint64_t hash = mil__hash(name.s, name.n);
+    const mil__recent *r = &ps->recent[hash % MIL__RECENT];
+    if (r->hash == hash && r->block == block && mil__same_slice(r->name, name)) return r->value;
+    return mil__value_hashed(ps->program, block, name, hash);
+}
+
+mil_value mil__parse_value(const mil__parser *ps, mil_block block, mil__slice name) { return value_of(ps, block, name); }
+
+/* An op as it was met last in this function. NULL: there is no op of that name. */
+static inline mil__met_op *met_op(mil__parser *ps, mil__slice name) {
+    unsigned first = (unsigned char)name.s[0], last = (unsigned char)name.s[name.n - 1];
+    mil__met_op *met = &ps->ops[(first + last * 7u + name.n) % MIL__OP_CACHE];
+    if (mil__same_slice(met->name, name)) return met;
+    char text[64];
+    if (name.n >= sizeof text) return NULL;
+    memcpy(text, name.s, name.n);
+    text[name.n] = 0;
+    const mil_op *op = mil_op_find(text);
+    if (!op) return NULL;
+    *met = (mil__met_op){.name = name, .op = op};
+    return met;
+}
+
+const mil_op *mil__parse_op(mil__parser *ps, mil__slice name) {
+    const mil__met_op *met = met_op(ps, name);
+    return met ? met->op : NULL;
+}
+
+/* ---- pieces ---- */
+
+enum { AHEAD = 64 }; /* characters that are there wherever a piece of the language begins: more than any of them has */
+
+typedef struct cursor {
+    const char *p, *limit; /* AHEAD before the text's end */
+} cursor;
+
+static inline bool take(cursor *at, const char *text, size_t n) {
+    if (at->p > at->limit || memcmp(at->p, text, n) != 0) return false;
+    at->p += n;
+    return true;
+}
+
+#define TAKE(at, literal) take(at, literal, sizeof literal - 1)
+
+/* The same for what may be longer. */
+static inline bool take_again(cursor *at, mil__slice text) {
+    if ((size_t)(at->limit + AHEAD - at->p) < text.n || memcmp(at->p, text.s, text.n) != 0) return false;
+    at->p += text.n;
+    return true;
+}
+
+static inline bool take_name(cursor *at, mil__slice *out) {
+    if (at->p > at->limit || mil__name_class[(unsigned char)*at->p] != 1) return false;
+    const char *end = mil__lex_name_end(at->p, at->limit + AHEAD);
+    *out = (mil__slice){at->p, (size_t)(end - at->p)};
+    at->p = end;
+    return true;
+}
+
+/* ---- statements ---- */
+
+/* "x = ", of a parameter that takes one value: mostly the one that stood there in the op's last call. */
+static inline bool take_param(mil__parser *ps, const mil__statement *st, cursor *at, mil__met_op *met, int *slot) {
+    int i = st->n_args;
+    if (i < MIL__MET_PARAMS && met->params[i].text.n && take_again(at, met->params[i].text)) return *slot = met->params[i].slot, true;
+    mil__slice name;
+    const mil__param *row;
+    if (!take_name(at, &name) || !TAKE(at, " = ")) return false;
+    mil_opset opset = ps->program->functions[ps->program->blocks[st->block]->function].opset;
+    *slot = mil__op_slot_named(met->op, opset, name, &row);
+    if (*slot < 0 || row->kind == MIL_PARAM_TUPLE) return false;
+    if (i < MIL__MET_PARAMS) {
+        met->params[i].text = (mil__slice){name.s, (size_t)(at->p - name.s)};
+        met->params[i].slot = *slot;
+    }
+    return true;
+}
+
+static inline bool take_args(mil__parser *ps, mil__statement *st, cursor *at, mil__met_op *met) {
+    uint32_t seen = 0;
+    _Static_assert(MIL__MAX_INPUTS <= 32, "a bit for each slot");
+    do {
+        int i = st->n_args, slot;
+        mil__slice name;
+        if (i == MIL__MAX_INPUTS || !take_param(ps, st, at, met, &slot) || (seen >> slot & 1)) return false;
+        seen |= (uint32_t)1 << slot;
+        if (!take_name(at, &name) || !(st->one[i] = value_of(ps, st->block, name))) return false;
+        st->args[i] = (mil__values){.slot = (uint16_t)slot, .n = 1, .values = &st->one[i]};
+        st->n_args++;
+    } while (TAKE(at, ", "));
+    return true;
+}
+
+/* ")[name = string("y")" */
+static inline bool take_label(cursor *at, mil__slice name) {
+    if (!TAKE(at, ")[name = string(\"") && !TAKE(at, ")[name = tensor<string, []>(\"")) return false;
+    return take_again(at, name) && TAKE(at, "\")");
+}
+
+static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *at) {
+    mil__result *result = &st->first;
+    const char *end = mil__parse_known_type(ps, at->p, &result->type);
+    if (!end) return false;
+    at->p = end;
+    if (!TAKE(at, " ") || !take_name(at, &result->name) || !TAKE(at, " = ") || !take_name(at, &st->op_name) || !TAKE(at, "("))
+        return false;
+    result->hash = mil__hash(result->name.s, result->name.n);
+    mil__value_expect(ps->program, st->block, result->hash);
+    mil__met_op *met = met_op(ps, st->op_name);
+    if (!met) return false;
+    st->op = met->op;
+    bool is_const = st->op == ps->const_op;
+    if (!is_const && at->p <= at->limit && *at->p != ')' && !take_args(ps, st, at, met)) return false;
+    if (!take_label(at, result->name)) return false;
+    if (is_const) {
+        if (!TAKE(at, ", val = ") || !(end = mil__parse_known_literal(ps, at->p, &st->val))) return false;
+        at->p = end;
+    }
+    return TAKE(at, "];");
+}
+
+bool mil__parse_usual(mil__parser *ps, mil__statement *st) {
+    if (ps->lex.end - ps->lex.p < AHEAD) return false;
+    cursor at = {ps->lex.p, ps->lex.end - AHEAD};
+    if (take_statement(ps, st, &at)) {
+        st->n_results = 1;
+        ps->lex.p = at.p;
+        return st->has_label = true;
+    }
+    st->n_args = 0;
+    st->op_name = (mil__slice){0};
+    st->op = NULL;
+    st->val = (mil__attr){0};
+    return false;
+}
