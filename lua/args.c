@@ -317,6 +317,14 @@ mil_status luamil_literal_tensor(const luamil_literal *literal, mil_dtype dtype,
 
 /* ---- the arguments of an op ---- */
 
+void luamil_start_args(luamil_args *args, const char *op, luamil_program *owner, int anchor) {
+    args->owner = owner;
+    args->op = op;
+    args->name = NULL;
+    args->anchor = anchor;
+    args->n = args->n_items = args->used = 0;
+}
+
 static void value_arg(lua_State *L, const luamil_args *args, int index, const char *name, mil_arg *out) {
     const luamil_value *value = lua_touserdata(L, index);
     if (value->owner != args->owner)

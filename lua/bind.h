@@ -30,7 +30,7 @@
 
 typedef enum luamil_kind {
     LUAMIL_NONE, /* no object of ours */
-    LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN,
+    LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN, LUAMIL_OPERATION,
     LUAMIL_N_KINDS
 } luamil_kind;
 
@@ -65,6 +65,8 @@ typedef struct luamil_class {
 
 /* Makes the metatable; leaves the table of methods on the stack. cls: static. */
 void luamil_new_class(lua_State *L, const luamil_class *cls);
+/* Adds functions to the table of methods on top of the stack; NULL: none. */
+void luamil_set_methods(lua_State *L, const luaL_Reg *functions);
 /* __index of every class, as a function: fields, then methods, else an error with the nearest name. */
 int luamil_index(lua_State *L);
 /* Gives the userdata on top its metatable. */
@@ -173,6 +175,7 @@ typedef struct luamil_args {
     size_t used;
     luamil_word small[LUAMIL_SMALL]; /* of literals */
 } luamil_args;
+void luamil_start_args(luamil_args *args, const char *op, luamil_program *owner, int anchor);
 /* Adds the Lua value at index as the argument `name`. tuple: the parameter takes several values. Tensors are entered as
  * the objects that hold them; luamil_settle_args puts the tensors in their place, when nothing more is made. */
 void luamil_add_arg(lua_State *L, luamil_args *args, int index, const char *name, bool tuple);
@@ -189,6 +192,7 @@ extern const luaL_Reg luamil_reflection[];  /* mil.ops, mil.op, ... */
 
 void luamil_open_programs(lua_State *L);
 void luamil_open_values(lua_State *L);                /* leaves the table of methods */
+void luamil_open_operations(lua_State *L);
 void luamil_open_dims(lua_State *L);
 void luamil_open_tensors(lua_State *L);
 void luamil_open_weights(lua_State *L);
@@ -218,7 +222,14 @@ int luamil_read_dims(lua_State *L, int index, luamil_program *owner, const char 
 void luamil_give_shapes(lua_State *L, int index, luamil_program *owner, mil_value input);
 /* value.c */
 luamil_value *luamil_check_value(lua_State *L, int index, const char *fn);
-void luamil_push_operation(lua_State *L, luamil_program *owner, mil_operation operation); /* as f:operations() */
+void luamil_push_where(lua_State *L, mil_where where);
+extern const luaL_Reg luamil_edits[], luamil_value_edits[]; /* edit.c: methods of programs and functions, of values */
+/* operation.c; `like`: an object of the program; the others take it from index 1 */
+void luamil_push_operation(lua_State *L, int like, luamil_program *owner, mil_operation operation);
+void luamil_push_args(lua_State *L, luamil_program *owner, mil_operation operation); /* {name -> value or list}; 0: none */
+mil_operation luamil_check_operation(lua_State *L, int index, const luamil_program *owner, const char *fn);
+int luamil_list_operations(lua_State *L, luamil_program *owner, mil_block only); /* filter at index 2; only 0: all functions */
+int luamil_list_users(lua_State *L, luamil_program *owner, mil_value value);
 /* program.c: empty ones; `like`: an object of the program */
 luamil_program *luamil_new_program(lua_State *L);
 luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *owner);

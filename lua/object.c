@@ -125,7 +125,7 @@ static int luamil_newindex(lua_State *L) {
     return luamil_fail(L, MIL_ESTATE, "a %s has no field that can be set, but \"%.80s\" was", cls->noun, lua_tostring(L, 2));
 }
 
-static void set_functions(lua_State *L, const luaL_Reg *functions) {
+void luamil_set_methods(lua_State *L, const luaL_Reg *functions) {
     for (; functions && functions->name; functions++) {
         lua_pushcfunction(L, functions->func);
         lua_setfield(L, -2, functions->name);
@@ -136,12 +136,12 @@ static void set_functions(lua_State *L, const luaL_Reg *functions) {
 void luamil_new_class(lua_State *L, const luamil_class *cls) {
     lua_CFunction index = luamil_index;
     lua_newtable(L); /* methods */
-    set_functions(L, cls->methods);
+    luamil_set_methods(L, cls->methods);
     lua_newtable(L); /* metatable */
     lua_pushlightuserdata(L, (void *)cls);
     lua_pushcclosure(L, luamil_newindex, 1);
     lua_setfield(L, -2, "__newindex"); /* unless meta has its own */
-    set_functions(L, cls->meta);
+    luamil_set_methods(L, cls->meta);
     for (const luaL_Reg *r = cls->meta; r && r->name; r++)
         if (strcmp(r->name, "__index") == 0) index = r->func;
     lua_pushvalue(L, -2);

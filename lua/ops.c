@@ -68,14 +68,6 @@ static int add(lua_State *L, int like, const op_entry *entry, luamil_args *args,
 
 /* ---- arguments ---- */
 
-static void start(luamil_args *args, const op_entry *entry, luamil_program *owner, int anchor) {
-    args->owner = owner;
-    args->op = entry->name;
-    args->name = NULL;
-    args->anchor = anchor;
-    args->n = args->n_items = args->used = 0;
-}
-
 static void add_named(lua_State *L, luamil_args *args, const op_entry *entry) {
     if (lua_type(L, -2) != LUA_TSTRING)
         luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: arguments in a table have names, but [%s] has none", entry->name,
@@ -110,7 +102,7 @@ static int call_op(lua_State *L) {
     const char *positional = entry->second;
     if (kind == LUAMIL_VALUE) {
         const luamil_value *self = lua_touserdata(L, 1);
-        start(&args, entry, luamil_live(L, self->owner), 3);
+        luamil_start_args(&args, entry->name, luamil_live(L, self->owner), 3);
         block = mil_value_block(self->owner->program, self->id);
         if (!block)
             return luamil_fail_at(L, MIL_ESTATE, entry->name, entry->first,
@@ -118,7 +110,7 @@ static int call_op(lua_State *L) {
         args.arg[args.n++] = (mil_arg){.name = entry->first, .kind = MIL_ARG_VALUE, .value = self->id};
     } else if (kind == LUAMIL_FUNCTION) {
         const luamil_function *self = lua_touserdata(L, 1);
-        start(&args, entry, luamil_live(L, self->owner), 3);
+        luamil_start_args(&args, entry->name, luamil_live(L, self->owner), 3);
         block = self->block;
         positional = entry->first;
     } else {
@@ -143,7 +135,7 @@ static int call_operator(lua_State *L) {
     const luamil_value *self = lua_touserdata(L, like);
     luamil_args args;
     lua_settop(L, 2);
-    start(&args, entry, luamil_live(L, self->owner), 3);
+    luamil_start_args(&args, entry->name, luamil_live(L, self->owner), 3);
     mil_block block = mil_value_block(self->owner->program, self->id);
     if (!block)
         return luamil_fail_at(L, MIL_ESTATE, entry->name, NULL, "%s: the value is no longer part of its program",

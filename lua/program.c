@@ -161,17 +161,6 @@ static int function_output(lua_State *L) {
     return 1;
 }
 
-/* f:rename(value, name) */
-static int function_rename(lua_State *L) {
-    mil_error err;
-    luamil_function *self = check_function(L, "rename");
-    mil_value value = check_own_value(L, 2, self->owner, "rename");
-    const char *name = luamil_check_string(L, 3, "rename", "name", NULL);
-    if (mil_value_rename(self->owner->program, value, name, &err) != MIL_OK) return luamil_raise(L, &err);
-    lua_settop(L, 2);
-    return 1;
-}
-
 /* f:undo(): takes back the last operation. */
 static int function_undo(lua_State *L) {
     mil_error err;
@@ -228,20 +217,6 @@ static int function_const(lua_State *L) {
 
 /* ---- looking at functions ---- */
 
-/* f:operations(), in order */
-static int function_operations(lua_State *L) {
-    luamil_function *self = check_function(L, "operations");
-    const mil_program *program = self->owner->program;
-    int n = 0;
-    lua_settop(L, 1);
-    lua_newtable(L);
-    for (mil_operation at = mil_block_first(program, self->block); at; at = mil_operation_next(program, at)) {
-        luamil_push_operation(L, self->owner, at);
-        lua_rawseti(L, 2, ++n);
-    }
-    return 1;
-}
-
 /* f:mark(): the number of its operations. What adds one makes it larger, undo smaller. */
 static int function_mark(lua_State *L) {
     luamil_function *self = check_function(L, "mark");
@@ -261,16 +236,6 @@ static void push_block_values(lua_State *L, luamil_function *self, bool outputs)
                           outputs ? mil_block_output(program, self->block, i) : mil_block_input(program, self->block, i));
         lua_rawseti(L, -2, (int)i + 1);
     }
-}
-
-/* f:find(name): the value of that name, or nil. */
-static int function_find(lua_State *L) {
-    luamil_function *self = check_function(L, "find");
-    const char *name = luamil_check_string(L, 2, "find", "name", NULL);
-    mil_value value = mil_value_find(self->owner->program, self->block, name);
-    if (value) luamil_push_value(L, 1, self->owner, value);
-    else lua_pushnil(L);
-    return 1;
 }
 
 static bool function_field(lua_State *L, const char *name) {
@@ -435,7 +400,7 @@ static const char *const program_fields[] = {"opset", NULL};
 static const luaL_Reg function_meta[] = {{"__tostring", program_text}, {NULL, NULL}};
 static const luaL_Reg function_methods[] = {
     {"input", function_input}, {"state", function_state}, {"output", function_output}, {"const", function_const},
-    {"rename", function_rename}, {"undo", function_undo}, {"mark", function_mark}, {"operations", function_operations}, {"find", function_find},
+    {"undo", function_undo}, {"mark", function_mark},
     {"save", program_save}, {"compile", program_compile}, {"verify", program_verify}, {NULL, NULL},
 };
 static const char *const function_fields[] = {"name", "opset", "inputs", "outputs", "program", NULL};
@@ -446,8 +411,11 @@ void luamil_open_programs(lua_State *L) {
     static const luamil_class functions = {LUAMIL_FUNCTION, "mil.function", "function", function_meta, function_methods,
                                            function_fields, function_field};
     int top = lua_gettop(L);
+    luamil_open_operations(L);
     luamil_new_class(L, &programs);
+    luamil_set_methods(L, luamil_edits);
     luamil_new_class(L, &functions);
+    luamil_set_methods(L, luamil_edits);
     luamil_open_values(L);
     luamil_open_ops(L, top + 3, top + 2);
     lua_settop(L, top);

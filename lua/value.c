@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Values, and the operations that make and use them, as Lua looks at them. */
+/* Values as Lua looks at them. */
 #include <string.h>
 
 #include "bind.h"
@@ -12,49 +12,9 @@ luamil_value *luamil_check_value(lua_State *L, int index, const char *fn) {
     return self;
 }
 
-/* ---- looking at operations ---- */
-
-static void push_where(lua_State *L, mil_where where) {
+void luamil_push_where(lua_State *L, mil_where where) {
     if (where.file) lua_pushfstring(L, "%s:%d", where.file, where.line);
     else lua_pushnil(L);
-}
-
-static void push_values(lua_State *L, luamil_program *owner, const mil_value *values, size_t n) {
-    lua_createtable(L, (int)n, 0);
-    for (size_t i = 0; i < n; i++) {
-        luamil_push_value(L, 1, owner, values[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-}
-
-/* {op = , name = , where = , outputs = {values}, args = {name -> value or list}} */
-void luamil_push_operation(lua_State *L, luamil_program *owner, mil_operation operation) {
-    const mil_program *program = owner->program;
-    lua_createtable(L, 0, 5);
-    lua_pushstring(L, mil_op_name(mil_operation_op(program, operation)));
-    lua_setfield(L, -2, "op");
-    if (mil_operation_n_outputs(program, operation)) {
-        lua_pushstring(L, mil_value_name(program, mil_operation_output(program, operation, 0)));
-        lua_setfield(L, -2, "name");
-    }
-    push_where(L, mil_operation_where(program, operation));
-    lua_setfield(L, -2, "where");
-    lua_newtable(L);
-    for (size_t i = 0; i < mil_operation_n_outputs(program, operation); i++) {
-        luamil_push_value(L, 1, owner, mil_operation_output(program, operation, i));
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-    lua_setfield(L, -2, "outputs");
-    lua_newtable(L);
-    for (size_t i = 0; i < mil_operation_n_args(program, operation); i++) {
-        const mil_value *values;
-        size_t n;
-        const char *name = mil_operation_arg(program, operation, i, &values, &n);
-        if (n == 1) luamil_push_value(L, 1, owner, values[0]);
-        else push_values(L, owner, values, n);
-        lua_setfield(L, -2, name);
-    }
-    lua_setfield(L, -2, "args");
 }
 
 /* ---- values ---- */
@@ -131,7 +91,7 @@ static void push_function_of(lua_State *L, const luamil_value *self) {
 }
 
 static bool value_field(lua_State *L, const char *name) {
-    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
+    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", NULL};
     int field = 0;
     while (fields[field] && strcmp(fields[field], name) != 0) field++;
     if (!fields[field]) return false;
@@ -141,52 +101,21 @@ static bool value_field(lua_State *L, const char *name) {
     switch (field) {
     case 0: push_type(L, program, mil_value_type(program, self->id)); break;
     case 1: lua_pushstring(L, mil_value_name(program, self->id)); break;
-    case 2: push_where(L, operation ? mil_operation_where(program, operation) : (mil_where){NULL, 0}); break;
+    case 2: luamil_push_where(L, operation ? mil_operation_where(program, operation) : (mil_where){NULL, 0}); break;
     case 3: lua_pushstring(L, operation ? mil_op_name(mil_operation_op(program, operation)) : NULL); break;
     case 4: lua_pushinteger(L, (lua_Integer)self->id); break;
     case 5: push_data(L, self); break;
     case 6: push_function_of(L, self); break;
+    case 7: if (operation) luamil_push_operation(L, 1, self->owner, operation); else lua_pushnil(L); break;
     }
     return true;
-}
-
-static bool uses(const mil_program *program, mil_operation operation, mil_value value) {
-    for (size_t a = 0; a < mil_operation_n_args(program, operation); a++) {
-        const mil_value *values;
-        size_t n;
-        mil_operation_arg(program, operation, a, &values, &n);
-        for (size_t i = 0; i < n; i++)
-            if (values[i] == value) return true;
-    }
-    return false;
-}
-
-/* v:uses(): the operations of its block that take it, as f:operations() has them. */
-static int value_uses(lua_State *L) {
-    luamil_value *self = luamil_check_value(L, 1, "uses");
-    const mil_program *program = self->owner->program;
-    int n = 0;
-    lua_settop(L, 1);
-    lua_newtable(L);
-    mil_operation at = mil_block_first(program, mil_value_block(program, self->id));
-    for (; at; at = mil_operation_next(program, at)) {
-        if (!uses(program, at, self->id)) continue;
-        luamil_push_operation(L, self->owner, at);
-        lua_rawseti(L, 2, ++n);
-    }
-    return 1;
 }
 
 /* v:args(): the arguments of the operation that made it. */
 static int value_args(lua_State *L) {
     luamil_value *self = luamil_check_value(L, 1, "args");
     mil_operation operation = mil_value_operation(self->owner->program, self->id);
-    if (operation) {
-        luamil_push_operation(L, self->owner, operation);
-        lua_getfield(L, -1, "args");
-    } else {
-        lua_newtable(L);
-    }
+    luamil_push_args(L, self->owner, operation);
     return 1;
 }
 
@@ -210,7 +139,7 @@ static int value_eval(lua_State *L) {
     luamil_value *self = luamil_check_value(L, 1, "eval");
     lua_settop(L, 2);
     luamil_program *part = luamil_new_program(L);
-    if (mil_program_extract(self->owner->program, &self->id, 1, &part->program, &err) != MIL_OK)
+    if (mil_program_extract(self->owner->program, &(mil_part){.outputs = &self->id, .n_outputs = 1}, &part->program, &err) != MIL_OK)
         return luamil_raise(L, &err);
     lua_pushnil(L);
     luamil_compile(L, part->program, NULL, 4, "eval");
@@ -227,11 +156,12 @@ static int value_eval(lua_State *L) {
 /* ---- the class ---- */
 
 static const luaL_Reg value_meta[] = {{"__tostring", value_text}, {NULL, NULL}};
-static const luaL_Reg value_methods[] = {{"uses", value_uses}, {"args", value_args}, {"eval", value_eval}, {NULL, NULL}};
-static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", NULL};
+static const luaL_Reg value_methods[] = {{"args", value_args}, {"eval", value_eval}, {NULL, NULL}};
+static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", NULL};
 
 void luamil_open_values(lua_State *L) {
     static const luamil_class values = {LUAMIL_VALUE, "mil.value", "value", value_meta, value_methods, value_fields,
                                         value_field};
     luamil_new_class(L, &values);
+    luamil_set_methods(L, luamil_value_edits);
 }

@@ -100,7 +100,7 @@ end
 -- ---- docs/reference/lua.md ----
 
 local titles = {
-  mil = "The module", program = "Programs", ["function"] = "Functions", value = "Values", model = "Models",
+  mil = "The module", program = "Programs", ["function"] = "Functions", value = "Values", operation = "Operations", model = "Models",
   step = "Bound runs", run = "Runs under way", tensor = "Tensors", weights = "Weights", error = "Errors",
 }
 

@@ -464,7 +464,7 @@ mil_status mil_operation_remove(mil_program *program, mil_operation operation, m
 /* Removes every operation that no output needs and that has no effect. Inputs stay. */
 void mil_program_prune(mil_program *program);
 
-/* Other types for inputs of one function, at once: what they feed is inferred from them. A state stays one. The shapes to
+/* Other types for inputs of functions, all at once: what they feed is inferred from them. A state stays one. The shapes to
  * choose from that such an input had are forgotten. Fails: as mil_program_input, and as mil_value_replace. */
 typedef struct mil_retype {
     mil_value input;
@@ -478,11 +478,18 @@ mil_status mil_program_remove_output(mil_program *program, mil_value output, mil
 mil_status mil_program_remove_input(mil_program *program, mil_value input, mil_error *err);
 mil_status mil_function_rename(mil_program *program, mil_block function, const char *name, mil_error *err);
 
-/* A new program with one function, main, that computes just `values` (of one function's body), in this order, and takes
- * just the inputs that they need. Values keep their names as outputs; one that is an input or a const gets a fresh one.
- * Fails: MIL_ESTATE (no value, a stale one, or values of several blocks), MIL_ENOMEM. */
-mil_status mil_program_extract(const mil_program *program, const mil_value *values, size_t n, mil_program **out,
-                               mil_error *err);
+/* A part of a function: what computes `outputs` from `inputs`. */
+typedef struct mil_part {
+    const mil_value *outputs; /* of one function's body; one at least */
+    size_t n_outputs;
+    const mil_value *inputs;  /* likewise: values that become inputs, with their types */
+    size_t n_inputs;
+} mil_part;
+/* A new program with one function, main, that computes the part. Its inputs are the part's, in this order, and then those
+ * of the function's own that are needed still. Values keep their names; an output that is an input or a const gets a
+ * fresh one. Fails: MIL_ESTATE (no outputs, a stale value, values of several blocks), MIL_EINVAL (an input given twice),
+ * MIL_ETYPE (an input that is neither tensor nor state), what inference says, MIL_ENOMEM. */
+mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err);
 
 /* Checks all that must hold of a whole program (names, scopes, opsets, declared types, outputs). */
 mil_status mil_program_verify(const mil_program *program, mil_error *err);

@@ -10,14 +10,18 @@ typedef struct rebuilding {
     mil_value *values;        /* old handle -> new; 0: not made */
     bool *live;               /* by old operation */
     bool *needed;             /* by old value: inputs that are taken over; NULL: all */
+    bool *given;              /* by old value: those that become inputs; NULL: none */
     mil__arena arena;         /* of argument lists */
     mil_error *err;
 } rebuilding;
 
 /* ---- what is needed ---- */
 
+static bool is_given(const rebuilding *r, mil_value value) { return r->given && r->given[value]; }
+
 static void mark_value(rebuilding *r, mil_value value) {
     mil_operation op = r->from->values[value]->op;
+    if (is_given(r, value)) return;
     if (op) r->live[op] = true;
     else if (r->needed) r->needed[value] = true;
 }
@@ -62,7 +66,7 @@ static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
     for (uint32_t i = 0; i < from->n_inputs; i++) {
         const mil__value *old = r->from->values[from->inputs[i]];
-        if (r->needed && !from->outer && !r->needed[from->inputs[i]]) continue;
+        if (r->needed && !from->outer && !r->needed[from->inputs[i]]) continue; /* given ones are not marked */
         const mil_type *given = inputs && inputs[i] ? inputs[i] : old->type;
         const mil_type *type = copy_type(r, given);
         if (!type) return mil__nomem(r->err);
@@ -124,13 +128,15 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     if (op->n_blocks) MIL__TRY(make_nested(r, to, op, &blocks));
     mil__slice *names = mil__arena_zero(&r->arena, op->n_outputs, sizeof *names);
     if (!names) return mil__nomem(r->err);
-    for (uint32_t i = 0; i < op->n_outputs; i++) names[i] = mil__slice_of(r->from->values[op->outputs[i]]->name);
+    for (uint32_t i = 0; i < op->n_outputs; i++)
+        if (!is_given(r, op->outputs[i])) names[i] = mil__slice_of(r->from->values[op->outputs[i]]->name);
     mil__new_op new_op = {.decl = op->decl, .args = args, .n_args = op->n_args, .blocks = blocks,
                           .n_blocks = op->n_blocks, .names = names, .n_declared = (int)op->n_outputs,
                           .where = {op->file, op->line}};
     mil_operation made;
     MIL__TRY(mil__program_add(r->to, to, &new_op, &made, r->err));
-    for (uint32_t i = 0; i < op->n_outputs; i++) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];
+    for (uint32_t i = 0; i < op->n_outputs; i++)
+        if (!is_given(r, op->outputs[i])) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];
     mil__arena_rewind(&r->arena, mark);
     return MIL_OK;
 }
@@ -177,15 +183,20 @@ mil_status mil__program_rebuild(const mil_program *program, mil_block function, 
 
 /* ---- a part of a function ---- */
 
-static mil_status check_part(const mil_program *program, const mil_value *values, size_t n, mil_error *err) {
-    const mil__value *first = n ? mil__value_at(program, values[0]) : NULL;
-    for (size_t i = 0; i < n; i++) {
-        const mil__value *value = mil__value_at(program, values[i]);
-        if (!value) return mil__fail(err, MIL_ESTATE, "extract: a value that is no longer part of the program");
+static mil_status check_part(const mil_program *program, const mil_part *part, mil_error *err) {
+    const mil__value *first = part->n_outputs ? mil__value_at(program, part->outputs[0]) : NULL;
+    if (part->n_outputs == 0) return mil__fail(err, MIL_ESTATE, "extract: no values");
+    for (size_t i = 0; i < part->n_outputs + part->n_inputs; i++) {
+        bool is_input = i >= part->n_outputs;
+        const mil__value *value = mil__value_at(program, is_input ? part->inputs[i - part->n_outputs] : part->outputs[i]);
+        if (!value || !first) return mil__fail(err, MIL_ESTATE, "extract: a value that is no longer part of the program");
         if (value->block != first->block || program->blocks[value->block]->outer)
             return mil__fail(err, MIL_ESTATE, "extract: the values must be of one function's body");
+        if (is_input && value->type->kind != MIL_TENSOR && value->type->kind != MIL_STATE)
+            return mil__fail(err, MIL_ETYPE, "extract: %s %s can't be an input", value->name ? value->name : "a literal",
+                             MIL__TYPE_TEXT(program->types, value->type));
     }
-    return n ? MIL_OK : mil__fail(err, MIL_ESTATE, "extract: no values");
+    return MIL_OK;
 }
 
 /* A value that can't be an output itself is one through an identity. */
@@ -201,37 +212,50 @@ static mil_status make_part_output(rebuilding *r, mil_block to, mil_value old) {
     return mil__block_output(r->to, to, value, r->err);
 }
 
-static mil_status extract(rebuilding *r, const mil_value *values, size_t n) {
-    const mil__block *body = r->from->blocks[r->from->values[values[0]]->block];
+static mil_status make_part_input(rebuilding *r, mil_block to, mil_value old) {
+    const mil__value *v = r->from->values[old];
+    if (r->values[old]) return mil__fail(r->err, MIL_EINVAL, "extract: %s is given twice as an input", v->name);
+    const mil_type *type = copy_type(r, v->type);
+    if (!type) return mil__nomem(r->err);
+    MIL__TRY(mil__block_input(r->to, to, v->name ? v->name : "input", type, &r->values[old], r->err));
+    const mil__shapes *shapes = mil__input_shapes(r->from, old);
+    return shapes ? mil_program_input_shapes(r->to, r->values[old], shapes->n, shapes->shapes, r->err) : MIL_OK;
+}
+
+static mil_status extract(rebuilding *r, const mil_part *part) {
+    const mil__block *body = r->from->blocks[r->from->values[part->outputs[0]]->block];
     mil_block to;
-    for (size_t i = 0; i < n; i++) mark_value(r, values[i]);
+    for (size_t i = 0; i < part->n_inputs; i++) r->given[part->inputs[i]] = true;
+    for (size_t i = 0; i < part->n_outputs; i++) mark_value(r, part->outputs[i]);
     for (mil_operation at = body->last; at; at = r->from->ops[at]->prev)
         if (r->live[at]) mark_operation(r, r->from->ops[at]);
     MIL__TRY(mil_program_function(r->to, "main", &to, r->err));
     r->to->functions[0].opset = r->from->functions[body->function].opset;
+    for (size_t i = 0; i < part->n_inputs; i++) MIL__TRY(make_part_input(r, to, part->inputs[i]));
     MIL__TRY(make_inputs(r, body, to, NULL));
     for (mil_operation at = body->first; at; at = r->from->ops[at]->next)
         if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
-    for (size_t i = 0; i < n; i++) MIL__TRY(make_part_output(r, to, values[i]));
+    for (size_t i = 0; i < part->n_outputs; i++) MIL__TRY(make_part_output(r, to, part->outputs[i]));
     return MIL_OK;
 }
 
-mil_status mil_program_extract(const mil_program *program, const mil_value *values, size_t n, mil_program **out,
-                               mil_error *err) {
+mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err) {
     *out = NULL;
-    MIL__TRY(check_part(program, values, n, err));
+    MIL__TRY(check_part(program, part, err));
     rebuilding r = {.from = program, .err = err};
     r.values = mil__calloc(program->n_values, sizeof *r.values);
     r.live = mil__calloc(program->n_ops, sizeof *r.live);
     r.needed = mil__calloc(program->n_values, sizeof *r.needed);
-    bool made = r.values && r.live && r.needed;
+    r.given = mil__calloc(program->n_values, sizeof *r.given);
+    bool made = r.values && r.live && r.needed && r.given;
     mil_status status = made ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
-    if (status == MIL_OK) status = extract(&r, values, n);
+    if (status == MIL_OK) status = extract(&r, part);
     if (status == MIL_OK) *out = r.to;
     else mil_program_free(r.to);
     mil__arena_free(&r.arena);
     mil__free(r.values);
     mil__free(r.live);
     mil__free(r.needed);
+    mil__free(r.given);
     return status;
 }

@@ -227,6 +227,53 @@ function program:verify() end
 ---@return mil.program
 function program:save(path) end
 
+---The value of that name; of several functions, the first one's.
+---@param name string
+---@return mil.value?
+function program:find(name) end
+
+---Its operations in order, nested ones after the one that holds them: all, those of an op, or those for which filter is true. The list also goes into a for by itself: for o in p:operations "conv" do.
+---@param filter? string|fun(operation: mil.operation): boolean
+---@return mil.operation[]
+function program:operations(filter) end
+
+---Gives a value or a function another name, everywhere at once; a string stands for the values of that name in all functions. Gives the value back, or this object.
+---@param what mil.value|mil.function|string
+---@param name string
+---@return mil.value|mil.program
+function program:rename(what, name) end
+
+---Removes all operations that no output needs.
+---@return mil.program
+function program:prune() end
+
+---Gives symbolic dims of inputs a size, all at once; shapes are inferred again.
+---@param sizes table<string, integer>
+---@return mil.program
+function program:fix(sizes) end
+
+---Gives an input another dtype and shape; what it feeds is inferred again.
+---@param input mil.value|string
+---@param dtype string
+---@param shape (integer|string|mil.dim)[]|mil.shapes
+---@return mil.program
+function program:retype(input, dtype, shape) end
+
+---Removes an input that nobody uses.
+---@param input mil.value|string
+---@return mil.program
+function program:remove_input(input) end
+
+---The value is no output any more.
+---@param output mil.value|string
+---@return mil.program
+function program:remove_output(output) end
+
+---A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own.
+---@param part {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}
+---@return mil.function
+function program:extract(part) end
+
 ---@class mil.function
 ---@field name string # Its name in the program.
 ---@field opset string # Its program's opset.
@@ -261,17 +308,6 @@ function func:output(name, value) end
 ---@return mil.value
 function func:const(data, dtype) end
 
----Gives a value another name.
----@param value mil.value
----@param name string
----@return mil.value
-function func:rename(value, name) end
-
----The value of that name.
----@param name string
----@return mil.value?
-function func:find(name) end
-
 ---Takes back the last operation.
 ---@return mil.function
 function func:undo() end
@@ -279,10 +315,6 @@ function func:undo() end
 ---The number of its operations.
 ---@return integer
 function func:mark() end
-
----Its operations in order: {op, name, where, outputs = {values}, args = {parameter = value or list}}.
----@return table[]
-function func:operations() end
 
 ---The function compiled for an engine.
 ---@param options? mil.compile_options
@@ -298,6 +330,53 @@ function func:verify() end
 ---@return mil.function
 function func:save(path) end
 
+---The value of that name; of several functions, the first one's.
+---@param name string
+---@return mil.value?
+function func:find(name) end
+
+---Its operations in order, nested ones after the one that holds them: all, those of an op, or those for which filter is true. The list also goes into a for by itself: for o in p:operations "conv" do.
+---@param filter? string|fun(operation: mil.operation): boolean
+---@return mil.operation[]
+function func:operations(filter) end
+
+---Gives a value or a function another name, everywhere at once; a string stands for the values of that name in all functions. Gives the value back, or this object.
+---@param what mil.value|mil.function|string
+---@param name string
+---@return mil.value|mil.function
+function func:rename(what, name) end
+
+---Removes all operations that no output needs.
+---@return mil.function
+function func:prune() end
+
+---Gives symbolic dims of inputs a size, all at once; shapes are inferred again.
+---@param sizes table<string, integer>
+---@return mil.function
+function func:fix(sizes) end
+
+---Gives an input another dtype and shape; what it feeds is inferred again.
+---@param input mil.value|string
+---@param dtype string
+---@param shape (integer|string|mil.dim)[]|mil.shapes
+---@return mil.function
+function func:retype(input, dtype, shape) end
+
+---Removes an input that nobody uses.
+---@param input mil.value|string
+---@return mil.function
+function func:remove_input(input) end
+
+---The value is no output any more.
+---@param output mil.value|string
+---@return mil.function
+function func:remove_output(output) end
+
+---A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own.
+---@param part {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}
+---@return mil.function
+function func:extract(part) end
+
 ---@class mil.value
 ---@field type {kind: string, dtype: string, shape: (integer|string)[], text: string} # Its type; symbolic dims are strings.
 ---@field name string # Its name in the program.
@@ -305,12 +384,19 @@ function func:save(path) end
 ---@field op string? # The op whose result it is; nil of an input.
 ---@field data mil.tensor? # Its elements, where they are known when the program is made.
 ---@field func mil.function # The function that it belongs to.
+---@field operation mil.operation? # The operation that made it; nil of an input.
 ---@field id integer # Its number in the program; never used again for another.
 local value = {}
 
----The operations that take it, as f:operations() has them.
----@return table[]
+---The operations that take it, each once.
+---@return mil.operation[]
 function value:uses() end
+
+---Every use of it (or those by these operations) becomes one of with, but in what with is computed from; an output keeps its name.
+---@param with mil.value
+---@param operations? mil.operation|mil.operation[]
+---@return mil.value
+function value:replace(with, operations) end
 
 ---The arguments of the operation that made it: {parameter = value or list}.
 ---@return table
@@ -320,6 +406,39 @@ function value:args() end
 ---@param inputs? table<string, mil.tensor|table|number>
 ---@return mil.tensor
 function value:eval(inputs) end
+
+---@class mil.operation
+---@field type string # The name of its op.
+---@field op string # The same, as value.op.
+---@field name string? # The name of its first result.
+---@field where string? # The place in the script that made it.
+---@field args table<string, mil.value|mil.value[]> # Its arguments by parameter.
+---@field inputs mil.value[] # All values that it takes, in order.
+---@field outputs mil.value[] # Its results.
+---@field block mil.function # The function, or nested block, that it stands in.
+---@field blocks mil.function[] # The nested blocks that it holds.
+---@field id integer # Its number in the program; never used again for another.
+local operation = {}
+
+---Gives it another argument; nil takes it away. Results are inferred again, and what depends on them.
+---@param name string
+---@param value mil.value|mil.tensor|table|number|boolean|string|nil
+---@return mil.operation
+function operation:set(name, value) end
+
+---Removes it; its results must have no uses.
+---@return true
+function operation:remove() end
+
+---Runs fn; the operations that it adds go before this one. Gives what fn gives.
+---@param fn fun(block: mil.function): any
+---@return any
+function operation:before(fn) end
+
+---The same, right after this one.
+---@param fn fun(block: mil.function): any
+---@return any
+function operation:after(fn) end
 
 ---@class mil.model
 local model = {}

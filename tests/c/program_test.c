@@ -128,7 +128,7 @@ static void another_number_of_results(void) {
     mil_program *program = NULL, *part = NULL;
     if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, &(mil_text_options){.unchecked = true}, &program, &err), &err)) return;
     mil_value a = mil_value_find(program, mil_program_function_at(program, 0), "a");
-    CHECK_STATUS(mil_program_extract(program, &a, 1, &part, &err), MIL_ETYPE, &err);
+    CHECK_STATUS(mil_program_extract(program, &(mil_part){&a, 1, NULL, 0}, &part, &err), MIL_ETYPE, &err);
     CHECK_HAS(err.message, "has 3 results, but 1 are declared");
     CHECK_STATUS(mil_program_verify(program, &err), MIL_ETYPE, &err);
     CHECK(part == NULL);

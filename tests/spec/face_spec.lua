@@ -32,7 +32,7 @@ describe("the list of the Lua face", function()
   f:output("y", x:relu())
   local model = f:compile()
   local objects = {
-    program = f.program, ["function"] = f, value = x, model = model, tensor = mil.zeros("fp32", { 2 }),
+    program = f.program, ["function"] = f, value = x, operation = f:operations()[1], model = model, tensor = mil.zeros("fp32", { 2 }),
     step = model:bind { x = mil.zeros("fp32", { 2 }) }, run = model:start { x = { 1, 2 } },
   }
   for class, object in pairs(objects) do
