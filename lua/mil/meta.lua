@@ -855,6 +855,22 @@ function value:const(args) end
 ---@return mil.value
 function func:const(args) end
 
+---@class mil.args.constexpr_blockwise_shift_scale
+---@field name? string # of the result
+---@field data mil.operand # of rank 1 or above
+---@field scale mil.operand # of data's rank; each dim divides data's, the blocks being the quotients
+---@field offset? mil.operand # of scale's shape; of data's dtype, or a float
+
+---scale * (data - offset), where each scale and offset is that of a block of data
+---@param args mil.args.constexpr_blockwise_shift_scale|mil.operand|nil
+---@return mil.value
+function value:constexpr_blockwise_shift_scale(args) end
+
+---scale * (data - offset), where each scale and offset is that of a block of data
+---@param args mil.args.constexpr_blockwise_shift_scale
+---@return mil.value
+function func:constexpr_blockwise_shift_scale(args) end
+
 ---@class mil.args.conv
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes

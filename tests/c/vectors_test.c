@@ -288,7 +288,7 @@ static bool check_result(const vector *v, const char *how, const mil_tensor *got
     return !bad;
 }
 
-/* The builder computes results whose arguments are all known. */
+/* The builder computes results whose arguments are all known, but those of compressed consts. */
 static bool check_folded(const vector *v) {
     built b;
     mil_error err = {0};
@@ -302,7 +302,8 @@ static bool check_folded(const vector *v) {
     bool ok = b.n_results == json_array_size(want) || complain(v, "folded", "%zu results", b.n_results);
     for (size_t i = 0; ok && i < b.n_results; i++) {
         const mil_tensor *data = mil_value_data(b.program, b.results[i]);
-        ok = data ? check_result(v, "folded", data, json_array_get(want, i)) : complain(v, "folded", "not computed");
+        if (strncmp(v->op, "constexpr_", 10) == 0) ok = !data || complain(v, "folded", "computed");
+        else ok = data ? check_result(v, "folded", data, json_array_get(want, i)) : complain(v, "folded", "not computed");
     }
     clear(&b);
     return ok;

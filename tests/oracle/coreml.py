@@ -67,6 +67,8 @@ class Asking:
             value = np.array(given["v"], dtype=NUMPY[dtype]).reshape(shape)
         else:
             value = self.drawn[name]
+        if (value.dtype.metadata or {}).get("bits") == 4:
+            value = value.astype(types.np_int4_dtype if dtype == "int4" else types.np_uint4_dtype)
         return mb.const(val=value if shape else value[()])
 
     def results(self):

@@ -45,14 +45,14 @@ def floats(kind, dtype, shape, rng):
 
 
 def integers(kind, dtype, shape, rng):
-    info = np.iinfo(NUMPY[dtype])
+    least, most = {"int4": (-8, 7), "uint4": (0, 15)}.get(dtype) or (np.iinfo(NUMPY[dtype]).min, np.iinfo(NUMPY[dtype]).max)
     low, high = {"normal": (-9, 9), "positive": (1, 9), "small": (0, 4), "wide": (-(2**31), 2**31 - 1)}.get(
         kind, kind if isinstance(kind, tuple) else (-9, 9)
     )
     if kind == "nonzero":
-        values = rng.integers(1, 6, shape) * (rng.choice([-1, 1], shape) if info.min < 0 else 1)
+        values = rng.integers(1, 6, shape) * (rng.choice([-1, 1], shape) if least < 0 else 1)
     else:
-        values = rng.integers(max(low, info.min), min(high, info.max), shape, endpoint=True)
+        values = rng.integers(max(low, least), min(high, most), shape, endpoint=True)
     return np.asarray(values).astype(NUMPY[dtype])
 
 

@@ -88,6 +88,16 @@ describe("weights", function()
       for i = 1, 32 do assert.equal(values[row][i], q.data:get(row, i) * q.scale:get(row, 1)) end
     end
     assert.equal("fp16", mil.quantized(w, "Q4_0", "fp16").scale.dtype)
+    for _, name in ipairs { "Q4_0", "Q8_0", "Q6_K", "MXFP4" } do
+      local f = mil.func()
+      local kept = f:constexpr_blockwise_shift_scale(mil.quantized(w, name))
+      local x = f:input("x", "fp32", { 2, kept.type.shape[2] })
+      f:output("a", x:linear { weight = kept })
+      f:output("b", x:linear { weight = w[name] })
+      local out = f:compile { engine = "cpu" }:run { x = mil.randn("fp32", x.type.shape) }
+      assert.same(out.b:table(), out.a:table())
+      assert.truthy(tostring(f):find("constexpr_blockwise_shift_scale", 1, true))
+    end
     assert.is_false((pcall(mil.quantized, w, "Q4_K")))
     assert.equal("EUNSUPPORTED", mil.last_error().code)
   end)
