@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs and functions: made, changed, looked at, printed, saved, read, compiled. Their ops are in ops.c. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,36 +276,12 @@ static bool ends_in(const char *path, const char *ending) {
     return n >= m && strcmp(path + n - m, ending) == 0;
 }
 
-static int file_fail(lua_State *L, const char *fn, const char *path) {
-    return luamil_fail_at(L, MIL_EIO, NULL, path, "%s: %s: %s", fn, path, strerror(errno));
-}
-
-/* Written aside and renamed. */
-static bool write_file(const char *path, const char *aside, const char *text, size_t n) {
-    FILE *file = fopen(aside, "wb");
-    if (!file) return false;
-    bool written = fwrite(text, 1, n, file) == n;
-    written = fclose(file) == 0 && written;
-    if (written && rename(aside, path) == 0) return true;
-    int error = errno;
-    remove(aside);
-    errno = error;
-    return false;
-}
-
-/* f:save(path), p:save(path): MIL text. */
+/* f:save(path), p:save(path): a package, a compiled bundle or text, by the name's ending. */
 static int program_save(lua_State *L) {
-    size_t n;
-    owner_of(L, "save");
+    mil_error err;
+    luamil_program *owner = owner_of(L, "save");
     const char *path = luamil_check_string(L, 2, "save", "path", NULL);
-    if (!ends_in(path, ".mil"))
-        return luamil_fail_at(L, MIL_EUNSUPPORTED, NULL, path, "save: %s: programs are saved as .mil text only, so far", path);
-    push_text(L, "save");
-    lua_pushliteral(L, "\n");
-    lua_concat(L, 2);
-    const char *text = lua_tolstring(L, -1, &n);
-    const char *aside = lua_pushfstring(L, "%s.new", path);
-    if (!write_file(path, aside, text, n)) return file_fail(L, "save", path);
+    if (mil_program_save(owner->program, path, NULL, &err) != MIL_OK) return luamil_raise(L, &err);
     lua_settop(L, 1);
     return 1;
 }

@@ -522,6 +522,23 @@ void mil_free(void *ptr);
  * function and value. */
 mil_status mil_package_open(const char *path, mil_program **out, mil_error *err);
 
+typedef struct mil_save_options {
+    /* Called now and then: "program" and "weights", with the part that is done, from 0 to 1. */
+    void (*progress)(void *ctx, const char *stage, double part);
+    void *progress_ctx;
+} mil_save_options;
+
+/* Writes the program, by the name's ending:
+ *   .mlpackage   a package, as coremltools and Xcode open it; consts of 10 elements or more are in its weights file
+ *   .mlmodelc    a compiled bundle: model.mil, weights, and what the engines read of the rest
+ *   .mil         text, with consts of more than 64 elements in weights/NAME.bin beside it
+ * Weights are written in pieces, whatever their size. All is written aside and then renamed: a save that fails leaves what
+ * was there as it was. Only a package or bundle (or an empty folder) is replaced by one. options may be NULL.
+ * Fails: MIL_EUNSUPPORTED (another ending; what a package can't say, with what to do about it), MIL_EVALUE (an input without
+ * an upper limit), MIL_ESTATE (no function or output; weights that are not at hand), MIL_EIO, MIL_ENOMEM; packages and
+ * bundles also as mil_program_verify. The message says path, function and value. */
+mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err);
+
 /* ----------------------------------------------------------------------------------------- engines, models -- */
 
 size_t mil_engine_count(void);

@@ -129,6 +129,11 @@ const char *mil__op_nearest_param(const mil_op *op, mil_opset opset, const char 
 char *mil__dtypes_text(uint32_t set, char *buf, size_t n);
 #define MIL__DTYPES_TEXT(set) mil__dtypes_text((set), (char[200]){0}, 200)
 
+/* Are its parameters written as attributes in this opset, rather than as arguments? */
+static inline bool mil__op_has_attributes(const mil_op *op, mil_opset opset) {
+    return (op->flags & MIL__ATTRIBUTES) && (!op->attrs_until || opset < op->attrs_until);
+}
+
 /* ---- for inference functions ---- */
 
 /* Makes *call all zeros, of `in` only what the op has slots for. */

@@ -89,7 +89,7 @@ static mil_status read_const(mil__reader *r, mil_block block, const Mil__Spec__O
             continue;
         }
         MIL__TRY(mil__read_value(r, a->value, false, &value));
-        bool is_text = value.data && value.type->dtype == MIL_STRING && value.type->rank == 0;
+        bool is_text = value.data && value.type->dtype == MIL_STRING && value.type->rank == 0 && *mil_tensor_string(value.data, 0, NULL);
         if (strcmp(a->key, "name") == 0 && is_text) label = mil_tensor_string(value.data, 0, NULL);
         else MIL__TRY(append_attr(r, &end, a->key, &value));
     }
@@ -181,7 +181,7 @@ static mil_status read_operation_attributes(mil__reader *r, reading *o, const Mi
             MIL__TRY(add_const(r, o->block, &value, NULL, &arg->values[0]));
             continue;
         }
-        bool is_text = value.data && value.type->dtype == MIL_STRING && value.type->rank == 0;
+        bool is_text = value.data && value.type->dtype == MIL_STRING && value.type->rank == 0 && *mil_tensor_string(value.data, 0, NULL);
         if (strcmp(a->key, "name") == 0 && is_text) o->label = mil_tensor_string(value.data, 0, NULL);
         else MIL__TRY(append_attr(r, &end, a->key, &value));
     }

@@ -154,7 +154,8 @@ static mil_status read_strings(mil__reader *r, const mil_type *type, const int64
 
 static mil_status put_elements(mil__reader *r, mil_dtype dtype, const elements *e, size_t bytes, void *to) {
     if (e->n == 0) return MIL_OK;
-    if (e->class == 'r') return memcpy(to, e->data, bytes), MIL_OK;
+    bool same_bits = e->class == 'r' || (dtype == MIL_UINT64 && e->dtype == MIL_INT64);
+    if (same_bits) return memcpy(to, e->data, bytes), MIL_OK;
     if (e->class == 'b') {
         const protobuf_c_boolean *bools = e->data;
         for (size_t i = 0; i < e->n; i++) ((uint8_t *)to)[i] = bools[i] != 0;

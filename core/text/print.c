@@ -3,8 +3,8 @@
  * attributes sorted by name, one operation a line, floats in hex. Nested blocks are our own spelling.
  *
  * program(1.0) to (1.2) spell a scalar's type tensor<int32, []>, later ones int32. */
-#include "program/program.h"
 #include "text/number.h"
+#include "text/print.h"
 
 enum { TYPE_CACHE = 64, OPERATION_INDENT = 12 };
 
@@ -17,6 +17,7 @@ typedef struct parameters { /* of an op, in the order in which they are printed 
 
 typedef struct printer {
     const mil_program *program;
+    const mil__text_places *places; /* NULL: as the program has it */
     mil__str out;
     bool long_scalars;
     mil__arena tmp;
@@ -193,6 +194,17 @@ static void put_blob(printer *pr, const mil__attr *value) {
     PUT(pr, ")");
 }
 
+/* The same, of a place that was chosen for it here. */
+static void put_place(printer *pr, const mil_type *type, uint64_t offset) {
+    char text[MIL__NUMBER_TEXT];
+    put_type(pr, type);
+    put_text(pr, pr->long_scalars ? "(BLOBFILE(path = tensor<string, []>(" : "(BLOBFILE(path = string(");
+    put_string(pr, pr->places->path, strlen(pr->places->path));
+    put_text(pr, pr->long_scalars ? "), offset = tensor<uint64, []>(" : "), offset = uint64(");
+    put(pr, text, mil__write_unsigned(text, offset));
+    PUT(pr, ")))");
+}
+
 static void put_items(printer *pr, const mil__attr *value) {
     static const char *const brackets[] = {[MIL_LIST] = "[]", [MIL_TUPLE] = "()", [MIL_DICT] = "{}"};
     mil_type_kind kind = value->type->kind;
@@ -229,7 +241,12 @@ static const mil__attr *find_attr(const mil__op *op, const char *name) {
 /* The literal of a const: as it was read from a weights file, or its elements. */
 static mil_status put_const(printer *pr, const mil__value *value, mil_error *err) {
     const mil__attr *val = value->op ? find_attr(pr->program->ops[value->op], "val") : NULL;
-    if (val) put_attr_value(pr, val);
+    if (pr->places && value->data) {
+        uint64_t offset = 0;
+        MIL__TRY(pr->places->place(pr->places->ctx, value, &offset, err));
+        if (offset) put_place(pr, value->type, offset);
+        else put_literal(pr, value->type, value->data);
+    } else if (val) put_attr_value(pr, val);
     else if (value->data) put_literal(pr, value->type, value->data);
     else return mil__fail(err, MIL_ESTATE, "const %s has no value that could be printed", value->name ? value->name : "");
     return MIL_OK;
@@ -289,8 +306,7 @@ static const char *label_of(const printer *pr, const mil__op *op) {
 }
 
 static bool has_attribute_args(const printer *pr, const mil__op *op) {
-    mil_opset opset = pr->program->functions[pr->program->blocks[op->block]->function].opset;
-    return (op->decl->flags & MIL__ATTRIBUTES) && (!op->decl->attrs_until || opset < op->decl->attrs_until);
+    return mil__op_has_attributes(op->decl, pr->program->functions[pr->program->blocks[op->block]->function].opset);
 }
 
 static mil_status put_operation_attrs(printer *pr, const mil__op *op, bool is_const, bool with_args, mil_error *err) {
@@ -497,12 +513,16 @@ static mil_status put_program(printer *pr, mil_error *err) {
     return MIL_OK;
 }
 
-mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil_error *err) {
+mil_status mil__text_print(const mil_program *program, const mil__text_places *places, char **out, size_t *n, mil_error *err) {
     *out = NULL;
-    printer pr = {.program = program, .long_scalars = program->version_minor < 3};
+    printer pr = {.program = program, .places = places, .long_scalars = program->version_minor < 3};
     mil_status status = put_program(&pr, err);
     mil__arena_free(&pr.tmp);
     if (status == MIL_OK) return mil__str_take(&pr.out, out, n, err);
     mil__str_free(&pr.out);
     return status;
+}
+
+mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil_error *err) {
+    return mil__text_print(program, NULL, out, n, err);
 }

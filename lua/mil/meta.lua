@@ -222,7 +222,7 @@ function program:compile(options) end
 ---@return mil.program
 function program:verify() end
 
----Writes it to a .mil file.
+---Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil).
 ---@param path string
 ---@return mil.program
 function program:save(path) end
@@ -325,7 +325,7 @@ function func:compile(options) end
 ---@return mil.function
 function func:verify() end
 
----Writes its program to a .mil file.
+---Writes its program, as program:save.
 ---@param path string
 ---@return mil.function
 function func:save(path) end

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs to files, by the name's ending; and the folder that a package is. save_text.c has text and compiled bundles. */
+#include <dirent.h>
+#include <errno.h>
+#include <protobuf-c/protobuf-c.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "package/write.h"
+
+/* ---- progress ---- */
+
+void mil__saving_report(const mil__saving *s, const char *stage, double part) {
+    if (s->options && s->options->progress) s->options->progress(s->options->progress_ctx, stage, part);
+}
+
+static void report_weights(void *ctx, uint64_t bytes) {
+    mil__saving *s = ctx;
+    s->done += bytes;
+    if (s->bytes) mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1);
+}
+
+void mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
+    mil__model_writer *w = &s->w;
+    w->version = mil__write_version(w->program);
+    w->blob_name = blob_name;
+    w->blob_elements = blob_elements;
+    for (uint32_t i = 1; i < w->program->n_values; i++) {
+        const mil__value *value = w->program->values[i];
+        if (value && value->is_const && mil__const_is_large(w, value)) s->bytes += mil_tensor_bytes(value->data);
+    }
+    w->blobs.progress = report_weights;
+    w->blobs.progress_ctx = s;
+    mil__saving_report(s, "program", 0);
+}
+
+/* ---- pieces ---- */
+
+mil_status mil__pack(const ProtobufCMessage *message, uint8_t **out, size_t *n, mil_error *err) {
+    *n = protobuf_c_message_get_packed_size(message);
+    *out = mil__alloc(*n);
+    if (!*out) return mil__nomem(err);
+    protobuf_c_message_pack(message, *out);
+    return MIL_OK;
+}
+
+mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const char *name, const void *data, size_t n) {
+    char *path;
+    mil__writer file;
+    MIL__TRY(mil__path_join(folder->aside, name, &path, s->w.err));
+    mil_status status = mil__writer_open(path, &file, s->w.err);
+    mil__free(path);
+    MIL__TRY(status);
+    mil__writer_add(&file, data, n);
+    return mil__writer_commit(&file, s->w.err);
+}
+
+/* ---- a package ---- */
+
+static mil_status identifier(char out[37], mil_error *err) {
+    uint8_t b[16];
+    if (getentropy(b, sizeof b) != 0) return mil__fail_errno(err, "get random numbers for", "a package's identifiers", errno);
+    b[6] = (b[6] & 0x0f) | 0x40; /* a random UUID */
+    b[8] = (b[8] & 0x3f) | 0x80;
+    snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1], b[2], b[3], b[4], b[5],
+             b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    return MIL_OK;
+}
+
+static void put_item(mil__str *out, const char *id, const char *what, const char *name) {
+    mil__str_printf(out, "        \"%s\": {\n            \"author\": \"com.apple.CoreML\",\n"
+                    "            \"description\": \"CoreML Model %s\",\n            \"name\": \"%s\",\n"
+                    "            \"path\": \"com.apple.CoreML/%s\"\n        }", id, what, name, name);
+}
+
+/* Keys in byte order at every level, as Apple's library writes them. */
+static mil_status write_manifest(mil__saving *s, const mil__folder *folder, bool has_weights) {
+    char model[37], weights[37];
+    MIL__TRY(identifier(model, s->w.err));
+    MIL__TRY(identifier(weights, s->w.err));
+    mil__str out = {0};
+    bool first = has_weights && strcmp(weights, model) < 0;
+    mil__str_puts(&out, "{\n    \"fileFormatVersion\": \"1.0.0\",\n    \"itemInfoEntries\": {\n");
+    if (first) put_item(&out, weights, "Weights", "weights"), mil__str_puts(&out, ",\n");
+    put_item(&out, model, "Specification", "model.mlmodel");
+    if (has_weights && !first) mil__str_puts(&out, ",\n"), put_item(&out, weights, "Weights", "weights");
+    mil__str_printf(&out, "\n    },\n    \"rootModelIdentifier\": \"%s\"\n}\n", model);
+    mil_status status = out.failed ? mil__nomem(s->w.err) : mil__saving_file(s, folder, "Manifest.json", out.s, out.n);
+    mil__str_free(&out);
+    return status;
+}
+
+static mil_status write_spec(mil__saving *s, const mil__folder *folder) {
+    uint8_t *bytes;
+    size_t n;
+    const Mil__Spec__Model *model = mil__write_model(&s->w);
+    if (!model) return s->w.status;
+    mil__saving_report(s, "program", 0.5);
+    MIL__TRY(mil__pack(&model->base, &bytes, &n, s->w.err));
+    mil_status status = mil__saving_file(s, folder, "Data/com.apple.CoreML/model.mlmodel", bytes, n);
+    mil__free(bytes);
+    return status;
+}
+
+static mil_status write_package(mil__saving *s, const mil__folder *folder) {
+    MIL__TRY(mil__folder_make(folder, "Data", s->w.err));
+    MIL__TRY(mil__folder_make(folder, "Data/com.apple.CoreML", s->w.err));
+    MIL__TRY(mil__folder_make(folder, "Data/com.apple.CoreML/weights", s->w.err));
+    MIL__TRY(write_spec(s, folder));
+    bool has_weights = s->w.blobs.is_open;
+    MIL__TRY(mil__blob_finish(&s->w.blobs, s->w.err));
+    MIL__TRY(mil__blob_commit(&s->w.blobs, s->w.err));
+    return write_manifest(s, folder, has_weights);
+}
+
+static mil_status save_package(mil__saving *s, mil__folder *folder) {
+    char *weights, *file;
+    mil__saving_begin(s, "@model_path/weights/weight.bin", MIL__BLOB_ELEMENTS);
+    MIL__TRY(mil__path_join(folder->aside, "Data/com.apple.CoreML/weights", &weights, s->w.err));
+    mil_status status = mil__path_join(weights, "weight.bin", &file, s->w.err);
+    if (status == MIL_OK) {
+        s->w.blobs.path = file;
+        status = write_package(s, folder);
+        if (status == MIL_OK) rmdir(weights); /* where it is empty */
+        mil__blob_abandon(&s->w.blobs);
+        mil__free(file);
+    }
+    mil__free(weights);
+    return status;
+}
+
+/* ---- folders ---- */
+
+static bool has_file(const char *folder, const char *name) {
+    char *path;
+    if (mil__path_join(folder, name, &path, NULL) != MIL_OK) return false;
+    bool there = access(path, F_OK) == 0;
+    mil__free(path);
+    return there;
+}
+
+static bool is_empty(const char *folder) {
+    DIR *dir = opendir(folder);
+    if (!dir) return false;
+    int n = 0;
+    while (n < 3 && readdir(dir)) n++;
+    closedir(dir);
+    return n == 2; /* "." and ".." */
+}
+
+/* Nobody's folder is removed because of its name: what is replaced is one of the kind, or empty. */
+static mil_status check_replaced(const char *path, bool is_bundle, mil_error *err) {
+    struct stat info;
+    if (stat(path, &info) != 0) return MIL_OK;
+    const char *kind = is_bundle ? "compiled bundle" : "package";
+    if (!S_ISDIR(info.st_mode)) return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a folder", path);
+    bool is_one = is_bundle ? has_file(path, "model.mil") || has_file(path, "coremldata.bin") : has_file(path, "Manifest.json");
+    if (is_one || is_empty(path)) return MIL_OK;
+    return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a %s", path, kind);
+}
+
+/* Messages name the place that was asked for, not the one beside it. */
+static void name_target(const mil__saving *s, const char *aside) {
+    mil_error *err = s->w.err;
+    char *at = err ? strstr(err->message, aside) : NULL;
+    if (!at) return;
+    char rest[sizeof err->message];
+    snprintf(rest, sizeof rest, "%s", at + strlen(aside));
+    size_t room = sizeof err->message - (size_t)(at - err->message);
+    snprintf(at, room, "%.400s%.300s", s->path, rest);
+    snprintf(err->file, sizeof err->file, "%s", s->path);
+}
+
+static mil_status save_folder(mil__saving *s, bool is_bundle) {
+    mil__folder folder;
+    MIL__TRY(mil_program_verify(s->w.program, s->w.err));
+    MIL__TRY(check_replaced(s->path, is_bundle, s->w.err));
+    MIL__TRY(mil__folder_open(s->path, &folder, s->w.err));
+    mil_status status = is_bundle ? mil__save_bundle(s, &folder) : save_package(s, &folder);
+    if (status == MIL_OK) return mil__folder_commit(&folder, s->w.err);
+    name_target(s, folder.aside);
+    mil__folder_abandon(&folder);
+    return status;
+}
+
+/* ---- all of them ---- */
+
+/* "M.mlpackage: function main: x: ..." */
+static mil_status locate(const mil__saving *s, mil_status status) {
+    const mil__model_writer *w = &s->w;
+    mil_error *err = w->err;
+    if (!err || status == MIL_OK || status == MIL_ENOMEM || status == MIL_EIO) return status;
+    char message[sizeof err->message];
+    const char *value = w->value ? w->program->values[w->value]->name : NULL;
+    snprintf(message, sizeof message, "%.200s: %s%.60s%s%.60s%s%.400s", s->path, w->function ? "function " : "",
+             w->function ? w->function : "", w->function ? ": " : "", value ? value : "", value ? ": " : "", err->message);
+    memcpy(err->message, message, sizeof message);
+    snprintf(err->file, sizeof err->file, "%s", s->path);
+    if (value) snprintf(err->value, sizeof err->value, "%.120s", value);
+    return status;
+}
+
+static mil_status save(mil__saving *s) {
+    if (mil__path_ends_in(s->path, ".mlpackage")) return save_folder(s, false);
+    if (mil__path_ends_in(s->path, ".mlmodelc")) return save_folder(s, true);
+    if (mil__path_ends_in(s->path, ".mil")) return mil__save_text(s);
+    mil__fail(s->w.err, MIL_EUNSUPPORTED, "cannot write %s: programs are saved as .mlpackage, .mlmodelc or .mil", s->path);
+    if (s->w.err) snprintf(s->w.err->value, sizeof s->w.err->value, "%.120s", s->path);
+    return MIL_EUNSUPPORTED;
+}
+
+mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err) {
+    char *target = mil__strdup(path);
+    if (!target) return mil__nomem(err);
+    for (size_t n = strlen(target); n > 1 && target[n - 1] == '/'; n--) target[n - 1] = 0;
+    mil__saving s = {.options = options, .path = target, .w = {.program = program, .err = err}};
+    mil_status status = locate(&s, save(&s));
+    mil__model_writer_free(&s.w);
+    mil__free(target);
+    return status;
+}
