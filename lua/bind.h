@@ -30,7 +30,8 @@
 
 typedef enum luamil_kind {
     LUAMIL_NONE, /* no object of ours */
-    LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN, LUAMIL_OPERATION,
+    LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN,
+    LUAMIL_OPERATION, LUAMIL_STATE,
     LUAMIL_N_KINDS
 } luamil_kind;
 
@@ -198,6 +199,7 @@ void luamil_open_tensors(lua_State *L);
 void luamil_open_weights(lua_State *L);
 void luamil_open_models(lua_State *L);
 void luamil_open_runs(lua_State *L);
+void luamil_open_states(lua_State *L);
 extern const luaL_Reg luamil_program_functions[], luamil_dim_functions[], luamil_tensor_functions[], luamil_weights_functions[],
     luamil_model_functions[];
 
@@ -236,6 +238,9 @@ luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *own
 luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
 /* start.c: model:start */
 int luamil_start(lua_State *L);
+/* state.c: model:state; the state in the options at index (NULL where none is given), which takes their place */
+int luamil_make_state(lua_State *L);
+mil_state *luamil_option_state(lua_State *L, int index, const char *fn);
 /* model.c */
 mil_model *luamil_check_model(lua_State *L, int index, const char *fn);
 /* A run is in the table of those that mil.cancel stops between these. */
@@ -248,7 +253,10 @@ void luamil_settle_inputs(lua_State *L, int first, size_t n, mil_tensor **out);
 /* Pushes a table of empty tensors by the outputs' names; `into` are they. */
 void luamil_new_outputs(lua_State *L, const mil_model *model, luamil_tensor **into);
 int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int options, const char *fn);
-/* Runs the model at index `model` with the inputs in the table at index `inputs`; pushes the table of outputs. */
-int luamil_run(lua_State *L, int model, int inputs);
+/* Pushes a list of what `at` gives of n ports: {name =, dtype =, shape =} each. */
+int luamil_push_ports(lua_State *L, const mil_model *model, size_t n, const mil_port *(*at)(const mil_model *, size_t));
+/* Runs the model at index `model` with the inputs in the table at index `inputs`, on a state (NULL: none); pushes the table of
+ * outputs. */
+int luamil_run(lua_State *L, int model, int inputs, mil_state *state);
 
 #endif

@@ -148,10 +148,7 @@ static void push_port(lua_State *L, const mil_port *port) {
     lua_setfield(L, -2, "shape");
 }
 
-static int push_ports(lua_State *L, const char *fn, size_t (*count)(const mil_model *),
-                      const mil_port *(*at)(const mil_model *, size_t)) {
-    const mil_model *model = luamil_check_model(L, 1, fn);
-    size_t n = count(model);
+int luamil_push_ports(lua_State *L, const mil_model *model, size_t n, const mil_port *(*at)(const mil_model *, size_t)) {
     lua_createtable(L, (int)n, 0);
     for (size_t i = 0; i < n; i++) {
         push_port(L, at(model, i));
@@ -160,8 +157,20 @@ static int push_ports(lua_State *L, const char *fn, size_t (*count)(const mil_mo
     return 1;
 }
 
-static int inputs(lua_State *L) { return push_ports(L, "inputs", mil_model_n_inputs, mil_model_input); }
-static int outputs(lua_State *L) { return push_ports(L, "outputs", mil_model_n_outputs, mil_model_output); }
+static int inputs(lua_State *L) {
+    const mil_model *model = luamil_check_model(L, 1, "inputs");
+    return luamil_push_ports(L, model, mil_model_n_inputs(model), mil_model_input);
+}
+
+static int outputs(lua_State *L) {
+    const mil_model *model = luamil_check_model(L, 1, "outputs");
+    return luamil_push_ports(L, model, mil_model_n_outputs(model), mil_model_output);
+}
+
+static int states(lua_State *L) {
+    const mil_model *model = luamil_check_model(L, 1, "states");
+    return luamil_push_ports(L, model, mil_model_n_states(model), mil_model_state);
+}
 
 /* A literal's shape for a port: a plain list fills any fixed shape of as many elements. */
 static void fit_literal(luamil_literal *literal, const mil_port *port) {
@@ -269,7 +278,7 @@ void luamil_new_outputs(lua_State *L, const mil_model *model, luamil_tensor **in
     }
 }
 
-int luamil_run(lua_State *L, int at, int index) {
+int luamil_run(lua_State *L, int at, int index, mil_state *state) {
     mil_error err;
     luamil_tensor *few_outputs[FEW];
     mil_tensor *few[2 * FEW];
@@ -284,7 +293,7 @@ int luamil_run(lua_State *L, int at, int index) {
     luamil_settle_inputs(L, first, n_in, in);
     for (size_t i = 0; i < n_out; i++) out[i] = NULL;
     int slot = luamil_enter_run(model);
-    mil_status status = mil_model_run(model, in, out, &err);
+    mil_status status = mil_model_run_state(model, in, out, state, &err);
     luamil_leave_run(slot);
     for (size_t i = 0; i < n_out; i++) {
         made[i]->tensor = out[i];
@@ -295,15 +304,16 @@ int luamil_run(lua_State *L, int at, int index) {
     return 1;
 }
 
-/* model:run { input = tensor or numbers, ... }: a table of tensors */
+/* model:run({ input = tensor or numbers, ... } [, { state = }]): a table of tensors */
 static int run(lua_State *L) {
     luamil_check_model(L, 1, "run");
-    lua_settop(L, 2);
+    lua_settop(L, 3);
+    mil_state *state = luamil_option_state(L, 3, "run");
     if (lua_isnil(L, 2)) {
         lua_newtable(L);
         lua_replace(L, 2);
     }
-    return luamil_run(L, 1, 2);
+    return luamil_run(L, 1, 2, state);
 }
 
 /* ---- bound runs ---- */
@@ -325,11 +335,13 @@ static int step_free(lua_State *L) {
     return 0;
 }
 
-/* model:bind { input = tensor, output = tensor, ... }: a function (a callable object) that runs with just these. */
+/* model:bind({ input = tensor, output = tensor, ... } [, { state = }]): a function (a callable object) that runs with just
+ * these. */
 static int bind(lua_State *L) {
     mil_error err;
     mil_model *model = luamil_check_model(L, 1, "bind");
-    lua_settop(L, 2);
+    lua_settop(L, 3);
+    mil_state *state = luamil_option_state(L, 3, "bind");
     if (!lua_istable(L, 2))
         return luamil_fail(L, MIL_EINVAL, "bind: takes a table of inputs and outputs by name, but was given %s", LUAMIL_WHAT(L, 2));
     size_t n_in = mil_model_n_inputs(model), n = n_in + mil_model_n_outputs(model);
@@ -339,6 +351,7 @@ static int bind(lua_State *L) {
     luamil_set_class(L, LUAMIL_STEP);
     self->model = mil_model_retain(model);
     if (mil_context_new(model, &self->context, &err) != MIL_OK) return luamil_raise(L, &err);
+    if (mil_context_set_state(self->context, state, &err) != MIL_OK) return luamil_raise(L, &err);
     for (size_t i = 0; i < n; i++) {
         const mil_port *port = port_at(model, i);
         lua_pushstring(L, port->name);
@@ -517,7 +530,8 @@ static int engine(lua_State *L) {
 static const luaL_Reg model_meta[] = {
     {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
 static const luaL_Reg model_methods[] = {
-    {"run", run}, {"bind", bind}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs}, {"describe", describe},
+    {"run", run}, {"bind", bind}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
+    {"states", states}, {"state", luamil_make_state}, {"describe", describe},
     {"memory", memory}, {"unload", unload}, {NULL, NULL}};
 static const luaL_Reg step_meta[] = {
     {"__call", step_call}, {"__tostring", step_text}, {"__gc", step_free}, {"__close", step_free}, {NULL, NULL}};
@@ -529,6 +543,7 @@ void luamil_open_models(lua_State *L) {
     luamil_new_class(L, &steps);
     lua_pop(L, 2);
     luamil_open_runs(L);
+    luamil_open_states(L);
 }
 
 const luaL_Reg luamil_model_functions[] = {

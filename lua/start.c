@@ -16,6 +16,7 @@ typedef struct luamil_job {
     bool is_done;             /* under the mutex */
     bool is_joined, is_taken; /* the Lua side's */
     mil_model *model;
+    mil_state *state;         /* NULL: none */
     mil_tensor **in, **out;
     size_t n_in, n_out;
     mil_status status;
@@ -29,7 +30,7 @@ typedef struct luamil_handle {
 static void *job_main(void *arg) {
     luamil_job *job = arg;
     int slot = luamil_enter_run(job->model);
-    job->status = mil_model_run(job->model, job->in, job->out, &job->err);
+    job->status = mil_model_run_state(job->model, job->in, job->out, job->state, &job->err);
     luamil_leave_run(slot);
     pthread_mutex_lock(&job->mutex);
     job->is_done = true;
@@ -44,6 +45,8 @@ static void job_drop(luamil_job *job) {
     for (size_t i = 0; job->out && i < job->n_out; i++) mil_tensor_free(job->out[i]);
     free(job->in);
     free(job->out);
+    mil_state_free(job->state);
+    job->state = NULL;
     job->in = job->out = NULL;
 }
 
@@ -55,10 +58,11 @@ static void job_free(luamil_job *job) {
     free(job);
 }
 
-static luamil_job *job_new(mil_model *model, mil_tensor *const *in) {
+static luamil_job *job_new(mil_model *model, mil_tensor *const *in, mil_state *state) {
     luamil_job *job = calloc(1, sizeof *job);
     if (!job) return NULL;
     job->model = mil_model_retain(model);
+    job->state = state ? mil_state_retain(state) : NULL;
     job->n_in = mil_model_n_inputs(model);
     job->n_out = mil_model_n_outputs(model);
     job->in = calloc(job->n_in + 1, sizeof *job->in);
@@ -81,10 +85,11 @@ static void job_join(luamil_job *job) {
     job->is_joined = true;
 }
 
-/* model:start { inputs }: a handle */
+/* model:start(inputs [, { state = }]): a handle */
 int luamil_start(lua_State *L) {
     mil_model *model = luamil_check_model(L, 1, "start");
-    lua_settop(L, 2);
+    lua_settop(L, 3);
+    mil_state *state = luamil_option_state(L, 3, "start");
     luamil_handle *self = luamil_new_plain(L, sizeof *self);
     self->job = NULL;
     luamil_set_class(L, LUAMIL_RUN);
@@ -92,9 +97,9 @@ int luamil_start(lua_State *L) {
     int first = lua_gettop(L) + 1;
     luamil_read_inputs(L, model, 2, "start");
     luamil_settle_inputs(L, first, mil_model_n_inputs(model), in);
-    self->job = job_new(model, in);
+    self->job = job_new(model, in, state);
     if (!self->job) return luamil_fail(L, MIL_ELIMIT, "start: no thread can be made for the run");
-    lua_settop(L, 3);
+    lua_settop(L, 4);
     return 1;
 }
 

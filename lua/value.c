@@ -147,7 +147,7 @@ static int value_eval(lua_State *L) {
         lua_newtable(L);
         lua_replace(L, 2);
     }
-    luamil_run(L, lua_gettop(L), 2);
+    luamil_run(L, lua_gettop(L), 2, NULL);
     lua_pushnil(L);
     lua_next(L, -2);
     return 1;

@@ -27,8 +27,9 @@ typedef struct mil__engine {
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);
     void (*context_free)(void *context);
-    /* inputs are of the ports' dtypes and ranks. outputs, owned by the caller: NULL entries are made, others written; one that
-     * is not `given` (NULL there) is made anew where it has another shape than the run's result. */
+    /* inputs: what the function takes, in order, of their dtypes and ranks; a state is written too. outputs, owned by the
+     * caller: NULL entries are made, others written; one that is not `given` (NULL there) is made anew where it has another
+     * shape than the run's result. */
     mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
                       const mil__cancel *cancel, mil_error *err);
     void (*unload)(void *compiled); /* weights and plans; only `free` follows */

@@ -13,8 +13,9 @@ struct mil_model {
     const mil__engine *engine;
     void *impl;
     mil__arena arena;         /* of the ports */
-    mil_port *inputs, *outputs;
-    size_t n_inputs, n_outputs;
+    mil_port *inputs, *outputs, *states;
+    size_t n_inputs, n_outputs, n_states;
+    size_t *places;           /* of the inputs, then of the states, among what the function takes */
     atomic_int users;
     atomic_bool is_unloaded;
     atomic_uint cancelled;    /* how often */
@@ -27,34 +28,62 @@ struct mil_context {
     mil_tensor **inputs;      /* set ones; retained */
     mil_tensor **outputs;
     mil_tensor **results;     /* of the last run; held */
+    mil_tensor **taken;       /* what the function takes, inputs and states; borrowed for a run */
+    mil_state *state;         /* retained */
+};
+
+struct mil_state {
+    atomic_int count;
+    mil_model *model;         /* retained */
+    atomic_flag is_in_use;
+    mil_tensor *tensors[];
 };
 
 /* ---- ports ---- */
 
+static bool is_state(const mil_program *program, mil_value value) {
+    return program->values[value]->type->kind == MIL_STATE;
+}
+
 static mil_status make_port(mil_model *model, const mil_program *program, mil_value value, mil_port *out,
                             mil_error *err) {
     const mil__value *v = program->values[value];
-    if (v->type->kind != MIL_TENSOR || v->type->dtype == MIL_STRING) {
+    const mil_type *type = is_state(program, value) ? v->type->items[0] : v->type;
+    if (type->kind != MIL_TENSOR || type->dtype == MIL_STRING) {
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: %s is %s; only tensors of numbers or bools can be inputs and outputs here", v->name,
                          MIL__TYPE_TEXT(program->types, v->type));
     }
-    int64_t *shape = mil__arena_zero(&model->arena, (size_t)v->type->rank, sizeof *shape);
+    int64_t *shape = mil__arena_zero(&model->arena, (size_t)type->rank, sizeof *shape);
     const char *name = mil__arena_text(&model->arena, v->name, strlen(v->name));
     if (!shape || !name) return mil__nomem(err);
-    for (int i = 0; i < v->type->rank; i++) shape[i] = v->type->shape[i] < 0 ? -1 : v->type->shape[i];
-    *out = (mil_port){name, v->type->dtype, v->type->rank, shape};
+    for (int i = 0; i < type->rank; i++) shape[i] = type->shape[i] < 0 ? -1 : type->shape[i];
+    *out = (mil_port){name, type->dtype, type->rank, shape};
+    return MIL_OK;
+}
+
+/* What the function takes, apart: the inputs, and the states. */
+static mil_status make_inputs(mil_model *model, const mil_program *program, const mil__block *body, mil_error *err) {
+    size_t n_inputs = 0, n_states = 0;
+    for (size_t i = 0; i < body->n_inputs; i++) {
+        bool state = is_state(program, body->inputs[i]);
+        size_t at = state ? n_states++ : n_inputs++;
+        model->places[state ? model->n_inputs + at : at] = i;
+        MIL__TRY(make_port(model, program, body->inputs[i], state ? &model->states[at] : &model->inputs[at], err));
+    }
     return MIL_OK;
 }
 
 static mil_status make_ports(mil_model *model, const mil_program *program, mil_block function, mil_error *err) {
     const mil__block *body = program->blocks[function];
-    model->n_inputs = body->n_inputs;
+    for (size_t i = 0; i < body->n_inputs; i++) model->n_states += is_state(program, body->inputs[i]);
+    model->n_inputs = body->n_inputs - model->n_states;
     model->n_outputs = body->n_outputs;
     model->inputs = mil__arena_zero(&model->arena, model->n_inputs, sizeof *model->inputs);
+    model->states = mil__arena_zero(&model->arena, model->n_states, sizeof *model->states);
     model->outputs = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->outputs);
-    if (!model->inputs || !model->outputs) return mil__nomem(err);
-    for (size_t i = 0; i < model->n_inputs; i++)
-        MIL__TRY(make_port(model, program, body->inputs[i], &model->inputs[i], err));
+    model->places = mil__arena_zero(&model->arena, body->n_inputs, sizeof *model->places);
+    if (!model->inputs || !model->states || !model->outputs || !model->places) return mil__nomem(err);
+    MIL__TRY(make_inputs(model, program, body, err));
     for (size_t i = 0; i < model->n_outputs; i++)
         MIL__TRY(make_port(model, program, body->outputs[i], &model->outputs[i], err));
     return MIL_OK;
@@ -62,8 +91,10 @@ static mil_status make_ports(mil_model *model, const mil_program *program, mil_b
 
 size_t mil_model_n_inputs(const mil_model *model) { return model->n_inputs; }
 size_t mil_model_n_outputs(const mil_model *model) { return model->n_outputs; }
+size_t mil_model_n_states(const mil_model *model) { return model->n_states; }
 const mil_port *mil_model_input(const mil_model *model, size_t i) { return i < model->n_inputs ? &model->inputs[i] : NULL; }
 const mil_port *mil_model_output(const mil_model *model, size_t i) { return i < model->n_outputs ? &model->outputs[i] : NULL; }
+const mil_port *mil_model_state(const mil_model *model, size_t i) { return i < model->n_states ? &model->states[i] : NULL; }
 
 /* ---- compiling ---- */
 
@@ -150,6 +181,8 @@ static void free_context(mil_context *context) {
     free_tensors(context->inputs, context->model->n_inputs);
     free_tensors(context->outputs, context->model->n_outputs);
     free_tensors(context->results, context->model->n_outputs);
+    mil__free(context->taken);
+    mil_state_free(context->state);
     mil__free(context);
 }
 
@@ -188,7 +221,8 @@ static mil_status new_context(mil_model *model, mil_context **out, mil_error *er
     context->inputs = mil__calloc(model->n_inputs, sizeof(mil_tensor *));
     context->outputs = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
     context->results = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
-    bool made = context->inputs && context->outputs && context->results;
+    context->taken = mil__calloc(model->n_inputs + model->n_states, sizeof(mil_tensor *));
+    bool made = context->inputs && context->outputs && context->results && context->taken;
     mil_status status = made ? model->engine->context_new(model->impl, &context->impl, err) : mil__nomem(err);
     if (status != MIL_OK) {
         free_context(context);
@@ -285,15 +319,36 @@ static mil_status prepare_outputs(mil_context *context, mil_error *err) {
     return MIL_OK;
 }
 
+/* Gathers what the function takes; a state is one run's at a time. */
+static mil_status take_inputs(mil_context *context, mil_error *err) {
+    mil_model *model = context->model;
+    mil_state *state = context->state;
+    for (size_t i = 0; i < model->n_inputs; i++) {
+        if (!context->inputs[i]) return check_port("input", &model->inputs[i], NULL, err);
+        context->taken[model->places[i]] = context->inputs[i];
+    }
+    if (!model->n_states) return MIL_OK;
+    if (!state) return check_port("state", &model->states[0], NULL, err);
+    for (size_t i = 0; i < model->n_states; i++) context->taken[model->places[model->n_inputs + i]] = state->tensors[i];
+    if (atomic_flag_test_and_set(&state->is_in_use)) return mil__fail(err, MIL_ESTATE, "run: another run is using the state");
+    return MIL_OK;
+}
+
+static mil_status run_taken(mil_context *context, mil_error *err) {
+    mil_model *model = context->model;
+    mil__cancel cancel = {&model->cancelled, atomic_load(&model->cancelled)};
+    MIL__TRY(prepare_outputs(context, err));
+    return model->engine->run(context->impl, context->taken, context->outputs, context->results, &cancel, err);
+}
+
 mil_status mil_context_run(mil_context *context, mil_error *err) {
     mil_model *model = context->model;
-    for (size_t i = 0; i < model->n_inputs; i++)
-        if (!context->inputs[i]) return check_port("input", &model->inputs[i], NULL, err);
     MIL__TRY(enter(model, err));
-    mil__cancel cancel = {&model->cancelled, atomic_load(&model->cancelled)};
-    mil_status status = prepare_outputs(context, err);
-    if (status == MIL_OK)
-        status = model->engine->run(context->impl, context->inputs, context->outputs, context->results, &cancel, err);
+    mil_status status = take_inputs(context, err);
+    if (status == MIL_OK) {
+        status = run_taken(context, err);
+        if (model->n_states) atomic_flag_clear(&context->state->is_in_use);
+    }
     leave(model);
     return status;
 }
@@ -303,6 +358,49 @@ mil_tensor *mil_context_output(const mil_context *context, size_t i) {
 }
 
 void mil_cancel(mil_model *model) { atomic_fetch_add(&model->cancelled, 1); }
+
+/* ---- states ---- */
+
+mil_status mil_state_new(mil_model *model, mil_state **out, mil_error *err) {
+    *out = NULL;
+    mil_state *state = mil__calloc(1, sizeof *state + model->n_states * sizeof *state->tensors);
+    if (!state) return mil__nomem(err);
+    atomic_init(&state->count, 1);
+    atomic_flag_clear(&state->is_in_use);
+    state->model = mil_model_retain(model);
+    mil_status status = MIL_OK;
+    for (size_t i = 0; i < model->n_states && status == MIL_OK; i++) {
+        const mil_port *port = &model->states[i];
+        status = mil_tensor_new(port->dtype, port->rank, port->shape, &state->tensors[i], err);
+    }
+    if (status == MIL_OK) *out = state;
+    else mil_state_free(state);
+    return status;
+}
+
+mil_state *mil_state_retain(mil_state *state) {
+    atomic_fetch_add_explicit(&state->count, 1, memory_order_relaxed);
+    return state;
+}
+
+void mil_state_free(mil_state *state) {
+    if (!state || atomic_fetch_sub_explicit(&state->count, 1, memory_order_acq_rel) != 1) return;
+    for (size_t i = 0; i < state->model->n_states; i++) mil_tensor_free(state->tensors[i]);
+    mil_model_free(state->model);
+    mil__free(state);
+}
+
+mil_tensor *mil_state_tensor(const mil_state *state, size_t i) {
+    return i < state->model->n_states ? state->tensors[i] : NULL;
+}
+
+mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err) {
+    if (state && state->model != context->model) return mil__fail(err, MIL_EINVAL, "run: the state is another model's");
+    if (state) mil_state_retain(state);
+    mil_state_free(context->state);
+    context->state = state;
+    return MIL_OK;
+}
 
 /* ---- one run ---- */
 
@@ -319,12 +417,15 @@ static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_
     return MIL_OK;
 }
 
-mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+mil_status mil_model_run_state(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
+                               mil_error *err) {
     MIL__TRY(enter(model, err));
     mil_context *context = atomic_exchange(&model->spare, NULL);
     mil_status status = context ? MIL_OK : new_context(model, &context, err);
     if (status == MIL_OK) {
-        status = run_with(context, inputs, outputs, err);
+        status = mil_context_set_state(context, state, err);
+        if (status == MIL_OK) status = run_with(context, inputs, outputs, err);
+        mil_context_set_state(context, NULL, NULL);
         for (size_t i = 0; i < model->n_inputs; i++) replace(&context->inputs[i], NULL);
         for (size_t i = 0; i < model->n_outputs; i++) {
             replace(&context->outputs[i], NULL);
@@ -335,6 +436,10 @@ mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor
     }
     leave(model);
     return status;
+}
+
+mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
+    return mil_model_run_state(model, inputs, outputs, NULL, err);
 }
 
 mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err) {

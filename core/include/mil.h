@@ -589,9 +589,24 @@ size_t mil_model_n_outputs(const mil_model *model);
 const mil_port *mil_model_input(const mil_model *model, size_t i);   /* borrowed */
 const mil_port *mil_model_output(const mil_model *model, size_t i);
 
+/* A state: the memory that a model keeps between runs (the state inputs of its function), one tensor each, zeros at first.
+ * Shared (counted); it retains its model. One run uses it at a time: another meanwhile is MIL_ESTATE. A run that fails may leave it
+ * partly written. */
+typedef struct mil_state mil_state;
+size_t mil_model_n_states(const mil_model *model);
+const mil_port *mil_model_state(const mil_model *model, size_t i);    /* borrowed */
+mil_status mil_state_new(mil_model *model, mil_state **out, mil_error *err);
+mil_state *mil_state_retain(mil_state *state);
+void mil_state_free(mil_state *state);
+/* What port i holds: may be read and written between runs. Borrowed; NULL beyond the end. */
+mil_tensor *mil_state_tensor(const mil_state *state, size_t i);
+
 /* One run: inputs in the order of the ports. outputs: for each, a tensor to be written (its shape must be the result's),
  * or NULL, which is replaced by a fresh tensor, owned. */
 mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err);
+/* The same on a state, which a model with states needs: else MIL_EINVAL. */
+mil_status mil_model_run_state(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
+                               mil_error *err);
 /* Asks runs under way (of all contexts) to stop with MIL_ECANCELLED; safe in a signal handler and from any thread. */
 void mil_cancel(mil_model *model);
 
@@ -601,6 +616,8 @@ mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err);
 void mil_context_free(mil_context *context);
 mil_status mil_context_set_input(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
 mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
+/* The state of the runs that follow; retained. NULL: none. Fails: MIL_EINVAL (another model's). */
+mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err);
 mil_status mil_context_run(mil_context *context, mil_error *err);
 /* The output of the last run, shared with the context until the next run; NULL before the first. Borrowed. */
 mil_tensor *mil_context_output(const mil_context *context, size_t i);

@@ -421,6 +421,32 @@ static mil_status put_nested(printer *pr, const mil__op *op, int indent, mil_err
     return MIL_OK;
 }
 
+/* coreml_update_state is written as what a package has for it: a write_state, then a read_state where the result is used. */
+static void put_update_state(printer *pr, const mil__op *op, int indent) {
+    const mil__value *result = pr->program->values[op->outputs[0]];
+    const char *state = pr->program->values[mil__op_arg_named(op, "state")->values[0]]->name;
+    put_indent(pr, indent);
+    PUT(pr, "write_state(data = ");
+    put_text(pr, pr->program->values[mil__op_arg_named(op, "value")->values[0]]->name);
+    PUT(pr, ", input = ");
+    put_text(pr, state);
+    PUT(pr, ")[name = string(\"");
+    put_text(pr, result->name);
+    PUT(pr, "_write_state\")];\n");
+    if (!result->n_uses && !result->is_output) return;
+    put_indent(pr, indent);
+    put_typed_name(pr, result);
+    PUT(pr, " = read_state(input = ");
+    put_text(pr, state);
+    PUT(pr, ")[name = string(\"");
+    put_text(pr, result->name);
+    PUT(pr, "\")];\n");
+}
+
+static bool is_update_state(const mil__op *op) {
+    return (op->decl->flags & MIL__EFFECT) && strcmp(op->decl->name, "coreml_update_state") == 0;
+}
+
 static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_error *err) {
     bool is_const = op->decl->name[0] == 'c' && strcmp(op->decl->name, "const") == 0;
     bool with_args = has_attribute_args(pr, op);
@@ -444,7 +470,8 @@ static mil_status put_block(printer *pr, const mil__block *block, int indent, mi
     for (mil_operation at = block->first; at; at = pr->program->ops[at]->next) {
         const mil__op *op = pr->program->ops[at];
         bool at_its_use = op->is_inline && op->n_outputs == 1 && !pr->program->values[op->outputs[0]]->name;
-        if (!at_its_use) MIL__TRY(put_operation(pr, op, indent, err));
+        if (is_update_state(op)) put_update_state(pr, op, indent);
+        else if (!at_its_use) MIL__TRY(put_operation(pr, op, indent, err));
     }
     return MIL_OK;
 }

@@ -443,20 +443,27 @@ function operation:after(fn) end
 ---@class mil.model
 local model = {}
 
----One run: outputs by name, as fresh tensors.
+---One run: outputs by name, as fresh tensors. A model with states runs on one.
 ---@param inputs table<string, mil.tensor|table|number>
+---@param options? {state: mil.state?}
 ---@return table<string, mil.tensor>
-function model:run(inputs) end
+function model:run(inputs, options) end
 
 ---A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated.
 ---@param tensors table<string, mil.tensor>
+---@param options? {state: mil.state?}
 ---@return mil.step
-function model:bind(tensors) end
+function model:bind(tensors, options) end
 
 ---A run on a thread of its own.
 ---@param inputs table<string, mil.tensor|table|number>
+---@param options? {state: mil.state?}
 ---@return mil.run
-function model:start(inputs) end
+function model:start(inputs, options) end
+
+---A new state: the memory that the model keeps between runs, zeros at first.
+---@return mil.state
+function model:state() end
 
 ---What it takes; "?" where an extent is not fixed.
 ---@return {name: string, dtype: string, shape: (integer|string)[]}[]
@@ -465,6 +472,10 @@ function model:inputs() end
 ---What it gives.
 ---@return {name: string, dtype: string, shape: (integer|string)[]}[]
 function model:outputs() end
+
+---What a state of it holds.
+---@return {name: string, dtype: string, shape: integer[]}[]
+function model:states() end
 
 ---Its plan, a line a step.
 ---@return string
@@ -476,6 +487,18 @@ function model:memory() end
 
 ---Gives its memory back at once; it can't run afterwards.
 function model:unload() end
+
+---@class mil.state
+local state = {}
+
+---What it holds under that name: the memory itself, to be read and written between runs.
+---@param name string
+---@return mil.tensor
+function state:tensor(name) end
+
+---Makes it zeros again.
+---@return mil.state
+function state:reset() end
 
 ---@class mil.step
 ---@field outputs table<string, mil.tensor> # The outputs of the last run, by name.
@@ -913,6 +936,21 @@ function value:conv_transpose(args) end
 ---@param args mil.args.conv_transpose
 ---@return mil.value
 function func:conv_transpose(args) end
+
+---@class mil.args.coreml_update_state
+---@field name? string # of the result
+---@field state mil.value # the state
+---@field value mil.operand # of just the state's dtype and shape
+
+---the state holds value from now on, which is the result too; packages and text have a write_state and a read_state in its place
+---@param args mil.args.coreml_update_state|mil.operand|nil
+---@return mil.value
+function value:coreml_update_state(args) end
+
+---the state holds value from now on, which is the result too; packages and text have a write_state and a read_state in its place
+---@param args mil.args.coreml_update_state
+---@return mil.value
+function func:coreml_update_state(args) end
 
 ---@class mil.args.cos
 ---@field name? string # of the result
@@ -1674,6 +1712,20 @@ function value:range_1d(args) end
 ---@return mil.value
 function func:range_1d(args) end
 
+---@class mil.args.read_state
+---@field name? string # of the result
+---@field input mil.value # the state
+
+---a copy of what the state holds now
+---@param args mil.args.read_state|mil.operand|nil
+---@return mil.value
+function value:read_state(args) end
+
+---a copy of what the state holds now
+---@param args mil.args.read_state
+---@return mil.value
+function func:read_state(args) end
+
 ---@class mil.args.real_div
 ---@field name? string # of the result
 ---@field x mil.operand # any shape
@@ -2411,5 +2463,20 @@ function value:transpose(args) end
 ---@param args mil.args.transpose
 ---@return mil.value
 function func:transpose(args) end
+
+---@class mil.args.write_state
+---@field name? string # of the result
+---@field input mil.value # the state
+---@field data mil.operand # of just the state's dtype and shape
+
+---the state holds data from now on
+---@param args mil.args.write_state|mil.operand|nil
+---@return mil.value ...
+function value:write_state(args) end
+
+---the state holds data from now on
+---@param args mil.args.write_state
+---@return mil.value ...
+function func:write_state(args) end
 
 return mil

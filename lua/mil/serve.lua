@@ -113,7 +113,8 @@ function server:run(request)
   local model = self:model_of(request)
   local path = text_field(request, "outputs")
   local inputs = field(request, "inputs") ~= nil and read_inputs(model, text_field(request, "inputs")) or {}
-  local tensors, values = split_outputs(model:run(inputs))
+  local state = field(request, "state") ~= nil and self:state_of(request)
+  local tensors, values = split_outputs(model:run(inputs, { state = state or nil }))
   for name, tensor in pairs(inputs) do
     tensor:free()
     inputs[name] = nil
@@ -122,20 +123,51 @@ function server:run(request)
   return { values = values }
 end
 
+-- ---- states ----
+
+function server:state_of(request)
+  local id = field(request, "state")
+  local entry = id ~= nil and self.states[id]
+  if not entry then bad_input("%s: there is no state %s", request.op, json.encode(request.state or json.null)) end
+  return entry.state
+end
+
+function server:make_state(request)
+  local state = self:model_of(request):state()
+  self.n = self.n + 1
+  self.states[self.n] = { state = state, model = request.model }
+  return { state = self.n }
+end
+
+function server:read_state(request)
+  local name = text_field(request, "name")
+  mil.save(text_field(request, "outputs"), { [name] = self:state_of(request):tensor(name) })
+  return {}
+end
+
+function server:write_state(request)
+  local name = text_field(request, "name")
+  self:state_of(request):tensor(name):write(mil.load_tensor(text_field(request, "inputs"), name))
+  return {}
+end
+
 -- ---- unload ----
 
 function server:unload(request)
   self:model_of(request):unload()
   self.models[request.model] = nil
+  for id, entry in pairs(self.states) do
+    if entry.model == request.model then self.states[id] = nil end
+  end
   collectgarbage()
   return {}
 end
 
 -- ---- answers ----
 
-local requests = { load = true, run = true, unload = true }
+local requests = { load = true, run = true, make_state = true, read_state = true, write_state = true, unload = true }
 
--- What a run was given does not fit the model.
+-- What a run or a state was given does not fit the model.
 local of_inputs = { ENAME = true, ETYPE = true, EVALUE = true, EINVAL = true }
 
 local known = {}
@@ -147,7 +179,7 @@ local function failure(err, request)
   local answer = { error = tostring(err.message), kind = err.kind or "other", name = err.op }
   if err.op and (not known[err.op] or err.code == "EUNSUPPORTED") then
     answer.kind = "unsupported_op"
-  elseif request == "run" and not err.op and of_inputs[err.code] then
+  elseif request ~= "load" and not err.op and of_inputs[err.code] then
     answer.kind = "bad_input"
   end
   return answer
@@ -157,7 +189,7 @@ local function read_request(line)
   local ok, request = pcall(json.decode, line)
   if not ok then bad_input("not a line of JSON: %s", object_of(request).message) end
   if type(request) ~= "table" or not requests[request.op] then
-    bad_input("a request is an object with an op: load, run or unload")
+    bad_input("a request is an object with an op: load, run, make_state, read_state, write_state or unload")
   end
   return request
 end
@@ -176,7 +208,7 @@ function server:answer(line)
   return json.encode(result)
 end
 
-function serve.new() return setmetatable({ models = {}, n = 0 }, server) end
+function serve.new() return setmetatable({ models = {}, states = {}, n = 0 }, server) end
 
 -- Answers standard input's lines on standard output, up to its end.
 function serve.run()

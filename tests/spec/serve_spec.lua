@@ -75,6 +75,46 @@ describe("serve", function()
     end
   end)
 
+  it("keeps states", function()
+    local ask = new_server()
+    local model = ask({ op = "load", package = write_model("memory.mil", [[
+program(1.3)
+{
+  func main<ios18>(tensor<fp16, [2]> x, state<tensor<fp16, [2]>> memory) {
+    tensor<fp16, [2]> old = read_state(input = memory)[name = string("old")];
+    tensor<fp16, [2]> y = add(x = old, y = x)[name = string("y")];
+    write_state(data = y, input = memory)[name = string("w")];
+  } -> (y);
+}
+]]) }).model
+    mil.save(path_of "x.npz", { x = mil.ones("fp32", { 2 }) })
+    mil.save(path_of "s.npz", { memory = mil.full("fp16", { 2 }, 10) })
+    local state, other = ask({ op = "make_state", model = model }).state, ask({ op = "make_state", model = model }).state
+    local function run(with)
+      local answer = ask { op = "run", model = model, inputs = path_of "x.npz", outputs = path_of "y.npz", state = with }
+      return answer.ok and mil.load_tensor(path_of "y.npz", "y"):get(1) or answer.error
+    end
+    assert.same({ 1, 2, 1 }, { run(state), run(state), run(other) })
+    assert.is_true(ask({ op = "read_state", state = state, name = "memory", outputs = path_of "r.npz" }).ok)
+    assert.equal(2, mil.load_tensor(path_of "r.npz", "memory"):get(2))
+    assert.is_true(ask({ op = "write_state", state = state, name = "memory", inputs = path_of "s.npz" }).ok)
+    assert.equal(11, run(state))
+    assert.truthy(run(nil):find "state memory fp16%[2%] is missing")
+    assert.truthy(run(99):find "there is no state 99")
+    local rows = {
+      { { op = "read_state", state = state, name = "memry", outputs = path_of "r.npz" }, "did you mean memory" },
+      { { op = "write_state", state = state, name = "memory", inputs = path_of "x.npz" }, 'memory' },
+      { { op = "make_state", model = 99 }, "there is no model 99" },
+    }
+    for _, row in ipairs(rows) do
+      local answer = ask(row[1])
+      assert.same({ false, "bad_input" }, { answer.ok, answer.kind })
+      assert.truthy(answer.error:find(row[2], 1, true), answer.error)
+    end
+    assert.is_true(ask({ op = "unload", model = model }).ok)
+    assert.equal("bad_input", ask({ op = "read_state", state = state, name = "memory", outputs = path_of "r.npz" }).kind)
+  end)
+
   it("names what it lacks, and what does not fit", function()
     local ask = new_server()
     local model = ask({ op = "load", package = conv }).model

@@ -169,15 +169,16 @@ static mil_status const_slot(mil__lower *lower, mil__slot *slot, const mil_tenso
 
 static mil_status slot_for_value(mil__lower *lower, mil_value value) {
     const mil__value *v = lower->program->values[value];
-    if (v->type->kind != MIL_TENSOR) {
+    const mil_type *type = v->type->kind == MIL_STATE ? v->type->items[0] : v->type; /* a state is an input that is written */
+    if (type->kind != MIL_TENSOR) {
         return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s yet: %s",
                          MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
     }
     uint32_t slot = NO_SLOT;
-    bool is_string = v->type->dtype == MIL_STRING;
+    bool is_string = type->dtype == MIL_STRING;
     int64_t none = 0; /* strings are consts, and take no memory of the run */
-    MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : v->type->dtype, is_string ? 1 : v->type->rank,
-                           is_string ? &none : v->type->shape, &slot));
+    MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : type->dtype, is_string ? 1 : type->rank,
+                           is_string ? &none : type->shape, &slot));
     lower->slot_of[value] = slot;
     mil__slot *s = &lower->plan->slots[slot];
     s->value = value;
@@ -383,12 +384,12 @@ static mil_status lower_program(mil__lower *lower) {
 
 /* Remembers the shapes that the plan is for. */
 static mil_status make_key(mil__cpu_plan *plan, const mil_type *const *inputs, uint32_t n, mil_error *err) {
-    for (uint32_t i = 0; i < n; i++) plan->n_key += (uint32_t)inputs[i]->rank;
+    for (uint32_t i = 0; i < n; i++) plan->n_key += (uint32_t)mil_type_rank(inputs[i]);
     plan->key = mil__alloc(plan->n_key * sizeof *plan->key);
     if (!plan->key) return mil__nomem(err);
     int64_t *to = plan->key;
     for (uint32_t i = 0; i < n; i++)
-        for (int k = 0; k < inputs[i]->rank; k++) *to++ = inputs[i]->shape[k];
+        for (int k = 0; k < mil_type_rank(inputs[i]); k++) *to++ = mil_type_dim(inputs[i], k);
     return MIL_OK;
 }
 

@@ -18,7 +18,8 @@ static mil_status fill_call(mil__run *run, const mil__step *step, const mil__op 
             mil_tensor *t = &c->t[step->in[n++]];
             items[i].data = t;
             items[i].sym = NULL;
-            items[i].type = type_now(c, t);
+            const mil_type *type = type_now(c, t);
+            items[i].type = type && items[i].type->kind == MIL_STATE ? mil__state_type(c->types, type) : type;
             if (!items[i].type) return mil__nomem(run->err);
         }
     }

@@ -187,6 +187,7 @@ static mil_status check_symbols(const mil_program *program, const mil__block *bo
     return MIL_OK;
 }
 
+/* States have the types that they are declared with, inputs those that they are given. */
 static mil_status make_plan(mil__cpu_model *model, const mil__block *body, mil_tensor *const *inputs,
                             mil__cpu_plan **out, mil_error *err) {
     mil__arena arena = {0};
@@ -196,7 +197,8 @@ static mil_status make_plan(mil__cpu_model *model, const mil__block *body, mil_t
     for (uint32_t i = 0; i < body->n_inputs && status == MIL_OK; i++) {
         types[i] = (mil_type){.kind = MIL_TENSOR, .dtype = inputs[i]->dtype, .rank = inputs[i]->rank,
                               .shape = inputs[i]->shape};
-        given[i] = &types[i];
+        const mil_type *declared = model->program->values[body->inputs[i]]->type;
+        given[i] = declared->kind == MIL_STATE ? declared : &types[i];
     }
     if (status == MIL_OK) status = mil__cpu_plan_make(model, given, out, err);
     mil__arena_free(&arena);

@@ -1,0 +1,121 @@
+-- SPDX-License-Identifier: MIT
+-- States: memory that a model keeps between runs. Reading and writing it in programs, runs on it, text.
+local mil = require "mil"
+
+local function fails(code, pattern, call, ...)
+  assert.is_false((pcall(call, ...)))
+  assert.equal(code, mil.last_error().code)
+  assert.truthy(mil.last_error().message:find(pattern, 1, true), mil.last_error().message)
+end
+
+-- y = 2 * total, where total, the sum of all x so far, stays in the state
+local function accumulator(dtype, shape)
+  local f = mil.func { opset = "ios18" }
+  local x = f:input("x", dtype or "fp16", shape or { 2 })
+  local memory = f:state("memory", "fp16", { 2 })
+  local total = memory:read_state() + x
+  memory:coreml_update_state { value = total }
+  f:output("y", total * 2)
+  return f
+end
+
+describe("a state", function()
+  it("is kept between runs, each its own", function()
+    for _, options in ipairs { {}, { optimize = 0 }, { precision = "strict" }, { threads = 2 } } do
+      local model = accumulator():compile(options)
+      local one, two = model:state(), model:state()
+      for turn = 1, 3 do
+        assert.same({ 2 * turn, 4 * turn }, model:run({ x = { 1, 2 } }, { state = one }).y:table())
+      end
+      assert.same({ 2, 4 }, model:run({ x = { 1, 2 } }, { state = two }).y:table())
+      assert.same({ 3, 6 }, one:tensor("memory"):table())
+      one:tensor("memory"):write { 10, 20 }
+      assert.same({ 22, 44 }, model:run({ x = { 1, 2 } }, { state = one }).y:table())
+      assert.same({ 2, 4 }, model:run({ x = { 1, 2 } }, { state = one:reset() }).y:table())
+    end
+  end)
+
+  it("goes with bound and started runs", function()
+    local model = accumulator():compile()
+    local state, x = model:state(), mil.ones("fp16", { 2 })
+    local step = model:bind({ x = x }, { state = state })
+    step() step()
+    assert.same({ 4, 4 }, step.outputs.y:table())
+    assert.same({ 6, 6 }, model:start({ x = x }, { state = state }):result().y:table())
+  end)
+
+  it("is described", function()
+    local model = accumulator():compile()
+    assert.same({ { name = "memory", dtype = "fp16", shape = { 2 } } }, model:states())
+    assert.equal("x", model:inputs()[1].name)
+    assert.equal(1, #model:inputs())
+    assert.equal("state: memory", tostring(model:state()))
+  end)
+
+  it("works beside inputs whose size varies", function()
+    local f = mil.func { opset = "ios18" }
+    local memory = f:state("memory", "fp16", { 2 })
+    local x = f:input("x", "fp16", { "N", 2 })
+    local sum = memory:read_state() + x:reduce_sum { axes = { 0 } }
+    memory:coreml_update_state { value = sum }
+    f:output("y", x + sum)
+    local model = f:compile()
+    local state = model:state()
+    assert.same({ { 2, 2 } }, model:run({ x = mil.ones("fp16", { 1, 2 }) }, { state = state }).y:table())
+    assert.same({ { 4, 4 }, { 4, 4 } }, model:run({ x = mil.ones("fp16", { 2, 2 }) }, { state = state }).y:table())
+    assert.same({ 3, 3 }, state:tensor("memory"):table())
+  end)
+
+  it("sees reads and writes in their order", function()
+    local p = mil.parse [[
+program(1.3)
+{
+  func main<ios18>(tensor<fp16, [2]> x, state<tensor<fp16, [2]>> s) {
+    tensor<fp16, [2]> before = read_state(input = s)[name = string("before")];
+    write_state(data = x, input = s)[name = string("w1")];
+    tensor<fp16, [2]> between = read_state(input = s)[name = string("between")];
+    tensor<fp16, [2]> more = add(x = between, y = x)[name = string("more")];
+    write_state(data = more, input = s)[name = string("w2")];
+    tensor<fp16, [2]> after = read_state(input = s)[name = string("after")];
+  } -> (before, between, after);
+}
+]]
+    for _, options in ipairs { {}, { optimize = 0 } } do
+      local model = p:compile(options)
+      local state = model:state()
+      local out = model:run({ x = { 1, 2 } }, { state = state })
+      assert.same({ { 0, 0 }, { 1, 2 }, { 2, 4 } }, { out.before:table(), out.between:table(), out.after:table() })
+      assert.same({ 2, 4 }, model:run({ x = { 5, 5 } }, { state = state }).before:table())
+    end
+    assert.equal(tostring(p), tostring(mil.parse(tostring(p))))
+  end)
+
+  it("is written as packages have it: a write, then a read where the result is used", function()
+    local f = mil.func { opset = "ios18" }
+    local memory = f:state("memory", "fp16", { 2 })
+    f:output("y", memory:coreml_update_state { value = f:input("x", "fp16", { 2 }), name = "upd" } * 2)
+    local text = tostring(f)
+    assert.truthy(text:find('write_state(data = x, input = memory)[name = string("upd_write_state")];', 1, true))
+    assert.truthy(text:find('tensor<fp16, [2]> upd = read_state(input = memory)[name = string("upd")];', 1, true))
+    local model = mil.parse(text):compile()
+    assert.same({ 6, 8 }, model:run({ x = { 3, 4 } }, { state = model:state() }).y:table())
+  end)
+
+  it("takes just what it holds", function()
+    local f = mil.func { opset = "ios18" }
+    local memory, x = f:state("memory", "fp16", { 2 }), f:input("x", "fp32", { 2 })
+    fails("ETYPE", "value fp32[2] is not what state state<fp16[2]> holds", memory.coreml_update_state, memory, { value = x })
+    fails("ETYPE", "a state", x.read_state, x)
+    fails("ETYPE", "a tensor", memory.relu, memory)
+    fails("ETYPE", "a state can't be an output", f.output, f, "y", memory)
+  end)
+
+  it("is asked for, and must be the model's own", function()
+    local model, other = accumulator():compile(), accumulator():compile()
+    fails("EINVAL", "run: state memory fp16[2] is missing", model.run, model, { x = { 1, 2 } })
+    fails("EINVAL", "run: the state is another model's", model.run, model, { x = { 1, 2 } }, { state = other:state() })
+    fails("EINVAL", "run: takes a state", model.run, model, { x = { 1, 2 } }, { state = 1 })
+    fails("ENAME", "did you mean memory?", other:state().tensor, other:state(), "memry")
+    fails("ENAME", "no option", model.run, model, { x = { 1, 2 } }, { sate = 1 })
+  end)
+end)
