@@ -62,6 +62,7 @@ build = {
         "core/ops/op.c",
         "core/ops/pool.c",
         "core/ops/products.c",
+        "core/ops/recurrent.c",
         "core/ops/reduction.c",
         "core/ops/rules.c",
         "core/ops/scatter_gather.c",

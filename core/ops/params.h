@@ -44,4 +44,17 @@ struct mil__pool_params {
     int64_t kernel[3], strides[3], pad_before[3], pad_after[3]; /* pad_after: as given; what a window has beyond it (ceil_mode) is no padding and counts for nothing */
 };
 
+/* lstm, gru, rnn. */
+enum { MIL__FORWARD, MIL__REVERSE, MIL__BIDIRECTIONAL };
+enum { MIL__LINEAR, MIL__RELU, MIL__TANH, MIL__SCALED_TANH, MIL__SIGMOID, MIL__HARD_SIGMOID };
+
+struct mil__recurrent_params {
+    int direction;
+    bool sequence;            /* h of every step */
+    bool reset_after;         /* of a gru: the reset gate multiplies R h + bias, not h */
+    int recurrent, cell, activation;
+    double clip;              /* of c */
+    int64_t hidden;
+};
+
 #endif

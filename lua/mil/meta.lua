@@ -1253,6 +1253,30 @@ function value:greater_equal(args) end
 ---@return mil.value
 function func:greater_equal(args) end
 
+---@class mil.args.gru
+---@field name? string # of the result
+---@field x mil.operand # [s, b, I]
+---@field initial_h mil.operand # [b, H]
+---@field weight_ih mil.operand # [3*H, I]: rows of r, o, z
+---@field weight_hh mil.operand # [3*H, H], likewise
+---@field bias? mil.operand # [3*H], likewise; of both products, or of R h where there is input_bias
+---@field direction? mil.operand # forward or reverse
+---@field output_sequence? mil.operand # h of every step, in the order of the steps; else of the last
+---@field recurrent_activation? mil.operand # of r and z: linear, relu, tanh, scaled_tanh, sigmoid or hard_sigmoid
+---@field activation? mil.operand # of o
+---@field reset_after? mil.operand # o = activation(W x + input_bias + r * (R h + bias)); false unless given
+---@field input_bias? mil.operand # as bias; of W x
+
+---gated recurrent units: r and z of recurrent_activation, o = activation(W x + R (r * h) + b), h = (1 - z) * o + z * h
+---@param args mil.args.gru|mil.operand|nil
+---@return mil.value ...
+function value:gru(args) end
+
+---gated recurrent units: r and z of recurrent_activation, o = activation(W x + R (r * h) + b), h = (1 - z) * o + z * h
+---@param args mil.args.gru
+---@return mil.value ...
+function func:gru(args) end
+
 ---@class mil.args.identity
 ---@field name? string # of the result
 ---@field x mil.operand # the value
@@ -1519,6 +1543,36 @@ function value:logical_xor(args) end
 ---@param args mil.args.logical_xor
 ---@return mil.value
 function func:logical_xor(args) end
+
+---@class mil.args.lstm
+---@field name? string # of the result
+---@field x mil.operand # [s, b, I]
+---@field initial_h mil.operand # [b, H], or [b, 2*H] when bidirectional
+---@field initial_c mil.operand # as initial_h
+---@field weight_ih mil.operand # [4*H, I]: rows of i, f, o, z
+---@field weight_hh mil.operand # [4*H, H], likewise
+---@field bias? mil.operand # [4*H], likewise; of both products
+---@field peephole? mil.operand # [3*H]: factors of c in i, f and o
+---@field weight_ih_back? mil.operand # as weight_ih, of the reverse direction; when bidirectional
+---@field weight_hh_back? mil.operand # as weight_hh
+---@field bias_back? mil.operand # as bias
+---@field peephole_back? mil.operand # as peephole
+---@field direction? mil.operand # forward, reverse or bidirectional
+---@field output_sequence? mil.operand # h of every step, in the order of the steps; else of the last
+---@field recurrent_activation? mil.operand # of i, f and o: linear, relu, tanh, scaled_tanh, sigmoid or hard_sigmoid
+---@field cell_activation? mil.operand # of z
+---@field activation? mil.operand # of c, for h
+---@field clip? mil.operand # c is kept between -clip and clip
+
+---long short-term memory: c = f * c + i * z, h = o * activation(c); bidirectional: [.., 2*H], forward first
+---@param args mil.args.lstm|mil.operand|nil
+---@return mil.value ...
+function value:lstm(args) end
+
+---long short-term memory: c = f * c + i * z, h = o * activation(c); bidirectional: [.., 2*H], forward first
+---@param args mil.args.lstm
+---@return mil.value ...
+function func:lstm(args) end
 
 ---@class mil.args.matmul
 ---@field name? string # of the result
@@ -1992,6 +2046,27 @@ function value:reverse(args) end
 ---@param args mil.args.reverse
 ---@return mil.value
 function func:reverse(args) end
+
+---@class mil.args.rnn
+---@field name? string # of the result
+---@field x mil.operand # [s, b, I]
+---@field initial_h mil.operand # [b, H]
+---@field weight_ih mil.operand # [H, I]
+---@field weight_hh mil.operand # [H, H]
+---@field bias? mil.operand # [H], of both products
+---@field direction? mil.operand # forward or reverse
+---@field output_sequence? mil.operand # h of every step, in the order of the steps; else of the last
+---@field activation? mil.operand # linear, relu, tanh, scaled_tanh, sigmoid or hard_sigmoid
+
+---h = activation(W x + R h + b), step by step
+---@param args mil.args.rnn|mil.operand|nil
+---@return mil.value ...
+function value:rnn(args) end
+
+---h = activation(W x + R h + b), step by step
+---@param args mil.args.rnn
+---@return mil.value ...
+function func:rnn(args) end
 
 ---@class mil.args.round
 ---@field name? string # of the result

@@ -161,6 +161,30 @@ def groups_divide_not(call, *_):
     return call.op == "conv" and groups is not None and kernels.isdigit() and (groups[0] < 1 or int(kernels) % groups[0] != 0)
 
 
+RECURRENT = {"lstm": 4, "gru": 3, "rnn": 1}
+ACTIVATIONS = ("linear", "relu", "tanh", "scaled_tanh", "sigmoid", "hard_sigmoid")
+
+
+def layer_misfits(call, *_):
+    """Weights, bias and states that are not of one layer; coremltools compares some of their dims."""
+    if any(name not in call.args for name in ("x", "initial_h", "weight_ih", "weight_hh")) or len(dims(call)) != 3:
+        return False
+    _, batch, features = dims(call)
+    hidden = dims(call, "weight_hh")[-1]
+    rows = str(RECURRENT[call.op] * int(hidden))
+    width = str(int(hidden) * (2 if call.args.get("direction", {}).get("s") == "bidirectional" else 1))
+    wanted = {"initial_h": [batch, width], "initial_c": [batch, width], "peephole": [str(3 * int(hidden))]}
+    for back in ("", "_back"):
+        wanted |= {"weight_ih" + back: [rows, features], "weight_hh" + back: [rows, hidden], "bias" + back: [rows], "input_bias": [rows]}
+    fits = lambda given, want: len(given) == len(want) and all(g == w or not (g + w).isdigit() for g, w in zip(given, want))
+    return any(name in call.args and not fits(dims(call, name), want) for name, want in wanted.items())
+
+
+def activation_unknown(call, *_):
+    names = ("activation", "recurrent_activation", "cell_activation")
+    return any(call.args.get(name, {}).get("s", "tanh").lower() not in ACTIVATIONS for name in names)
+
+
 SCALAR_PARAMETERS = ("clamped_relu", "elu", "leaky_relu", "linear_activation", "scaled_tanh", "sigmoid_hard", "thresholded_relu")
 
 
@@ -226,6 +250,8 @@ EXCEPTIONS = [
     Difference("size -1 takes a begin from the start", "refused", of("slice_by_size", size_from_the_end)),
     Difference("an axis out of range is an error", "refused", of("reverse", axes_outside("axes"))),
     Difference("an axis given twice is an error", "refused", of("reverse", repeated("axes"))),
+    Difference("weights, bias and states have the sizes of one layer", "refused", of(tuple(RECURRENT), layer_misfits)),
+    Difference("an activation is one of those that are documented", "refused", of(tuple(RECURRENT), activation_unknown)),
 ]
 
 
