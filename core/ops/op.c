@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "ops/stanza.h"
+#include "ops/compressed.h"
 #include "ops/elementwise.h"
 #include "ops/params.h"
 #include "ops/rules.h"
