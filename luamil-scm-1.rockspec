@@ -51,6 +51,7 @@ build = {
         "core/engine/model.c",
         "core/ops/activation.c",
         "core/ops/call.c",
+        "core/ops/compressed.c",
         "core/ops/constexpr.c",
         "core/ops/control_flow.c",
         "core/ops/conv.c",

@@ -878,6 +878,23 @@ function value:const(args) end
 ---@return mil.value
 function func:const(args) end
 
+---@class mil.args.constexpr_affine_dequantize
+---@field name? string # of the result
+---@field quantized_data mil.operand # of the result's shape
+---@field zero_point mil.operand # a scalar, or one for each index along axis
+---@field scale mil.operand # likewise; the result has its dtype
+---@field axis mil.operand # the axis of the vectors
+
+---scale * (quantized_data - zero_point), kept as it is until it is used
+---@param args mil.args.constexpr_affine_dequantize|mil.operand|nil
+---@return mil.value
+function value:constexpr_affine_dequantize(args) end
+
+---scale * (quantized_data - zero_point), kept as it is until it is used
+---@param args mil.args.constexpr_affine_dequantize
+---@return mil.value
+function func:constexpr_affine_dequantize(args) end
+
 ---@class mil.args.constexpr_blockwise_shift_scale
 ---@field name? string # of the result
 ---@field data mil.operand # of rank 1 or above
@@ -893,6 +910,37 @@ function value:constexpr_blockwise_shift_scale(args) end
 ---@param args mil.args.constexpr_blockwise_shift_scale
 ---@return mil.value
 function func:constexpr_blockwise_shift_scale(args) end
+
+---@class mil.args.constexpr_lut_to_dense
+---@field name? string # of the result
+---@field indices mil.operand # of the result's shape, but for vector_axis
+---@field lut mil.operand # [blocks along each axis.., entries, length of a vector]
+---@field vector_axis? mil.operand # the axis along which vectors lie
+
+---lut[indices], kept as it is until it is used
+---@param args mil.args.constexpr_lut_to_dense|mil.operand|nil
+---@return mil.value
+function value:constexpr_lut_to_dense(args) end
+
+---lut[indices], kept as it is until it is used
+---@param args mil.args.constexpr_lut_to_dense
+---@return mil.value
+function func:constexpr_lut_to_dense(args) end
+
+---@class mil.args.constexpr_sparse_to_dense
+---@field name? string # of the result
+---@field nonzero_data mil.operand # a value for each bit that is set
+---@field mask mil.operand # of the result's shape
+
+---nonzero_data where mask is set, else 0; kept as it is until it is used
+---@param args mil.args.constexpr_sparse_to_dense|mil.operand|nil
+---@return mil.value
+function value:constexpr_sparse_to_dense(args) end
+
+---nonzero_data where mask is set, else 0; kept as it is until it is used
+---@param args mil.args.constexpr_sparse_to_dense
+---@return mil.value
+function func:constexpr_sparse_to_dense(args) end
 
 ---@class mil.args.conv
 ---@field name? string # of the result

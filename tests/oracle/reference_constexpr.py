@@ -18,3 +18,35 @@ def blockwise_shift_scale(given):
     data = given.data.astype(np.float64)
     offset = 0 if given.offset is None else spread(given.offset.astype(np.float64), data.shape)
     return spread(given.scale, data.shape) * (data - offset)
+
+
+@reference("constexpr_affine_dequantize")
+def affine_dequantize(given):
+    def along(value):
+        shape = [1] * given.quantized_data.ndim
+        if np.ndim(value):
+            shape[int(given.axis)] = -1
+        return np.reshape(np.asarray(value, np.float64), shape)
+
+    return along(given.scale) * (given.quantized_data.astype(np.float64) - along(given.zero_point))
+
+
+def bits_of(packed):
+    """The bits of a vector of bytes, from the lowest of the first one up."""
+    return [int(byte) >> k & 1 for byte in packed for k in range(8)]
+
+
+@reference("constexpr_lut_to_dense")
+def lut_to_dense(given):
+    width, bits = int(np.log2(len(given.lut))), bits_of(given.indices)
+    n = int(np.prod(given.shape, dtype=np.int64))
+    indices = [sum(bit << k for k, bit in enumerate(bits[i * width : (i + 1) * width])) for i in range(n)]
+    return given.lut[np.array(indices, np.int64)].reshape(given.shape.astype(np.int64))
+
+
+@reference("constexpr_sparse_to_dense")
+def sparse_to_dense(given):
+    values = iter(given.nonzero_data)
+    n = int(np.prod(given.shape, dtype=np.int64))
+    dense = [next(values) if bit else 0 for bit in bits_of(given.mask)[:n]]
+    return np.array(dense, given.nonzero_data.dtype).reshape(given.shape.astype(np.int64))

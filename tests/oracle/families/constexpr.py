@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """constexpr: consts that are kept compressed."""
 
-from calls import call, drawn
+import numpy as np
+
+from calls import call, const, drawn, integer, ints
 
 INTEGERS = ("int4", "uint4", "int8", "uint8")
 
@@ -38,5 +40,86 @@ def constexpr_blockwise_shift_scale():
     yield call(op, data=drawn("int8[4,6]"), scale="fp32[2,3]")
 
 
+def constexpr_affine_dequantize():
+    op = "constexpr_affine_dequantize"
+
+    def affine(data, scale, zero, axis, values=True, scale_dtype="fp32", zero_dtype=None):
+        dtype = data.split("[")[0]
+        draw = {"quantized_data": (-128, 255), "zero_point": (-128, 255), "scale": "normal"}
+        draw = {} if not values else draw
+        return call(op, quantized_data=drawn(data), scale=drawn(scale_dtype + scale), axis=integer(axis), values=values,
+                    zero_point=drawn((zero_dtype or dtype) + zero), draw=draw)  # fmt: skip
+
+    shapes = [("[1]", 0), ("[7]", -1), ("[3,4]", 0), ("[3,4]", 1), ("[2,3,5]", 1), ("[2,3,5]", -3), ("[4,3,1,1]", 0),
+              ("[2,33]", 0), ("[33,17]", 1), ("[2,3,2,1,3]", 2), ("[3,0]", 0)]  # fmt: skip
+    for number, (shape, axis) in enumerate(shapes):
+        vector = f"[{shape[1:-1].split(',')[axis]}]"
+        for scale, zero in ((vector, vector), ("", ""), (vector, ""), ("", vector)):
+            dtype = ("int8", "uint8")[number % 2]
+            yield affine(dtype + shape, scale, zero, axis, scale_dtype=("fp32", "fp16")[(number + len(scale)) % 2])
+        yield affine("int8" + shape, vector, vector, axis, zero_dtype="fp32", values=False)
+    for data, scale, zero, axis in (("[3,4]", "[3]", "[3]", 2), ("[3,4]", "[3]", "[3]", -3), ("[3,4]", "[3]", "[3]", 1), ("[3,4]", "[4]", "[3]", 1),
+                                    ("[3,4]", "[3,1]", "[3]", 0), ("[3,4]", "[3]", "[3,1]", 0), ("[3,4]", "[1]", "", 0), ("", "", "", 0)):  # fmt: skip
+        yield affine("int8" + data, scale, zero, axis)
+    for dtype in ("bool", "fp16", "fp32", "int4", "int16", "int32"):
+        yield affine(dtype + "[3,4]", "[3]", "[3]", 0, values=False)
+        yield affine("int8[3,4]", "[3]", "[3]", 0, zero_dtype=dtype, values=False)
+        yield affine("int8[3,4]", "[3]", "[3]", 0, scale_dtype=dtype, values=False)
+    yield affine("int8[3,4]", "[3]", "[3]", 0, zero_dtype="uint8", values=False)
+    yield call(op, quantized_data=drawn("int8[3,4]"), scale=drawn("fp32[3]"), zero_point=drawn("int8[3]"))
+    yield call(op, quantized_data=drawn("int8[3,4]"), scale=drawn("fp32[3]"), axis=integer(0))
+    yield call(op, quantized_data="int8[3,4]", scale=drawn("fp32[3]"), zero_point=drawn("int8[3]"), axis=integer(0))
+
+
+def shape_of(*extents):
+    return const("uint32", list(extents))
+
+
+def constexpr_lut_to_dense():
+    op = "constexpr_lut_to_dense"
+    drawn_bytes = {"indices": (0, 255), "lut": "normal"}
+    for number, shape in enumerate(([8], [1], [5], [3, 4], [2, 3, 5], [4, 3, 1, 1], [3, 43], [2, 1, 2, 2, 3], [7, 0], [])):
+        n = int(np.prod(shape))
+        for bits in (1, 2, 4, 6, 8):
+            packed = f"uint8[{(n * bits + 7) // 8}]"
+            dtype = ("fp32", "fp16", "int8", "uint8")[(number + bits) % 4]
+            draw = {**drawn_bytes, "lut": "normal" if dtype.startswith("fp") else (0, 127)}
+            yield call(op, indices=drawn(packed), lut=drawn(f"{dtype}[{1 << bits}]"), shape=shape_of(*shape), draw=draw)
+    good = {"indices": drawn("uint8[4]"), "lut": drawn("fp32[4]"), "shape": shape_of(4, 4)}
+    for other in ({"indices": drawn("uint8[5]")}, {"indices": drawn("uint8[3]")}, {"indices": drawn("uint8[2,2]")}, {"lut": drawn("fp32[3]")},
+                  {"lut": drawn("fp32[8]")}, {"lut": drawn("fp32[32]")}, {"lut": drawn("fp32[512]")}, {"lut": drawn("fp32[2,2]")}, {"lut": drawn("fp32")},
+                  {"shape": shape_of(4, 5)}, {"shape": ints(4, 4)}, {"indices": drawn("int8[4]")}, {"indices": "uint8[4]"},
+                  {"lut": "fp32[4]"}, {"lut": drawn("int32[4]")}, {"lut": drawn("bool[4]")}, {"indices": None}, {"lut": None}, {"shape": None}):  # fmt: skip
+        yield call(op, **{**good, **other}, values=False)
+
+
+def constexpr_sparse_to_dense():
+    op = "constexpr_sparse_to_dense"
+    random = np.random.default_rng(7)
+
+    def sparse(extents, share, dtype, more=0, stray=False, **other):
+        n = int(np.prod(extents))
+        bits = random.random(n) < share
+        packed = np.packbits(bits, bitorder="little")
+        if stray:
+            packed[-1] |= 128
+        draw = {"nonzero_data": "normal" if dtype.startswith("fp") else (0, 127)}
+        args = {"nonzero_data": drawn(f"{dtype}[{int(bits.sum()) + more}]"), "mask": const("uint8", packed.tolist()), "shape": shape_of(*extents)}
+        return call(op, **{**args, **other}, draw=draw, values=more == 0 and not other)
+
+    for number, shape in enumerate(([8], [1], [5], [3, 4], [2, 3, 5], [4, 3, 1, 1], [3, 43], [2, 1, 2, 2, 3], [9, 131])):
+        for share in (0.1, 0.5, 0.9, 1.1):
+            yield sparse(shape, share, ("fp32", "fp16", "int8", "uint8")[(number + int(share * 10)) % 4])
+    yield sparse([3, 4], 0.5, "fp32", more=1)
+    yield sparse([3, 4], 0.5, "fp32", more=-1)
+    yield sparse([3, 4], 0.5, "fp32", more=1, stray=True)
+    for other in ({"shape": shape_of(3, 8)}, {"shape": ints(3, 4)}, {"shape": None}, {"mask": None}, {"mask": "uint8[2]"}, {"mask": drawn("int8[2]")},
+                  {"nonzero_data": None}, {"nonzero_data": "fp32[6]"}, {"nonzero_data": drawn("int32[6]")}, {"mask": const("uint8", [[1], [2]])}):  # fmt: skip
+        yield sparse([3, 4], 0.5, "fp32", **other)
+
+
 def calls():
+    yield from constexpr_affine_dequantize()
+    yield from constexpr_lut_to_dense()
+    yield from constexpr_sparse_to_dense()
     yield from constexpr_blockwise_shift_scale()
