@@ -333,3 +333,43 @@ describe("engines", function()
     assert.is_true(mil.cancel())
   end)
 end)
+
+describe("an image one element wide", function()
+  -- The same along the last axis, and along the one before it with a last one of 1.
+  local calls = {
+    conv = { weight = { 4, 2, 3 }, strides = { 2 }, pad = { 1, 2 }, dilations = { 2 } },
+    depthwise = { op = "conv", weight = { 2, 1, 3 }, groups = 2, pad = { 2, 0 } },
+    conv_transpose = { weight = { 2, 4, 3 }, strides = { 2 }, pad = { 1, 0 } },
+    max_pool = { kernel_sizes = { 3 }, strides = { 2 }, pad = { 1, 1 } },
+    avg_pool = { kernel_sizes = { 3 }, strides = { 1 }, pad = { 0, 2 }, exclude_padding_from_average = true },
+  }
+  local function call(name, wide)
+    local args = { pad_type = "custom" }
+    for key, value in pairs(calls[name]) do
+      local list = type(value) == "table" and { (table.unpack or unpack)(value) } or value
+      if key == "weight" then
+        list[4] = 1
+        if wide then list[3], list[4] = 1, value[3] end
+        args.weight = mil.randn("fp32", { value[1], value[2], value[3] }, { seed = 2 }):reshape(list)
+      elseif key == "pad" then
+        args.pad = wide and { 0, 0, value[1], value[2] } or { value[1], value[2], 0, 0 }
+      elseif type(value) == "table" then
+        args[key] = wide and { 1, value[1] } or { value[1], 1 }
+      elseif key ~= "op" then
+        args[key] = value
+      end
+    end
+    local f = mil.func()
+    local shape = wide and { 2, 2, 1, 9 } or { 2, 2, 9, 1 }
+    local x = f:input("x", "fp32", shape)
+    f:output("y", x[calls[name].op or name](x, args))
+    return f:compile():run({ x = mil.randn("fp32", { 2, 2, 9 }, { seed = 3 }):reshape(shape) }).y
+  end
+  for name in pairs(calls) do
+    it("is as good as a high one: " .. name, function()
+      local high, wide = call(name, false), call(name, true)
+      assert.equal(1, high.shape[4])
+      assert.is_true(high:reshape(wide.shape):close(wide, 1e-6))
+    end)
+  end
+end)

@@ -20,6 +20,22 @@ static mil__window window_of(int spatial, const int64_t *in, const int64_t *out,
     return w;
 }
 
+/* Kernels are fast along the last axis. Last axes of one element (sound as an image that is 1 wide) go to the front, where nothing
+ * comes of them; the others lie as they did. after: padding behind (pools), or NULL. */
+static void turn_window(mil__window *w, size_t *after) {
+    size_t *const all[] = {w->in, w->out, w->kernel, w->stride, w->dilation, w->before, after};
+    for (int turns = 0; turns < 2; turns++) {
+        bool is_one = w->in[2] == 1 && w->out[2] == 1 && w->kernel[2] == 1 && w->before[2] == 0 && (!after || after[2] == 0);
+        if (!is_one) return;
+        for (size_t i = 0; i < MIL__COUNT(all) && all[i]; i++) {
+            size_t last = all[i][2];
+            all[i][2] = all[i][1];
+            all[i][1] = all[i][0];
+            all[i][0] = last;
+        }
+    }
+}
+
 /* Kernels keep what some rows of windows reach over in a lane's scratch, and count it in size_t. A window that reaches
  * farther than any real one (a dilation of 2^31 over padding) is for plain evaluation. */
 static bool is_ordinary(const mil__window *w) {
@@ -119,6 +135,7 @@ static mil_status select_conv(mil__lower *lower, const mil__group *group, bool i
         .x_image = (ptrdiff_t)extent(xs, 1), .y_channel = (ptrdiff_t)extent(ys, 2), .y_image = (ptrdiff_t)extent(ys, 1),
         .window = window_of(c->spatial, inner->shape + 2, outer->shape + 2, c->kernel, c->strides, c->dilations,
                             c->pad_before)};
+    turn_window(&p->conv.window, NULL);
     if (!is_ordinary(&p->conv.window)) return MIL_OK;
     *done = true;
     return emit_conv(lower, group, p, x, ws, is_transpose);
@@ -170,8 +187,9 @@ mil_status mil__select_pool(mil__lower *lower, const mil__group *group, bool *do
         .planes = (size_t)(xs->shape[0] * xs->shape[1]), .exclude_pad = c->exclude_padding,
         .dtype = mil__storage_of(xs->dtype),
         .window = window_of(c->spatial, xs->shape + 2, ys->shape + 2, c->kernel, c->strides, NULL, c->pad_before)};
-    if (!is_ordinary(&p->pool.window)) return MIL_OK;
     for (int i = 0; i < c->spatial; i++) p->pool.after[3 - c->spatial + i] = (size_t)c->pad_after[i];
+    turn_window(&p->pool.window, p->pool.after);
+    if (!is_ordinary(&p->pool.window)) return MIL_OK;
     p->kernel = lower->k->pool;
     lower->k->pool_plan(&p->pool, lower->n_lanes);
     mil__step step = {.run = run_pool, .params = p, .in = ends, .n_in = 1, .out = ends + 1, .n_out = 1,
