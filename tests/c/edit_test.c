@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Changing programs: each edit, its errors, edits with memory that runs out, and long random sequences of edits, after each of
- * which the program verifies and computes what it did. */
+/* Changing programs: each edit, its errors, edits with memory that runs out, and long random sequences of edits, after which
+ * the program verifies and computes what it did, or is what the parser makes of its text. */
 #include "test.h"
 
 static mil_error err;
@@ -329,4 +329,74 @@ static void random_edits(void) {
     }
 }
 
-TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(out_of_memory), CASE(random_edits))
+/* ---- random edits that change types ----
+ * What the edits inferred step by step is what the parser infers from the text at once. */
+
+static void same_when_read(mil_program *p) {
+    char *text = NULL, *again = NULL;
+    mil_program *q = NULL;
+    size_t n;
+    if (CHECK_OK(mil_text_print(p, &text, &n, &err), &err) && CHECK_OK(mil_text_parse(text, n, NULL, &q, &err), &err) &&
+        CHECK_OK(mil_text_print(q, &again, NULL, &err), &err))
+        CHECK_EQ(again, (const char *)text);
+    mil_free(text);
+    mil_free(again);
+    mil_program_free(q);
+}
+
+static void wild_edit(mil_program *p) {
+    static const mil_dtype dtypes[] = {MIL_FP32, MIL_FP16, MIL_INT32};
+    static const char *const unary[] = {"relu", "exp", "identity", "square"};
+    mil_value v = any_value(p), y;
+    mil_operation at = mil_value_operation(p, v);
+    int64_t shape[3] = {1 + below(3), 1 + below(3), 1 + below(3)}, axis = (int64_t)below(4) - 2, list[3] = {-1, 1, 2};
+    bool keep = below(2);
+    mil_retype to = {mil_block_input(p, body_of(p), below(2)), dtypes[below(3)], 1 + (int)below(3), shape};
+    mil_arg args[3] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = v}};
+    size_t n;
+    switch (below(8)) {
+    case 0: mil_program_retype(p, &to, 1, &err); break;
+    case 1: if (at) mil_block_insert(p, body_of(p), at, &err); break;
+    case 2: mil_value_replace(p, v, any_value(p), NULL, 0, &err); break;
+    case 3: { const mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = any_value(p)}; if (at) mil_operation_set(p, at, &x, &err); break; }
+    case 4: {
+        const mil_arg axes[] = {{.name = "axes", .kind = MIL_ARG_INTS, .data = &axis, .n = 1, .rank = 1},
+                                {.name = "keep_dims", .kind = MIL_ARG_BOOLS, .data = &keep, .n = 1},
+                                {.name = "keep_dims"}};
+        if (at) mil_operation_set(p, at, &axes[below(3)], &err);
+        break;
+    }
+    case 5:
+        args[1] = (mil_arg){.name = "axes", .kind = MIL_ARG_INTS, .data = &axis, .n = 1, .rank = 1};
+        args[2] = (mil_arg){.name = "keep_dims", .kind = MIL_ARG_BOOLS, .data = &keep, .n = 1};
+        mil_program_add(p, body_of(p), mil_op_find("reduce_sum"), args, 3, NULL, (mil_where){0}, &y, 1, &n, &err);
+        break;
+    case 6:
+        args[1] = (mil_arg){.name = "shape", .kind = MIL_ARG_INTS, .data = list + below(2), .n = 1 + below(2), .rank = 1};
+        args[2] = (mil_arg){.name = "y", .kind = MIL_ARG_VALUE, .value = any_value(p)};
+        if (below(2)) mil_program_add(p, body_of(p), mil_op_find("reshape"), args, 2, NULL, (mil_where){0}, &y, 1, &n, &err);
+        else args[1] = args[2], mil_program_add(p, body_of(p), mil_op_find("add"), args, 2, NULL, (mil_where){0}, &y, 1, &n, &err);
+        break;
+    case 7: add(p, unary[below(4)], v, NULL, &y); break;
+    }
+    if (below(3) == 0) mil_block_insert(p, body_of(p), 0, &err);
+}
+
+static void wild_edits(void) {
+    for (uint32_t round = 1; round <= 60; round++) {
+        char name[32];
+        snprintf(name, sizeof name, "seed %u", round);
+        test_row = name;
+        seed = round * 7919;
+        mil_program *p = parse(round % 2 ? CHAIN : SUM);
+        for (int i = 0; i < 150; i++) {
+            wild_edit(p);
+            if (i % 25 == 24) same_when_read(p);
+        }
+        mil_program_prune(p);
+        same_when_read(p);
+        checked(p);
+    }
+}
+
+TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
