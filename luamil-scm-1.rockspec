@@ -156,6 +156,7 @@ build = {
     ["mil.errors"] = "lua/mil/errors.lua",
     ["mil.face"] = "lua/mil/face.lua",
     ["mil.help"] = "lua/mil/help.lua",
+    ["mil.inputs"] = "lua/mil/inputs.lua",
     ["mil.options"] = "lua/mil/options.lua",
     ["mil.pretty"] = "lua/mil/pretty.lua",
     ["mil.repl"] = "lua/mil/repl.lua",

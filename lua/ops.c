@@ -277,8 +277,23 @@ static int describe_op(lua_State *L) {
     return 1;
 }
 
-static int nearest_op(lua_State *L) {
-    lua_pushstring(L, mil_op_nearest(luamil_check_string(L, 1, "mil.nearest", "a name", NULL)));
+static int nearest_of(lua_State *L, const char *name) {
+    size_t n = lua_rawlen(L, 2);
+    const char **names = luamil_new_plain(L, (n + 1) * sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 2, (int)i + 1);
+        names[i] = luamil_check_string(L, lua_gettop(L), "mil.nearest", "a name", NULL); /* the list holds it */
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, mil_nearest(name, names, n));
+    return 1;
+}
+
+/* mil.nearest(name [, names]) */
+static int nearest(lua_State *L) {
+    const char *name = luamil_check_string(L, 1, "mil.nearest", "a name", NULL);
+    if (lua_istable(L, 2)) return nearest_of(L, name);
+    lua_pushstring(L, mil_op_nearest(name));
     return 1;
 }
 
@@ -288,5 +303,5 @@ static int list_dtypes(lua_State *L) {
 }
 
 const luaL_Reg luamil_reflection[] = {
-    {"ops", list_ops}, {"op", describe_op}, {"nearest", nearest_op}, {"dtypes", list_dtypes}, {NULL, NULL},
+    {"ops", list_ops}, {"op", describe_op}, {"nearest", nearest}, {"dtypes", list_dtypes}, {NULL, NULL},
 };

@@ -90,8 +90,49 @@ static void push_function_of(lua_State *L, const luamil_value *self) {
     luamil_new_function(L, 1, self->owner)->block = name ? mil_program_function_find(program, name) : 0;
 }
 
+static void set_size(lua_State *L, const char *key, int64_t size, bool is_said) {
+    if (!is_said) return;
+    lua_pushinteger(L, (lua_Integer)size);
+    lua_setfield(L, -2, key);
+}
+
+/* Its symbols' ranges, by name: {S = {min = , max = , default = }}, each where it is said. */
+static void push_ranges(lua_State *L, const mil_program *program, const mil_type *type) {
+    char text[512];
+    mil_symbol symbol;
+    lua_newtable(L);
+    for (int i = 0; i < mil_type_rank(type); i++) {
+        if (!mil_program_symbol_of(program, mil_type_dim(type, i), &symbol)) continue;
+        mil_program_dim_text(program, mil_type_dim(type, i), text, sizeof text);
+        lua_createtable(L, 0, 3);
+        set_size(L, "min", symbol.min, symbol.min > 0);
+        set_size(L, "max", symbol.max, symbol.max >= 0);
+        set_size(L, "default", symbol.standard, symbol.standard > 0);
+        lua_setfield(L, -2, text);
+    }
+}
+
+/* The shapes that an input may have, or nil. */
+static void push_shapes(lua_State *L, const mil_program *program, mil_value value) {
+    const int64_t *shapes;
+    size_t n = mil_value_shapes(program, value, &shapes);
+    int rank = mil_type_rank(mil_value_type(program, value));
+    if (!n) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        luamil_push_shape(L, rank, shapes + i * (size_t)rank);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", "ranges", "shapes",
+                                           NULL};
+
 static bool value_field(lua_State *L, const char *name) {
-    static const char *const fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", NULL};
+    const char *const *fields = value_fields;
     int field = 0;
     while (fields[field] && strcmp(fields[field], name) != 0) field++;
     if (!fields[field]) return false;
@@ -107,6 +148,8 @@ static bool value_field(lua_State *L, const char *name) {
     case 5: push_data(L, self); break;
     case 6: push_function_of(L, self); break;
     case 7: if (operation) luamil_push_operation(L, 1, self->owner, operation); else lua_pushnil(L); break;
+    case 8: push_ranges(L, program, mil_value_type(program, self->id)); break;
+    case 9: push_shapes(L, program, self->id); break;
     }
     return true;
 }
@@ -157,8 +200,6 @@ static int value_eval(lua_State *L) {
 
 static const luaL_Reg value_meta[] = {{"__tostring", value_text}, {NULL, NULL}};
 static const luaL_Reg value_methods[] = {{"args", value_args}, {"eval", value_eval}, {NULL, NULL}};
-static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", NULL};
-
 void luamil_open_values(lua_State *L) {
     static const luamil_class values = {LUAMIL_VALUE, "mil.value", "value", value_meta, value_methods, value_fields,
                                         value_field};

@@ -343,6 +343,8 @@ typedef struct mil_symbol {
     int64_t min, max, standard; /* standard: the size meant where one must be chosen; 0: none given */
 } mil_symbol;
 mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mil_dim *out, mil_error *err);
+/* What is known of a dim that is a symbol by itself; false where it is a size or a formula. name is borrowed. */
+bool mil_program_symbol_of(const mil_program *program, mil_dim dim, mil_symbol *out);
 /* Writes the dim ("128", "S", "2*S + 1"; "?" for a symbol of elsewhere) as snprintf does; returns the length. A text above
  * 511 bytes ends in ".." there. */
 int mil_program_dim_text(const mil_program *program, mil_dim dim, char *buf, size_t n);
@@ -355,6 +357,8 @@ mil_status mil_program_input(mil_program *program, mil_block function, const cha
  * A run with another is MIL_EVALUE. Said once for an input. Text has no place for them. */
 mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_t n, const int64_t *shapes,
                                     mil_error *err);
+/* Their number, and the shapes themselves in *shapes (borrowed; NULL: only counted); 0: whatever the dims allow. */
+size_t mil_value_shapes(const mil_program *program, mil_value value, const int64_t **shapes);
 /* Makes value an output of its function under that name: renames it, or (an input, a const, already an output)
  * adds an identity. *out is the value that is the output. */
 mil_status mil_program_output(mil_program *program, mil_block function, const char *name, mil_value value,

@@ -389,6 +389,12 @@ mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mi
     return MIL_OK;
 }
 
+bool mil_program_symbol_of(const mil_program *program, mil_dim dim, mil_symbol *out) {
+    const mil_symbol *symbol = dim < 0 ? mil__dim_symbol_info(program->types, dim) : NULL;
+    if (symbol) *out = *symbol;
+    return symbol != NULL;
+}
+
 mil_status mil__input_check(const mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
                             const mil_dim *shape, bool state, mil_error *err) {
     const mil__block *block = mil__block_at(program, function);
@@ -420,6 +426,12 @@ const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input
     const mil__shapes *at = program->shapes;
     while (at && at->input != input) at = at->next;
     return at;
+}
+
+size_t mil_value_shapes(const mil_program *program, mil_value value, const int64_t **shapes) {
+    const mil__shapes *known = mil__input_shapes(program, value);
+    if (known && shapes) *shapes = known->shapes;
+    return known ? known->n : 0;
 }
 
 static mil_status check_shapes(const mil__value *v, const char *name, size_t n, const int64_t *shapes, mil_error *err) {

@@ -11,7 +11,7 @@ local rows = {
   { "mil.ops() -> string[]", "The names of all ops, in order." },
   { "mil.op(name: string, opset?: string) -> table",
     "What an op is: {name, family, help, also, since, outputs, params = {{name, help, kind, dtypes, group, required, default}}}." },
-  { "mil.nearest(name: string) -> string?", "The op whose name is most like it." },
+  { "mil.nearest(name: string, names?: string[]) -> string?", "The op, or the one of these names, that is most like it." },
   { "mil.dtypes() -> string[]", "The names of all dtypes." },
   { "mil.engines() -> string[]", "The names of all engines." },
   { "mil.available(name: string) -> true?, string?", "Can this engine be used here? If not: nil, and what is missing." },
@@ -107,6 +107,9 @@ local rows = {
   { "value.data: mil.tensor?", "Its elements, where they are known when the program is made." },
   { "value.func: mil.function", "The function that it belongs to." },
   { "value.operation: mil.operation?", "The operation that made it; nil of an input." },
+  { "value.ranges: table<string, {min: integer?, max: integer?, default: integer?}>",
+    "Of the symbols that are sizes of its shape: what is said of them." },
+  { "value.shapes: integer[][]?", "The shapes that an input may have, where they are enumerated." },
   { "value.id: integer", "Its number in the program; never used again for another." },
 
   { "operation:set(name: string, value: mil.value|mil.tensor|table|number|boolean|string|nil) -> mil.operation",

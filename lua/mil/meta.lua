@@ -20,10 +20,11 @@ function mil.ops() end
 ---@return table
 function mil.op(name, opset) end
 
----The op whose name is most like it.
+---The op, or the one of these names, that is most like it.
 ---@param name string
+---@param names? string[]
 ---@return string?
-function mil.nearest(name) end
+function mil.nearest(name, names) end
 
 ---The names of all dtypes.
 ---@return string[]
@@ -385,6 +386,8 @@ function func:extract(part) end
 ---@field data mil.tensor? # Its elements, where they are known when the program is made.
 ---@field func mil.function # The function that it belongs to.
 ---@field operation mil.operation? # The operation that made it; nil of an input.
+---@field ranges table<string, {min: integer?, max: integer?, default: integer?}> # Of the symbols that are sizes of its shape: what is said of them.
+---@field shapes integer[][]? # The shapes that an input may have, where they are enumerated.
 ---@field id integer # Its number in the program; never used again for another.
 local value = {}
 

@@ -10,6 +10,7 @@
 local mil = require "mil"
 local json = require "mil.json"
 local system = require "mil.system"
+local fitted = require("mil.inputs").fitted
 local object_of = require("mil.errors").object_of
 
 local serve = { most_line = 2 ^ 20 } -- bytes; requests have paths in them, and no tensors
@@ -74,20 +75,12 @@ end
 
 -- ---- run ----
 
-local function is_float(dtype) return dtype:find "^b?fp?%d" ~= nil end
-
--- A float input takes any numbers; another one just its dtype, which is for the run to say.
-local function fitted(tensor, port)
-  if tensor.dtype ~= port.dtype and is_float(port.dtype) and tensor.dtype ~= "string" then return tensor:to(port.dtype) end
-  return tensor
-end
-
 local function read_inputs(model, path)
   local ports, tensors = {}, {}
   for _, port in ipairs(model:inputs()) do ports[port.name] = port end
   local file = mil.weights(path)
   for _, name in ipairs(mil.names(file)) do
-    tensors[name] = ports[name] and fitted(file[name], ports[name]) or file[name]
+    tensors[name] = ports[name] and fitted(file[name], ports[name].dtype) or file[name]
   end
   return tensors
 end

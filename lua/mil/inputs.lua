@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: MIT
+-- mil.inputs: what a function is given by a command line: tensors from files, random ones, and sizes for what may vary.
+--
+--     local tensors = inputs.read(f, { input = { "x=x.npy", "rest.npz" }, random = 7, shape = { "h=1,8" } })
+--
+-- A subcommand puts inputs.options among its own.
+
+local mil = require "mil"
+local options = require "mil.options"
+
+local inputs = {}
+
+inputs.options = {
+  { "--input", "NAME=FILE", "the tensor of input NAME: an npy, or NAME's in an npz or safetensors; FILE alone: all that it has",
+    many = true },
+  { "--random", "SEED", "random tensors for inputs that no --input gives; SEED 0 unless given", optional = true, number = true },
+  { "--seed", "N", "the same as --random=N", number = true },
+  { "--shape", "NAME=N,N,..", "the shape of a random input, where it may vary", many = true },
+}
+
+local function fail(...) error(string.format(...), 0) end
+
+local function described(value) return value.name .. " " .. value.type.text end
+
+-- ---- names ----
+
+-- The function of that name; without a name main, or the only one.
+function inputs.entry(program, name)
+  local names = {}
+  for i, f in ipairs(program:functions()) do
+    names[i] = f.name
+    if f.name == (name or "main") then return f end
+  end
+  if not name and #names == 1 then return program:functions()[1] end
+  local near = name and mil.nearest(name, names)
+  if near then fail("no function %s; did you mean %s?", name, near) end
+  fail("no function %s; there is %s (--function)", name or "main", table.concat(names, ", "))
+end
+
+-- The inputs that are no states, in order; and by name.
+function inputs.of(f)
+  local list, by_name = {}, {}
+  for _, value in ipairs(f.inputs) do
+    if value.type.kind ~= "state" then
+      list[#list + 1] = value
+      by_name[value.name] = value
+    end
+  end
+  return list, by_name
+end
+
+local function check_name(f, name)
+  local list, by_name = inputs.of(f)
+  if by_name[name] then return end
+  for i, value in ipairs(list) do list[i] = value.name end
+  local near = mil.nearest(name, list)
+  fail("no input %s; %s", name, near and "did you mean " .. near .. "?" or "the model takes " .. table.concat(list, ", "))
+end
+
+-- ---- files ----
+
+local function is_float(dtype) return dtype:find "^b?fp?%d" ~= nil end
+
+-- A float input takes any numbers; another one just its dtype, which is for the run to say.
+function inputs.fitted(tensor, dtype)
+  local converts = tensor.dtype ~= dtype and is_float(dtype) and tensor.dtype ~= "string"
+  return converts and tensor:to(dtype) or tensor
+end
+
+-- {name = tensor} of what "x=x.npy" or "several.npz" names.
+local function read_file(f, text)
+  local name, path = text:match "^([^=]+)=(.+)$"
+  if name then check_name(f, name) end
+  if not name and text:find "%.npy$" or not text:find "%.%w+$" then options.usage("--input takes NAME=FILE, but was given %s", text) end
+  if name and path:find "%.npy$" then return { [name] = mil.load_tensor(path) } end
+  local file, tensors = mil.weights(path or text), {}
+  for _, each in ipairs(name and { name } or mil.names(file)) do tensors[each] = file[each] end
+  return tensors
+end
+
+local function read_files(f, list)
+  local _, by_name = inputs.of(f)
+  local tensors = {}
+  for _, text in ipairs(list or {}) do
+    for name, tensor in pairs(read_file(f, text)) do
+      check_name(f, name)
+      if tensors[name] then options.usage("--input gives %s twice", name) end
+      tensors[name] = inputs.fitted(tensor, by_name[name].type.dtype)
+    end
+  end
+  return tensors
+end
+
+-- ---- shapes ----
+
+-- {name = shape} of "x=1,3,224,224".
+local function read_shapes(f, list)
+  local shapes = {}
+  for _, text in ipairs(list or {}) do
+    local name, sizes = text:match "^([^=]+)=([%d,]*)$"
+    if not name then options.usage("--shape takes NAME=N,N,.., but was given %s", text) end
+    check_name(f, name)
+    shapes[name] = {}
+    for size in sizes:gmatch "%d+" do table.insert(shapes[name], tonumber(size)) end
+  end
+  return shapes
+end
+
+-- Sizes of symbols that a shape says.
+local function bind(value, shape, sizes)
+  local declared = value.type.shape
+  if #declared ~= #shape then
+    fail("input %s has %d axes, but --shape gives %d", described(value), #declared, #shape)
+  end
+  for i, size in ipairs(declared) do
+    if type(size) == "string" then
+      sizes[size] = sizes[size] or shape[i]
+    elseif size ~= shape[i] then
+      fail("input %s has %d at axis %d, but --shape gives %d", described(value), size, i - 1, shape[i])
+    end
+  end
+end
+
+local function bind_standard(value, sizes)
+  local shape = value.shapes and value.shapes[1] or {}
+  for i, size in ipairs(value.type.shape) do
+    if type(size) == "string" and not sizes[size] then
+      local range = value.ranges[size] or {}
+      sizes[size] = range.default or shape[i] or math.max(range.min or 1, 1)
+    end
+  end
+end
+
+-- Sizes of the function's symbols, {S = 8}: as --shape and the tensors have them, else those meant by the model, else the
+-- smallest.
+function inputs.sizes(f, list, tensors)
+  local values, by_name = inputs.of(f)
+  local sizes = {}
+  for name, shape in pairs(read_shapes(f, list)) do bind(by_name[name], shape, sizes) end
+  for name, tensor in pairs(tensors or {}) do
+    if #tensor.shape == #by_name[name].type.shape then bind(by_name[name], tensor.shape, sizes) end
+  end
+  for _, value in ipairs(values) do bind_standard(value, sizes) end
+  return sizes
+end
+
+-- ---- random ones ----
+
+-- Normal for floats; 0 and 1 for the rest, which any vocabulary or mask has.
+local function random_tensor(value, sizes)
+  local shape, dtype = {}, value.type.dtype
+  for i, size in ipairs(value.type.shape) do shape[i] = sizes[size] or size end
+  if is_float(dtype) then return mil.randn(dtype, shape) end
+  return mil.rand("fp32", shape):map(function(x) return x < 0.5 and 0 or 1 end):to(dtype)
+end
+
+-- The tensors of all inputs of f, by name, as the command line `given` says.
+function inputs.read(f, given)
+  local tensors, missing = read_files(f, given.input), {}
+  local seed = given.seed or given.random
+  if seed then mil.seed(seed == true and 0 or seed) end
+  local sizes = seed and inputs.sizes(f, given.shape, tensors)
+  for _, value in ipairs((inputs.of(f))) do
+    if not tensors[value.name] then
+      if seed then tensors[value.name] = random_tensor(value, sizes) else missing[#missing + 1] = described(value) end
+    end
+  end
+  if #missing > 0 then fail("no --input for %s (--random makes one up)", table.concat(missing, ", ")) end
+  return tensors
+end
+
+return inputs

@@ -1,0 +1,90 @@
+-- SPDX-License-Identifier: MIT
+-- luamil run: inputs from files and seeds, outputs and intermediate values to files, what it says where they don't fit.
+local mil = require "mil"
+local luamil = dofile "tests/spec/luamil.lua"
+
+local model = luamil.write("m.mil", [[
+program(1.3)
+{
+  func main<ios18>(tensor<fp32, [?, 3]> x, tensor<int32, [2]> k) {
+    tensor<fp32, [1]> one = const()[name = string("one"), val = tensor<fp32, [1]>([1])];
+    tensor<fp32, [?, 3]> r = relu(x = x)[name = string("r")];
+    tensor<fp32, [?, 3]> y = add(x = r, y = one)[name = string("y")];
+    tensor<int32, [2]> z = add(x = k, y = k)[name = string("z")];
+  } -> (y, z);
+  func other<ios18>(tensor<fp32, [2]> x) {
+    tensor<fp32, [2]> y = exp(x = x)[name = string("y")];
+  } -> (y);
+}
+]])
+local x = mil.tensor("fp32", { { -1, 2, -3 } })
+local k = mil.tensor("int32", { 3, 4 })
+x:save(luamil.path "x.npy")
+k:save(luamil.path "k.npy")
+mil.save(luamil.path "both.npz", { x = x, k = k })
+mil.save(luamil.path "double.npz", { x = x:to "fp64", k = k })
+mil.save(luamil.path "both.safetensors", { x = x, k = k })
+
+local function run(arguments)
+  return luamil(("run %s %s"):format(model, (arguments:gsub("@", luamil.folder .. "/"))))
+end
+
+describe("luamil run", function()
+  teardown(luamil.remove)
+
+  for _, given in ipairs { "--input x=@x.npy --input k=@k.npy", "--input x=@both.npz --input k=@both.safetensors",
+    "--input @both.npz", "--input=@both.safetensors", "--input @double.npz" } do
+    it("takes " .. given, function()
+      os.remove(luamil.path "out.npz")
+      assert.are.same({ 0, "", "" }, { run(given .. " --output @out.npz") })
+      local out = mil.weights(luamil.path "out.npz")
+      assert.are.same({ 2, { { 1, 3, 1 } }, { 6, 8 } }, { #out, out.y:table(), out.z:table() })
+    end)
+  end
+
+  it("writes npy files, intermediate values among them", function()
+    assert.are.same({ 0, "", "" }, { run "--input @both.npz --output-dir @dir --keep r,one --keep x,y" })
+    local function read(name) return mil.load_tensor(luamil.path("dir/" .. name .. ".npy")):table() end
+    assert.are.same({ { { 0, 2, 0 } }, { 1 }, { { -1, 2, -3 } }, { { 1, 3, 1 } }, { 6, 8 } },
+      { read "r", read "one", read "x", read "y", read "z" })
+  end)
+
+  it("makes random inputs of a seed, in a shape that fits", function()
+    local function numbers(arguments) return select(2, run(arguments)) end
+    local first = numbers "--random 3 --keep x"
+    assert.truthy(first:find "x : fp32%[1, 3%]")
+    assert.are.equal(first, numbers "--seed 3 --keep x")
+    assert.are_not.equal(first, numbers "--random --keep x")
+    assert.truthy(numbers("--random --shape x=4,3"):find "y : fp32%[4, 3%]")
+    assert.truthy(numbers("--random --input k=@k.npy"):find "z : int32%[2%]  min 6  max 8")
+  end)
+
+  it("runs the function that is asked for", function()
+    assert.truthy(select(2, run "--function other --random"):find "^y : fp32%[2%]")
+  end)
+
+  local refused = {
+    { 1, "--input x=@x.npy", "no --input for k int32[2] (--random makes one up)" },
+    { 1, "", "no --input for x fp32[?, 3], k int32[2] (--random makes one up)" },
+    { 1, "--input xx=@x.npy", "no input xx; did you mean x?" },
+    { 1, "--input mask=@x.npy", "no input mask; the model takes x, k" },
+    { 1, "--input x=@k.npy --random", "input x is fp32[?, 3], but was given fp32[2]" },
+    { 1, "--input x=@x.npy --input k=@x.npy", "input k is int32[2], but was given fp32[1, 3]" },
+    { 1, "--random --keep rr", "--keep: no value rr; did you mean r?" },
+    { 1, "--random --function othr", "no function othr; did you mean other?" },
+    { 1, "--random --function f", "no function f; there is main, other (--function)" },
+    { 1, "--random --shape x=4", "input x fp32[?, 3] has 2 axes, but --shape gives 1" },
+    { 1, "--random --shape x=4,4", "input x fp32[?, 3] has 3 at axis 1, but --shape gives 4" },
+    { 2, "--random --shape x", "--shape takes NAME=N,N,.., but was given x" },
+    { 2, "--input @x.npy", "--input takes NAME=FILE, but was given @x.npy" },
+    { 2, "--input x=@x.npy --input @both.npz", "--input gives x twice" },
+  }
+  for _, row in ipairs(refused) do
+    it("refuses '" .. row[2] .. "'", function()
+      local status, out, err = run(row[2])
+      local wanted = "luamil: run: " .. row[3]:gsub("@", luamil.folder .. "/")
+      assert.are.same({ row[1], "" }, { status, out })
+      assert.are.equal(wanted, (err:gsub("%?%d", "?"):gsub("\n$", ""):gsub(" %(luamil run %-%-help%)$", "")))
+    end)
+  end
+end)
