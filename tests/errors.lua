@@ -62,7 +62,7 @@ return {
   { "mil.dim('S', { mn = 1 })", 'script:1: mil.dim: no option "mn"; did you mean min?' },
   { "mil.shapes { { 1 }, { 1, 2 } }", "script:1: mil.shapes: all must have one rank" },
   { "f:save 'x.mlpackage'", "script:1: x.mlpackage: function main has no output" },
-  { "f:save 'x.onnx'", "script:1: cannot write x.onnx: programs are saved as .mlpackage, .mlmodelc or .mil" },
+  { "f:save 'x.onnx'", "script:1: x.onnx: programs are saved as .mlpackage, .mlmodelc or .mil" },
   { "mil.load 'x.onnx'", "script:1: mil.load: x.onnx: .mil, .mlpackage and .mlmodelc are read" },
   { "if x < x then end", "script:1: a comparison of values can't give a value in Lua; write a:less(b) (or :greater)" },
   { "local y = x == x + 1", "script:1: a comparison of values can't give a value in Lua; write a:equal(b) (or :not_equal)" },

@@ -133,12 +133,12 @@ static mil_status save_package(mil__saving *s, mil__folder *folder) {
 
 /* ---- folders ---- */
 
-static bool has_file(const char *folder, const char *name) {
+static mil_status has_file(const char *folder, const char *name, bool *out, mil_error *err) {
     char *path;
-    if (mil__path_join(folder, name, &path, NULL) != MIL_OK) return false;
-    bool there = access(path, F_OK) == 0;
+    MIL__TRY(mil__path_join(folder, name, &path, err));
+    *out = access(path, F_OK) == 0;
     mil__free(path);
-    return there;
+    return MIL_OK;
 }
 
 static bool is_empty(const char *folder) {
@@ -154,11 +154,12 @@ static bool is_empty(const char *folder) {
 static mil_status check_replaced(const char *path, bool is_bundle, mil_error *err) {
     struct stat info;
     if (stat(path, &info) != 0) return MIL_OK;
-    const char *kind = is_bundle ? "compiled bundle" : "package";
+    bool is_one = false;
     if (!S_ISDIR(info.st_mode)) return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a folder", path);
-    bool is_one = is_bundle ? has_file(path, "model.mil") || has_file(path, "coremldata.bin") : has_file(path, "Manifest.json");
+    MIL__TRY(has_file(path, is_bundle ? "coremldata.bin" : "Manifest.json", &is_one, err));
+    if (is_bundle && !is_one) MIL__TRY(has_file(path, "model.mil", &is_one, err));
     if (is_one || is_empty(path)) return MIL_OK;
-    return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a %s", path, kind);
+    return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a %s", path, is_bundle ? "compiled bundle" : "package");
 }
 
 /* Messages name the place that was asked for, not the one beside it. */
@@ -206,9 +207,7 @@ static mil_status save(mil__saving *s) {
     if (mil__path_ends_in(s->path, ".mlpackage")) return save_folder(s, false);
     if (mil__path_ends_in(s->path, ".mlmodelc")) return save_folder(s, true);
     if (mil__path_ends_in(s->path, ".mil")) return mil__save_text(s);
-    mil__fail(s->w.err, MIL_EUNSUPPORTED, "cannot write %s: programs are saved as .mlpackage, .mlmodelc or .mil", s->path);
-    if (s->w.err) snprintf(s->w.err->value, sizeof s->w.err->value, "%.120s", s->path);
-    return MIL_EUNSUPPORTED;
+    return mil__fail(s->w.err, MIL_EUNSUPPORTED, "programs are saved as .mlpackage, .mlmodelc or .mil");
 }
 
 mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err) {

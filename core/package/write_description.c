@@ -135,19 +135,19 @@ static bool put_array(Mil__Spec__Feature *feature, Mil__Spec__Array *array) {
     return array;
 }
 
-/* A scalar input is described as one element. */
 static Mil__Spec__Feature *write_input(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id);
     if (type->kind != MIL_TENSOR || !array_dtype(type->dtype))
         return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs are fp16, fp32 or int32 tensors, not %s; make it one of "
                                "them, and cast it inside", TYPE_TEXT(w, type));
+    if (type->rank == 0)
+        return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs have a rank of at least 1; make it %s[1], and squeeze it inside",
+                               TYPE_TEXT(w, type));
     const mil__shapes *shapes = mil__input_shapes(w->program, id);
-    size_t rank = type->rank ? (size_t)type->rank : 1;
     Mil__Spec__Feature *feature = new_feature(w, id);
-    Mil__Spec__Array *array = feature ? new_array(w, type->dtype, rank) : NULL;
+    Mil__Spec__Array *array = feature ? new_array(w, type->dtype, (size_t)type->rank) : NULL;
     if (!array) return NULL;
-    array->n_shape = rank;
-    if (!type->rank) array->shape[0] = 1;
+    array->n_shape = (size_t)type->rank;
     bool done = put_array(feature, array);
     if (is_flexible(type)) done = shapes ? put_shapes(w, shapes, array) : put_ranges(w, type, array);
     else for (int i = 0; i < type->rank; i++) array->shape[i] = type->shape[i];

@@ -9,6 +9,8 @@
 
 #include "same.h"
 
+#include "base/file.h"
+
 static mil_error err;
 static char folder[64];
 
@@ -88,6 +90,7 @@ static void texts(void) {
         {"enumerated.mil", "function main: img: the size ?2 has no upper limit, which Core ML demands; give it a range"},
         {"inline.mil", "function main: indices: the size ?2 has no upper limit"},
         {"functions.mil", "function nothing has no output"},
+        {"version_2.mil", "function f: x: a model's inputs have a rank of at least 1; make it int32[1], and squeeze it inside"},
     };
     static const char *const unread[] = {"blocks.mil", "blocks_late.mil", "blobs.mil"}; /* with checks, or without a file */
     static const char *const refusals[] = {"r.mlpackage", "r.mlmodelc"};
@@ -119,8 +122,194 @@ static void texts(void) {
     CHECK(n > 20);
 }
 
+/* ---- what a save replaces, and what it leaves where it fails ---- */
+
+/* A program with a weight of n elements. */
+static mil_program *with_weight(int64_t n, float first) {
+    mil_program *program = NULL;
+    mil_block main;
+    mil_value x, sum, y;
+    size_t made;
+    mil_tensor *weight = NULL;
+    CHECK_OK(mil_program_new(MIL_IOS17, &program, &err), &err);
+    CHECK_OK(mil_program_function(program, "main", &main, &err), &err);
+    CHECK_OK(mil_program_input(program, main, "x", MIL_FP32, 1, &n, false, &x, &err), &err);
+    CHECK_OK(mil_tensor_new(MIL_FP32, 1, &n, &weight, &err), &err);
+    ((float *)weight->data)[0] = first;
+    mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x}, {.name = "y", .kind = MIL_ARG_TENSOR, .tensor = weight}};
+    CHECK_OK(mil_program_add(program, main, mil_op_find("add"), args, 2, NULL, (mil_where){0}, &sum, 1, &made, &err), &err);
+    CHECK_OK(mil_program_output(program, main, "y", sum, &y, &err), &err);
+    mil_tensor_free(weight);
+    return program;
+}
+
+static float first_of(const char *path) {
+    mil_program *program = load(path);
+    if (!program) return -1;
+    mil_tensor *weight = mil_value_data(program, mil_value_find(program, mil_program_function_at(program, 0), "add_y_0"));
+    float first = CHECK(weight != NULL) ? ((const float *)weight->data)[0] : -1;
+    mil_program_free(program);
+    return first;
+}
+
+static void write_file(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    if (!CHECK(file != NULL)) return;
+    fputs(text, file);
+    fclose(file);
+}
+
+/* A second save replaces the first, and nothing else lies about. */
+static void replaced(void) {
+    mil_program *one = with_weight(100, 1), *two = with_weight(3000, 2);
+    in_folder("");
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        const char *path = in_folder(endings[i]);
+        CHECK_OK(mil_program_save(one, path, NULL, &err), &err);
+        int n = count_entries(folder);
+        CHECK_EQ(first_of(path), 1.0);
+        CHECK_OK(mil_program_save(two, path, NULL, &err), &err);
+        CHECK_EQ(first_of(path), 2.0);
+        CHECK_EQ(count_entries(folder), n);
+    }
+    mil_program_free(one);
+    mil_program_free(two);
+}
+
+/* A program whose weights are mapped from the very file that the save replaces. */
+static void over_itself(void) {
+    mil_program *program = with_weight(5000, 7);
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        const char *path = in_folder(endings[i]);
+        CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+        mil_program *mapped = load(path);
+        if (!mapped) continue;
+        CHECK_OK(mil_program_save(mapped, path, NULL, &err), &err);
+        CHECK_OK(mil_program_save(mapped, path, NULL, &err), &err);
+        CHECK_EQ(first_of(path), 7.0);
+        same s = {.a = program, .b = mapped};
+        CHECK_EQ(same_programs(&s), "");
+        mil_program_free(mapped);
+    }
+    mil_program_free(program);
+}
+
+/* What merely has the name is left alone. */
+static void not_ours(void) {
+    static const char *const names[] = {"mine.mlpackage", "mine.mlmodelc"};
+    mil_program *program = with_weight(100, 1);
+    for (int i = 0; i < 2; i++) {
+        test_row = names[i];
+        const char *path = in_folder(names[i]);
+        char note[300];
+        snprintf(note, sizeof note, "%s/note.txt", path);
+        CHECK_EQ(mkdir(path, 0700), 0);
+        write_file(note, "mine");
+        CHECK_STATUS(mil_program_save(program, path, NULL, &err), MIL_EIO, &err);
+        CHECK_HAS(err.message, i ? "it exists and is not a compiled bundle" : "it exists and is not a package");
+        CHECK(access(note, F_OK) == 0);
+        unlink(note);
+        CHECK_OK(mil_program_save(program, path, NULL, &err), &err); /* it is empty now */
+        remove_all(path);
+        write_file(path, "a file");
+        CHECK_STATUS(mil_program_save(program, path, NULL, &err), MIL_EIO, &err);
+        CHECK_HAS(err.message, "not a folder");
+        unlink(path);
+    }
+    mil_program_free(program);
+}
+
+static void failing(mil_program *program, const char *path, int n) {
+    mil_status status = mil_program_save(program, path, NULL, &err);
+    CHECK_STATUS(status, MIL_EIO, &err);
+    CHECK_HAS(err.message, mil__path_ends_in(path, ".mil") ? folder : path); /* it may be the weights */
+    CHECK_EQ(count_entries(folder), n);
+    CHECK_EQ(first_of(path), 1.0);
+}
+
+/* No room: files may have so many bytes and no more, from none to all that it takes. */
+static void no_room(void) {
+    mil_program *one = with_weight(100, 1), *two = with_weight(30000, 2);
+    struct rlimit before, small;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    in_folder("");
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        const char *path = in_folder(endings[i]);
+        CHECK_OK(mil_program_save(one, path, NULL, &err), &err);
+        int n = count_entries(folder);
+        for (rlim_t bytes = 0; bytes < 120000; bytes = bytes * 3 + 10) {
+            small = (struct rlimit){bytes, before.rlim_max};
+            setrlimit(RLIMIT_FSIZE, &small);
+            failing(two, path, n);
+            setrlimit(RLIMIT_FSIZE, &before);
+        }
+    }
+    mil_program_free(one);
+    mil_program_free(two);
+}
+
+/* A folder that does not exist, or in which nothing can be made. */
+static void no_folder(void) {
+    mil_program *program = with_weight(100, 1);
+    for (int i = 0; i < 3; i++) {
+        char path[300];
+        const char *nowhere = in_folder("nowhere");
+        snprintf(path, sizeof path, "%s/%s", nowhere, endings[i]);
+        CHECK_STATUS(mil_program_save(program, path, NULL, &err), MIL_EIO, &err);
+        CHECK_HAS(err.message, nowhere);
+    }
+    mil_program_free(program);
+}
+
+/* ---- memory ---- */
+
+static mil_status save_task(void *ctx, mil_error *error) {
+    const char *const *task = ctx;
+    mil_program *program;
+    MIL__TRY(mil_package_open(task[0], &program, error));
+    mil_status status = mil_program_save(program, task[1], NULL, error);
+    mil_program_free(program);
+    return status;
+}
+
+static void no_memory(void) {
+    in_folder("");
+    mil_set_allocator(test_realloc, NULL);
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        const char *task[] = {"tests/vectors/packages/conv.mlpackage", in_folder(endings[i])};
+        CHECK(test_each_allocation(save_task, task) > 20);
+    }
+    mil_set_allocator(NULL, NULL);
+    CHECK_EQ(count_entries(folder), 4); /* the three, and the text's weights */
+}
+
+/* ---- what is asked for in the course of it ---- */
+
+static void note_progress(void *ctx, const char *stage, double part) {
+    double *last = ctx;
+    CHECK(part >= 0 && part <= 1);
+    if (strcmp(stage, "weights") == 0) CHECK(part >= *last), *last = part;
+}
+
+static void progress(void) {
+    mil_program *program = with_weight(3 << 20, 1);
+    for (int i = 0; i < 3; i++) {
+        double last = 0;
+        mil_save_options options = {note_progress, &last};
+        CHECK_OK(mil_program_save(program, in_folder(endings[i]), &options, &err), &err);
+        CHECK_EQ(last, 1.0);
+    }
+    mil_program_free(program);
+}
+
 static void clean(void) {
     if (folder[0]) remove_all(folder);
 }
 
-TEST_MAIN(CASE(texts), CASE(clean))
+TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder), CASE(no_memory),
+          CASE(progress), CASE(clean))

@@ -1,0 +1,261 @@
+-- SPDX-License-Identifier: MIT
+-- Writes packages for packages_written.py, which runs this: calls of every op out of tests/vectors, and programs below with
+-- what packages have beside ops. Beside NAME.mlpackage lies NAME.json, the program as it was built.
+--   luamil packages_written.lua DIR CALLS      CALLS: how many of each op
+local mil = require "mil"
+local json = require "mil.json"
+
+local dir, most = arg[1], tonumber(arg[2] or 4)
+local count = 0
+
+-- ---- the program as built, for JSON ----
+
+local function elements(t)
+  if t.dtype == "string" then
+    local list = json.array {}
+    if #t.shape == 0 then return json.array { t:get() } end
+    for i = 1, t:numel() do list[i] = t:get(i) end
+    return list
+  end
+  local list, flat = json.array {}, t:reshape { t:numel() }
+  for i = 1, t:numel() do
+    local x = flat:get(i)
+    list[i] = type(x) == "boolean" and (x and "1" or "0") or ("%.17g"):format(x) -- NaN and infinities too
+  end
+  return list
+end
+
+local function type_of(value)
+  local shape = json.array {}
+  for i, dim in ipairs(value.type.shape or {}) do shape[i] = type(dim) == "number" and dim or "?" end
+  return { kind = value.type.kind, dtype = value.type.dtype, shape = shape }
+end
+
+local function describe_value(value)
+  local described = type_of(value)
+  described.name = value.name
+  local is_const = value.op == "const"
+  if is_const and value.data then described.val, described.name = elements(value.data), nil end
+  return described
+end
+
+local function list_of(values, fn)
+  local list = json.array {}
+  for i, value in ipairs(values) do list[i] = fn(value) end
+  return list
+end
+
+local function describe_function(f)
+  local operations = json.array {}
+  for operation in f:operations() do
+    if operation.type ~= "const" then
+      local args = {}
+      for name, value in pairs(operation.args) do
+        args[name] = type(value) == "table" and list_of(value, describe_value) or describe_value(value)
+      end
+      operations[#operations + 1] = { type = operation.type, name = operation.name, args = args,
+        outputs = list_of(operation.outputs, function(v) local d = type_of(v) d.name = v.name return d end) }
+    end
+  end
+  local named = function(v) local d = type_of(v) d.name = v.name return d end
+  return { name = f.name, opset = f.opset, inputs = list_of(f.inputs, named), operations = operations,
+    outputs = list_of(f.outputs, function(v) return v.name end) }
+end
+
+local function save(name, p, expected)
+  p:save(("%s/%s.mlpackage"):format(dir, name))
+  local file = assert(io.open(("%s/%s.json"):format(dir, name), "w"))
+  assert(file:write(json.encode { functions = list_of(p:functions(), describe_function), expected = expected or {} }))
+  assert(file:close())
+  count = count + 1
+end
+
+-- ---- calls out of the vectors ----
+
+local digits = {}
+for i = 1, 64 do
+  digits[("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):byte(i)] = i - 1
+end
+
+local function base64(text)
+  local bytes, bits, have = {}, 0, 0
+  for i = 1, #text do
+    local digit = digits[text:byte(i)]
+    if not digit then break end
+    bits, have = bits * 64 + digit, have + 6
+    if have >= 8 then
+      have = have - 8
+      bytes[#bytes + 1] = string.char(math.floor(bits / 2 ^ have))
+      bits = bits % 2 ^ have
+    end
+  end
+  return table.concat(bytes)
+end
+
+-- "fp32[2,a]"
+local function read_type(text, bind)
+  local dtype, dims = text:match "^(%w+)%[?([^%]]*)"
+  local sizes, shape = {}, {}
+  for dim in dims:gmatch "[^,%s]+" do
+    local size = tonumber(dim)
+    sizes[#sizes + 1] = size or bind[dim]
+    shape[#shape + 1] = size or mil.dim(dim, { min = 1, max = 64, default = bind[dim] or 2 })
+  end
+  return dtype, shape, sizes
+end
+
+local at_border = { fp16 = true, fp32 = true, int32 = true }
+
+local function builder(f, row, blobs)
+  local given, bind, build = {}, row.bind or {}, nil
+  local function run_time(name, text)
+    local dtype, shape = read_type(text, bind)
+    name = name:gsub("%.", "_")
+    local is_scalar = #shape == 0
+    local at_input = at_border[dtype] and dtype or "int32"
+    local value = f:input(at_input == dtype and not is_scalar and name or name .. "_in", at_input, is_scalar and { 1 } or shape)
+    if is_scalar then value = value:squeeze { axes = { 0 } } end
+    if at_input ~= dtype then value = value:cast { dtype = dtype } end
+    given[name] = value
+    return value
+  end
+  local function const(name, what)
+    local dtype, _, sizes = read_type(what.c, bind)
+    local blob = row.data and row.data[name]
+    if blob then return mil.from_bytes(dtype, sizes, base64(blobs[blob + 1])) end
+    if what.v == nil then return mil.full(dtype, sizes, 1) end
+    return f:const { val = what.v, dtype = dtype }
+  end
+  local function argument(name, what)
+    if type(what) == "string" then return what:sub(1, 1) == "=" and given[what:sub(2)] or run_time(name, what) end
+    if what.op then return build(what) end
+    if what.s then return what.s end
+    if what.c then return const(name, what) end
+    local items = {}
+    for i, item in ipairs(what) do items[i] = argument(("%s.%d"):format(name, i - 1), item) end
+    return items
+  end
+  -- what others name comes first
+  function build(call)
+    local args, late = {}, {}
+    for name, what in pairs(call["in"]) do
+      if type(what) == "string" and what:sub(1, 1) ~= "=" then args[name] = argument(name, what) else late[#late + 1] = name end
+    end
+    table.sort(late)
+    for _, name in ipairs(late) do args[name] = argument(name, call["in"][name]) end
+    return f[call.op](f, args)
+  end
+  for name, text in pairs(row.inputs or {}) do run_time(name, text) end
+  return build
+end
+
+local function write_call(name, row, opset, blobs)
+  local f = mil.func { opset = "ios" .. opset }
+  local results = { builder(f, row, blobs)(row) }
+  for i, value in ipairs(results) do
+    if value.op == "const" then return false end -- folded: nothing is left of the op
+    if not at_border[value.type.dtype] then value = value:cast { dtype = "fp32" } end
+    f:output("out" .. i, value)
+  end
+  save(name, f.program)
+  return true
+end
+
+local function write_family(family)
+  local file = assert(io.open("tests/vectors/" .. family .. ".jsonl"))
+  local blobs = json.decode(file:read()).blobs
+  local done, rows = {}, 0
+  for line in file:lines() do
+    rows = rows + 1
+    local row = json.decode(line)
+    local n = done[row.op] or 0
+    if row.out and n < most and (n == 0 or rows % 7 == 0) then
+      local opset = row.opsets[n % #row.opsets + 1]
+      local ok, why = pcall(write_call, ("%s_%s_%d"):format(family, row.op, rows), row, opset, blobs)
+      if ok and why then done[row.op] = n + 1 end
+      if not ok then io.stderr:write(("%s:%d: %s: %s\n"):format(family, rows + 1, row.op, tostring(why))) end
+    end
+  end
+  file:close()
+end
+
+for _, family in ipairs { "activation", "constexpr", "control_flow", "conv", "elementwise_binary", "elementwise_unary", "fused",
+  "linear", "normalization", "pool", "reduction", "scatter_gather", "symbolic_values", "tensor_operation",
+  "tensor_transformation", "transformers" } do
+  write_family(family)
+end
+
+-- ---- what packages have beside ops ----
+
+local program = {}
+
+function program.functions()
+  local p = mil.program { opset = "ios18" }
+  local w = mil.randn("fp16", { 8, 4, 1, 1 }, { seed = 1 }) -- once in the file, though both take it
+  for i, name in ipairs { "prefill", "decode" } do
+    local f = p:func(name)
+    local x = f:input("x", "fp16", { 1, 4, 1, i })
+    f:output("y", x:conv { weight = w, pad_type = "valid" })
+  end
+  return p, { default = "prefill", blobs = 1 }
+end
+
+function program.named()
+  local p = mil.program { opset = "ios17" }
+  local f = p:func "other"
+  f:output("y", f:input("x", "fp32", { 3 }):exp())
+  return p, { default = "other" }
+end
+
+function program.range()
+  local f = mil.func { opset = "ios16" }
+  local x = f:input("x", "fp32", { 1, mil.dim("S", { min = 2, max = 9, default = 4 }), 3 })
+  f:output("y", x:softmax { axis = -1 })
+  return f.program, { shape = { 1, 4, 3 }, ranges = { { 1, 1 }, { 2, 9 }, { 3, 3 } } }
+end
+
+function program.enumerated()
+  local f = mil.func { opset = "ios16" }
+  local x = f:input("x", "fp32", mil.shapes { { 1, 3, 8, 8 }, { 1, 3, 4, 16 } })
+  f:output("y", x:relu())
+  return f.program, { shape = { 1, 3, 8, 8 }, shapes = { { 1, 3, 8, 8 }, { 1, 3, 4, 16 } } }
+end
+
+function program.scalars()
+  local f = mil.func { opset = "ios18" }
+  local a, b = f:input("a", "fp32", { 1 }), f:input("b", "fp32", { 1 })
+  f:output("y", a:squeeze { axes = { 0 } } + b:squeeze { axes = { 0 } })
+  return f.program
+end
+
+for _, dtype in ipairs { "fp16", "fp32", "int32", "int16", "uint16", "int8", "uint8" } do
+  program["consts_" .. dtype] = function()
+    local f = mil.func { opset = "ios18" }
+    local x = f:input("x", "int32", { 2 })
+    for n, size in ipairs { 1, 9, 10, 65 } do
+      local data = mil.full(dtype, { size }, 0)
+      for i = 1, size do data:set(i, i % 7) end
+      local value = f:const { val = data, name = "c" .. n }:gather { indices = x, axis = 0 }
+      if dtype ~= "int32" then value = value:cast { dtype = "int32" } end
+      f:output("y" .. n, value)
+    end
+    return f.program, { blobs = 2 }
+  end
+end
+
+function program.consts_bool()
+  local f = mil.func { opset = "ios18" }
+  local x = f:input("x", "fp16", { 65 })
+  local data = mil.full("bool", { 65 }, false)
+  for i = 1, 65, 3 do data:set(i, true) end
+  f:output("y", f:select { cond = data, a = x, b = x:relu() })
+  return f.program, { blobs = 0 }
+end
+
+local names = {}
+for name in pairs(program) do names[#names + 1] = name end
+table.sort(names)
+for _, name in ipairs(names) do
+  save("program_" .. name, program[name]())
+end
+print(count .. " packages")
