@@ -160,11 +160,37 @@ static int function_output(lua_State *L) {
     return 1;
 }
 
-/* f:undo(): takes back the last operation. */
+/* The number of the operation that was made last of those in the function; 0: there is none. */
+static mil_operation latest(const luamil_function *self) {
+    const mil_program *program = self->owner->program;
+    mil_operation latest = 0;
+    for (mil_operation at = mil_block_first(program, self->block); at; at = mil_operation_after(program, at))
+        if (at > latest) latest = at;
+    return latest;
+}
+
+/* f:mark(): numbers are never used again, so what is made from now on has a larger one. */
+static int function_mark(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)latest(check_function(L, "mark")));
+    return 1;
+}
+
+/* f:undo([mark]): takes back the last operation, or those made since the mark that nobody uses, the latest first. */
 static int function_undo(lua_State *L) {
     mil_error err;
     luamil_function *self = check_function(L, "undo");
-    if (mil_program_undo(self->owner->program, self->block, &err) != MIL_OK) return luamil_raise(L, &err);
+    mil_program *program = self->owner->program;
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) {
+        if (mil_program_undo(program, self->block, &err) != MIL_OK) return luamil_raise(L, &err);
+    } else {
+        int64_t mark = luamil_check_int(L, 2, "undo", "a mark");
+        for (mil_operation at = latest(self); at > 0 && at > mark; at--) {
+            mil_block block = mil_operation_block(program, at); /* 0: gone */
+            if (block && mil_function_name(program, block) == mil_function_name(program, self->block))
+                mil_operation_remove(program, at, NULL);
+        }
+    }
     lua_settop(L, 1);
     return 1;
 }
@@ -215,16 +241,6 @@ static int function_const(lua_State *L) {
 }
 
 /* ---- looking at functions ---- */
-
-/* f:mark(): the number of its operations. What adds one makes it larger, undo smaller. */
-static int function_mark(lua_State *L) {
-    luamil_function *self = check_function(L, "mark");
-    const mil_program *program = self->owner->program;
-    lua_Integer n = 0;
-    for (mil_operation at = mil_block_first(program, self->block); at; at = mil_operation_next(program, at)) n++;
-    lua_pushinteger(L, n);
-    return 1;
-}
 
 static void push_block_values(lua_State *L, luamil_function *self, bool outputs) {
     const mil_program *program = self->owner->program;

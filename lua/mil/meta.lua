@@ -309,11 +309,12 @@ function func:output(name, value) end
 ---@return mil.value
 function func:const(data, dtype) end
 
----Takes back the last operation.
+---Takes back the last operation; with a mark, all that were made since and that nobody uses.
+---@param mark? integer
 ---@return mil.function
-function func:undo() end
+function func:undo(mark) end
 
----The number of its operations.
+---A mark of now, for f:undo(mark).
 ---@return integer
 function func:mark() end
 

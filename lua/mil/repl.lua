@@ -113,9 +113,7 @@ local function rollback(env, before)
     if before.globals[name] == nil then rawset(env, name, nil) end
   end
   for name, value in next, before.globals do rawset(env, name, value) end
-  for f, mark in next, before.marks do
-    while f:mark() ~= mark and pcall(f.undo, f) do end
-  end
+  for f, mark in next, before.marks do pcall(f.undo, f, mark) end
 end
 
 -- Names of globals that hold something else than before, in the order in which the text has them.

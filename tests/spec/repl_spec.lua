@@ -101,6 +101,16 @@ describe("a chunk that fails", function()
     assert.are.equal(1, #env.f:operations())
   end)
 
+  it("takes back no operation of others, whatever it removed or inserted", function()
+    local env = new_env()
+    play({
+      'f = mil.func(); x = f:input("x", "fp32", {1, 4})', "y = x:relu()", "z = x:exp()",
+      "y.operation:remove(); z.operation:before(function() x:tanh() end); error 'no'",
+    }, env)
+    assert.are.equal(1, #env.f:operations())
+    assert.are.equal("exp", env.f:operations()[1].type)
+  end)
+
   it("is in _err, and its line is shown with a caret", function()
     local env = new_env()
     local printed = play({ 'f = mil.func(); x = f:input("x", "fp32", {1, 4})', "y = 1 +\n  x:sofmax { axis = 1 }" }, env)
