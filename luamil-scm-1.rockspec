@@ -96,6 +96,7 @@ build = {
         "core/program/edit.c",
         "core/program/program.c",
         "core/program/rebuild.c",
+        "core/program/recall.c",
         "core/program/users.c",
         "core/program/verify.c",
         "core/tensor/buffer.c",

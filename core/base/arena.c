@@ -2,7 +2,7 @@
 /* Bump allocation in chunks that grow. See arena.h. */
 #include "base/arena.h"
 
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 8 << 20 };
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 8 << 20 }; /* with what stands before its data: sizes that allocators like */
 
 struct mil__chunk {
     mil__chunk *before;
@@ -11,17 +11,16 @@ struct mil__chunk {
 };
 
 static mil__chunk *add_chunk(mil__arena *arena, size_t bytes) {
-    size_t size = arena->last ? arena->last->size * 2 : FIRST_CHUNK;
-    if (size > LARGEST_CHUNK) size = LARGEST_CHUNK;
-    if (size < bytes) size = bytes;
-    size_t total;
-    if (!mil__add_size(size, sizeof(mil__chunk), &total)) return NULL;
+    size_t least, total = arena->last ? (arena->last->size + sizeof(mil__chunk)) * 2 : FIRST_CHUNK;
+    if (!mil__add_size(bytes, sizeof(mil__chunk), &least)) return NULL;
+    if (total > LARGEST_CHUNK) total = LARGEST_CHUNK;
+    if (total < least) total = least;
     mil__chunk *chunk = mil__alloc(total);
     if (!chunk) return NULL;
     chunk->before = arena->last;
-    chunk->size = size;
+    chunk->size = total - sizeof *chunk;
     arena->last = chunk;
-    arena->end = chunk->data + size;
+    arena->end = chunk->data + chunk->size;
     arena->bytes += total;
     return chunk;
 }
@@ -74,7 +73,7 @@ static void empty(mil__arena *arena) {
     arena->end = newest->data + newest->size;
 }
 
-void mil__arena_rewind(mil__arena *arena, mil__mark mark) {
+void mil__arena_rewind_far(mil__arena *arena, mil__mark mark) {
     if (!mark.chunk) {
         empty(arena);
         return;

@@ -39,7 +39,12 @@ char *mil__arena_text(mil__arena *arena, const char *s, size_t n);  /* a copy th
 /* Bytes held but for what is free of the last chunk, which no page may stand behind yet. */
 static inline size_t mil__arena_used(const mil__arena *arena) { return arena->bytes - (size_t)(arena->end - arena->at); }
 static inline mil__mark mil__arena_mark(const mil__arena *arena) { return (mil__mark){arena->last, arena->at}; }
-void mil__arena_rewind(mil__arena *arena, mil__mark mark);          /* forgets all that came after */
+void mil__arena_rewind_far(mil__arena *arena, mil__mark mark);      /* over chunks */
+/* Forgets all that came after the mark. */
+static inline void mil__arena_rewind(mil__arena *arena, mil__mark mark) {
+    if (mark.chunk && mark.chunk == arena->last) arena->at = mark.at;
+    else mil__arena_rewind_far(arena, mark);
+}
 void mil__arena_free(mil__arena *arena);
 
 #endif

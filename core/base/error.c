@@ -30,7 +30,19 @@ const char *mil_status_text(mil_status status) {
 
 enum { HUGE_PAGE = 2 << 20 };
 
-/* Asks for huge pages within what is large: the first touch of a page of 4 KiB costs more than filling it. */
+/* What is large begins at a huge page and asks for them: the first touch of a page of 4 KiB costs more than filling it. */
+static void *huge_alloc(size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    void *memory;
+    if (posix_memalign(&memory, HUGE_PAGE, bytes) != 0) return NULL;
+    madvise(memory, bytes & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+    return memory;
+#else
+    return malloc(bytes);
+#endif
+}
+
+/* The same for what has grown, and begins anywhere. */
 static void prefer_huge_pages(void *memory, size_t bytes) {
 #if defined(MADV_HUGEPAGE)
     size_t before = -(uintptr_t)memory & (HUGE_PAGE - 1);
@@ -47,6 +59,7 @@ static void *libc_realloc(void *ctx, void *ptr, size_t bytes) {
         free(ptr);
         return NULL;
     }
+    if (!ptr && bytes >= 2 * HUGE_PAGE) return huge_alloc(bytes);
     void *memory = realloc(ptr, bytes);
     if (memory && bytes >= 2 * HUGE_PAGE) prefer_huge_pages(memory, bytes);
     return memory;

@@ -4,28 +4,18 @@
 
 enum { FIRST_SIZE = 16 };
 
-/* Up to seven bytes as one number; each byte is in it at least once. */
-static uint64_t last_bytes(const unsigned char *p, size_t bytes) {
-    uint32_t first, last;
-    if (bytes < 4) return bytes ? (uint64_t)p[0] << 16 | (uint64_t)p[bytes / 2] << 8 | p[bytes - 1] : 0;
-    memcpy(&first, p, 4);
-    memcpy(&last, p + bytes - 4, 4);
-    return (uint64_t)first << 32 | last;
-}
-
-/* Eight bytes at a time, each multiplied in; then a finaliser (murmur3's) that spreads short keys over all bits. */
-uint64_t mil__hash(const void *data, size_t bytes) {
+uint64_t mil__hash_long(const void *data, size_t bytes) {
     const unsigned char *p = data;
-    /* lengths far apart, else "v1" and "v10" meet: the last byte and the length would cancel out */
-    uint64_t h = 14695981039346656037u ^ bytes * 0x9e3779b97f4a7c15u, word = 0;
-    for (; bytes >= sizeof word; bytes -= sizeof word, p += sizeof word) {
+    uint64_t h = mil__hash_seed(bytes), word;
+    for (size_t left = bytes; left > 16; left -= sizeof word, p += sizeof word) {
         memcpy(&word, p, sizeof word);
         h = (h ^ word) * 0x9fb21c651e98df25u;
         h ^= h >> 32;
     }
-    h = (h ^ last_bytes(p, bytes)) * 0x9fb21c651e98df25u;
-    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
-    return h ^ (h >> 33);
+    uint64_t first, last;
+    memcpy(&first, (const unsigned char *)data + bytes - 16, 8);
+    memcpy(&last, (const unsigned char *)data + bytes - 8, 8);
+    return mil__hash_two(h, first, last);
 }
 
 uint64_t mil__hash_text(const char *s) { return mil__hash(s, strlen(s)); }
@@ -52,9 +42,13 @@ static bool grow(mil__map *map) {
     return true;
 }
 
-bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
+bool mil__map_more(mil__map *map) {
     bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
-    if (full && !grow(map)) return false;
+    return !full || grow(map);
+}
+
+bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
+    if (!mil__map_more(map)) return false;
     put(map->slots, map->mask, (struct mil__map_slot){(uint32_t)hash, number + MIL__MAP_OFFSET});
     map->used++;
     return true;

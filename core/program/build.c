@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "program/program.h"
+#include "program/recall.h"
 
 enum { FOLD_LIMIT = 4096, FOLD_SYMBOLS = 64 }; /* elements of results that are computed when the operation is added */
 
@@ -85,6 +85,7 @@ static void undo_to(mil_program *program, snapshot to) {
     }
     program->n_ops = to.n_ops;
     program->n_values = to.n_values;
+    mil__recall_forget(program);
     mil__arena_rewind(&program->arena, to.mark);
 }
 
@@ -226,13 +227,14 @@ mil_status mil__call_infer(mil__call *call) {
     return status == MIL_ENOMEM ? mil__nomem(call->err) : mil__call_fail(call, status, "the result's size overflows");
 }
 
-static mil_status infer(mil__call *call, const mil__new_op *new_op) {
+static mil_status infer(mil_program *program, mil__call *call, const mil__new_op *new_op) {
     if (new_op->unchecked) {
         MIL__TRY(mil__call_outputs(call, new_op->n_declared));
         for (int i = 0; i < new_op->n_declared; i++) call->out[i] = new_op->declared[i];
         return MIL_OK;
     }
     MIL__TRY(mil__call_infer(call));
+    if (!new_op->n_blocks) mil__recall_later(program, new_op, call);
     if (!new_op->declared && !new_op->names) return MIL_OK;
     if (call->n_out != new_op->n_declared)
         return mil__call_fail(call, MIL_ETYPE, "has %d results, but %d are declared", call->n_out, new_op->n_declared);
@@ -345,37 +347,79 @@ static void locate(mil_error *err, mil_status status, const char *op, mil_where 
     err->line = where.line;
 }
 
-static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
-                      mil_error *err) {
-    mil__call call;
-    mil__call_clear(&call, new_op->decl);
-    call.opset = program->functions[program->blocks[block]->function].opset;
-    call.types = program->types;
-    call.arena = &program->scratch;
-    call.err = err;
-    MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
-    MIL__TRY(infer(&call, new_op));
+/* The operation with its arguments and room for its results; 0: out of memory. */
+static mil_operation begin_operation(mil_program *program, const mil__new_op *new_op, int n_outputs) {
     mil_operation operation = mil__new_operation(program);
-    if (!operation) return mil__nomem(err);
+    if (!operation) return 0;
     mil__op *op = program->ops[operation];
     *op = (mil__op){.decl = new_op->decl, .attrs = new_op->attrs, .label = new_op->label, .line = new_op->where.line,
                     .file = mil__program_file(program, new_op->where.file), .n_blocks = (uint16_t)new_op->n_blocks};
-    if (copy_args(program, op, new_op, call.n_out) != MIL_OK) return mil__nomem(err);
-    MIL__TRY(add_results(program, block, operation, &call, new_op));
-    if (new_op->n_blocks) {
-        op->blocks = mil__arena_copy(&program->arena, new_op->blocks, (size_t)new_op->n_blocks * sizeof *op->blocks);
-        if (!op->blocks) return mil__nomem(err);
-        for (int i = 0; i < new_op->n_blocks; i++) {
-            program->blocks[new_op->blocks[i]]->parent = operation;
-            program->blocks[new_op->blocks[i]]->is_open = false;
-        }
+    return copy_args(program, op, new_op, n_outputs) == MIL_OK ? operation : 0;
+}
+
+static mil_status take_blocks(mil_program *program, mil_operation operation, const mil__new_op *new_op, mil_error *err) {
+    mil__op *op = program->ops[operation];
+    op->blocks = mil__arena_copy(&program->arena, new_op->blocks, (size_t)new_op->n_blocks * sizeof *op->blocks);
+    if (!op->blocks) return mil__nomem(err);
+    for (int i = 0; i < new_op->n_blocks; i++) {
+        program->blocks[new_op->blocks[i]]->parent = operation;
+        program->blocks[new_op->blocks[i]]->is_open = false;
     }
+    return MIL_OK;
+}
+
+static void end_operation(mil_program *program, mil_operation operation, mil_block block, const mil__new_op *new_op) {
+    mil__op *op = program->ops[operation];
     op->n_args = (uint8_t)new_op->n_args;
     count_uses(program, op);
     mil__link_operation(program, operation, block, new_op->before);
     if (program->users) mil__users_add(program, operation);
+}
+
+static mil_status add_inferring(mil_program *program, mil_block block, const mil__new_op *new_op, mil_opset opset,
+                                mil_operation *out, mil_error *err) {
+    mil__call call;
+    mil__call_clear(&call, new_op->decl);
+    call.opset = opset;
+    call.types = program->types;
+    call.arena = &program->scratch;
+    call.err = err;
+    MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
+    MIL__TRY(infer(program, &call, new_op));
+    mil_operation operation = begin_operation(program, new_op, call.n_out);
+    if (!operation) return mil__nomem(err);
+    MIL__TRY(add_results(program, block, operation, &call, new_op));
+    if (new_op->n_blocks) MIL__TRY(take_blocks(program, operation, new_op, err));
+    end_operation(program, operation, block, new_op);
     *out = operation;
     return MIL_OK;
+}
+
+/* With one result, not const, whose type is known. */
+static mil_status add_like_before(mil_program *program, mil_block block, const mil__new_op *new_op, const mil_type *type,
+                                  mil_operation *out, mil_error *err) {
+    mil_operation operation = begin_operation(program, new_op, 1);
+    mil_value value = operation ? mil__new_value(program) : 0;
+    if (!value) return mil__nomem(err);
+    mil__op *op = program->ops[operation];
+    *program->values[value] = (mil__value){.type = type, .op = operation, .block = block};
+    op->outputs[op->n_outputs++] = value;
+    MIL__TRY(name_result(program, new_op, value, 0, true, NULL, err));
+    end_operation(program, operation, block, new_op);
+    *out = operation;
+    return MIL_OK;
+}
+
+static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out, mil_error *err) {
+    mil_opset opset = program->functions[program->blocks[block]->function].opset;
+    bool plain = !new_op->unchecked && !new_op->n_blocks;
+    const mil_type *type = plain ? mil__recall(program, opset, new_op) : NULL;
+    if (type && (new_op->declared || new_op->names)) {
+        bool fits = new_op->n_declared == 1 && (!new_op->declared || mil__type_fits(new_op->declared[0], type));
+        if (!fits) type = NULL; /* inference has the error */
+    }
+    if (type) return add_like_before(program, block, new_op, type, out, err);
+    return add_inferring(program, block, new_op, opset, out, err);
 }
 
 mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,

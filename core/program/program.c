@@ -189,19 +189,35 @@ static bool put_name(mil_program *program, mil_value value, mil__slice name, uin
     return true;
 }
 
+/* Gives the value the name, unless another that it would meet has it. */
+static mil_status claim_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool *taken) {
+    mil__value *v = program->values[value];
+    mil_block outer = program->blocks[v->block]->outer;
+    *taken = outer && mil__value_hashed(program, outer, name, hash);
+    if (*taken) return MIL_OK;
+    if (!mil__map_more(&program->names)) return MIL_ENOMEM;
+    name_key key = {name, v->block};
+    hash = in_block(hash, v->block);
+    *taken = mil__map_find_or_add(&program->names, hash, value, same_name, program, &key) != MIL__NOT_FOUND;
+    if (*taken) return MIL_OK;
+    v->name = mil__arena_text(&program->arena, name.s, name.n);
+    if (v->name) return MIL_OK;
+    mil__map_remove(&program->names, hash, value);
+    return MIL_ENOMEM;
+}
+
 mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err) {
     int shown = name.n < 80 ? (int)name.n : 80;
     if (!hash && !mil__is_name(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is no name: letters, digits and _, not a digit first", shown, name.s);
     if (is_reserved(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is a word of MIL and can't be a name", shown, name.s);
-    mil_block block = program->values[value]->block;
     if (!hash) hash = mil__hash(name.s, name.n);
-    if (mil__value_hashed(program, block, name, hash)) {
-        return mil__fail(err, MIL_ENAME, "the name \"%.*s\" is taken in function %s", shown, name.s,
-                         program->functions[program->blocks[block]->function].name);
-    }
-    return put_name(program, value, name, hash) ? MIL_OK : mil__nomem(err);
+    bool taken;
+    if (claim_name(program, value, name, hash, &taken) != MIL_OK) return mil__nomem(err);
+    if (!taken) return MIL_OK;
+    return mil__fail(err, MIL_ENAME, "the name \"%.*s\" is taken in function %s", shown, name.s,
+                     program->functions[program->blocks[program->values[value]->block]->function].name);
 }
 
 /* Decimal digits of n at `to`; returns their end. */
@@ -217,7 +233,6 @@ static char *put_number(char *to, uint32_t n) {
 
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next,
                                  mil_error *err) {
-    mil_block block = program->values[value]->block;
     char name[256];
     size_t n = strlen(base);
     if (n > sizeof name - 12) n = sizeof name - 12;
@@ -226,8 +241,9 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
     for (;;) {
         mil__slice text = {name, (size_t)(put_number(name + n + 1, (*next)++) - name)};
         uint64_t hash = mil__hash(text.s, text.n);
-        if (mil__value_hashed(program, block, text, hash)) continue;
-        return put_name(program, value, text, hash) ? MIL_OK : mil__nomem(err);
+        bool taken;
+        if (claim_name(program, value, text, hash, &taken) != MIL_OK) return mil__nomem(err);
+        if (!taken) return MIL_OK;
     }
 }
 

@@ -95,6 +95,22 @@ typedef struct mil__shapes {
 
 typedef struct mil__users mil__users;
 
+/* A call whose inference gave one result of fixed shape (recall.c). */
+enum { MIL__RECALLED = 16, MIL__RECALLED_ARGS = 4 };
+typedef struct mil__recalled_arg {
+    const mil_type *type;
+    const mil_tensor *data;
+    uint16_t slot;
+    bool is_const;
+} mil__recalled_arg;
+typedef struct mil__recalled {
+    const mil_op *op;         /* NULL: none */
+    mil_opset opset;
+    int n_args;
+    mil__recalled_arg args[MIL__RECALLED_ARGS];
+    const mil_type *result;
+} mil__recalled;
+
 struct mil_program {
     mil__arena arena;
     mil__arena scratch;       /* of one call; rewound after it */
@@ -114,6 +130,7 @@ struct mil_program {
     char **file_names;
     uint32_t n_files, cap_files;
     uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
+    mil__recalled recalled[MIL__RECALLED];
     mil__users *users;        /* who uses what (users.c); NULL until an edit asks */
 };
 

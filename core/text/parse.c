@@ -428,12 +428,8 @@ static mil_status finish_const(mil__parser *ps, mil__statement *st) {
     return MIL_OK;
 }
 
-static mil_status add_operation(mil__parser *ps, mil__statement *st, mil__slice *names, uint64_t *hashes, const mil_type **types) {
-    for (int i = 0; i < st->n_results; i++) {
-        names[i] = st->results[i].name;
-        hashes[i] = st->results[i].hash;
-        types[i] = st->results[i].type;
-    }
+static mil_status add_operation(mil__parser *ps, mil__statement *st, const mil__slice *names, const uint64_t *hashes,
+                                const mil_type *const *types) {
     mil__new_op new_op = {.decl = st->op, .args = st->args, .n_args = st->n_args, .blocks = st->blocks,
                           .n_blocks = st->n_blocks, .names = names, .hashes = hashes, .declared = types,
                           .n_declared = st->n_results, .label = st->label, .attrs = st->attrs, .where = where_of(ps, st),
@@ -447,13 +443,18 @@ static mil_status add_operation(mil__parser *ps, mil__statement *st, mil__slice 
 }
 
 static mil_status finish_operation(mil__parser *ps, mil__statement *st) {
-    if (st->n_results == 1)
-        return add_operation(ps, st, &(mil__slice){0}, &(uint64_t){0}, &(const mil_type *){NULL});
+    if (st->n_results == 1) return add_operation(ps, st, &st->results->name, &st->results->hash, &st->results->type);
     size_t n = (size_t)st->n_results + 1;
     mil__slice *names = mil__arena_alloc(&ps->tmp, n * sizeof *names);
     uint64_t *hashes = mil__arena_alloc(&ps->tmp, n * sizeof *hashes);
     const mil_type **types = mil__arena_alloc(&ps->tmp, n * sizeof *types);
-    return names && hashes && types ? add_operation(ps, st, names, hashes, types) : mil__nomem(ps->lex.err);
+    if (!names || !hashes || !types) return mil__nomem(ps->lex.err);
+    for (int i = 0; i < st->n_results; i++) {
+        names[i] = st->results[i].name;
+        hashes[i] = st->results[i].hash;
+        types[i] = st->results[i].type;
+    }
+    return add_operation(ps, st, names, hashes, types);
 }
 
 static mil_status finish_statement(mil__parser *ps, mil__statement *st) {
@@ -674,6 +675,7 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
     MIL__TRY(mil_program_new(MIL_IOS18, &program, err));
     mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program,
                       .const_op = mil__op_const()};
+    ps.last[0] = ps.last[1] = ps.recent;
     if (options) {
         ps.lex.file = options->name;
         ps.blobs.model_path = options->model_path;

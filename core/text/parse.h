@@ -14,7 +14,8 @@ enum {
     MIL__OP_CACHE = 64,
     MIL__MET_PARAMS = 4,
     MIL__LITERAL_CACHE = 64,
-    MIL__RECENT = 64
+    MIL__RECENT = 64,
+    MIL__LAST = 2
 };
 
 typedef struct mil__recent { /* a value that was defined a few lines before, by its name in the text */
@@ -69,6 +70,7 @@ typedef struct mil__parser {
     size_t last_type;         /* the one of them that was met last */
     mil__met_op ops[MIL__OP_CACHE]; /* by a few letters of their names */
     mil__recent recent[MIL__RECENT]; /* by hash: most operands are the results of the lines just above */
+    const mil__recent *last[MIL__LAST]; /* into it: the last results, newest first */
     mil__blobs blobs;         /* its model_path NULL: weights are refused */
 } mil__parser;
 

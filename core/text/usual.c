@@ -9,17 +9,29 @@
  * to parse.c, which knows the whole grammar: here is nothing that it would not read to the same. */
 #include "text/parse.h"
 
+/* Are the n characters at a and b the same? Eight or more stand at either. */
+static inline bool are_same(const char *a, const char *b, size_t n) {
+    if (n < 8) return n == 0 || (mil__word_at(a) ^ mil__word_at(b)) << (64 - 8 * n) == 0;
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (mil__word_at(a + i) != mil__word_at(b + i)) return false;
+    return mil__word_at(a + n - 8) == mil__word_at(b + n - 8);
+}
+
 /* ---- what was met before ---- */
 
 void mil__parse_remember(mil__parser *ps, mil_block block, const mil__result *result, mil_value value) {
-    ps->recent[result->hash % MIL__RECENT] = (mil__recent){result->hash, result->name, block, value};
+    mil__recent *made = &ps->recent[result->hash % MIL__RECENT];
+    *made = (mil__recent){result->hash, result->name, block, value};
+    ps->last[1] = ps->last[0];
+    ps->last[0] = made;
 }
 
 /* What was defined just above is found by comparing two pieces of the text. */
 static inline mil_value value_of(const mil__parser *ps, mil_block block, mil__slice name) {
     uint64_t hash = mil__hash(name.s, name.n);
     const mil__recent *r = &ps->recent[hash % MIL__RECENT];
-    if (r->hash == hash && r->block == block && mil__same_slice(r->name, name)) return r->value;
+    bool same = r->hash == hash && r->block == block && r->name.n == name.n && memcmp(r->name.s, name.s, name.n) == 0;
+    if (same) return r->value;
     return mil__value_hashed(ps->program, block, name, hash);
 }
 
@@ -61,9 +73,9 @@ static inline bool take(cursor *at, const char *text, size_t n) {
 
 #define TAKE(at, literal) take(at, literal, sizeof literal - 1)
 
-/* The same for what may be longer. */
+/* A piece of text that was read before, maybe longer. */
 static inline bool take_again(cursor *at, mil__slice text) {
-    if ((size_t)(at->limit + AHEAD - at->p) < text.n || memcmp(at->p, text.s, text.n) != 0) return false;
+    if (at->p > at->limit || (size_t)(at->limit + AHEAD - at->p) < text.n || !are_same(at->p, text.s, text.n)) return false;
     at->p += text.n;
     return true;
 }
@@ -74,6 +86,18 @@ static inline bool take_name(cursor *at, mil__slice *out) {
     *out = (mil__slice){at->p, (size_t)(end - at->p)};
     at->p = end;
     return true;
+}
+
+/* A value by its name: one of the last results, as a rule, for which the name need not even be hashed. 0: none. */
+static inline mil_value take_value(mil__parser *ps, const mil__statement *st, cursor *at) {
+    for (int i = 0; i < MIL__LAST; i++) {
+        const mil__recent *last = ps->last[i];
+        if (last->block != st->block || !take_again(at, last->name)) continue;
+        if (!mil__name_class[(unsigned char)*at->p]) return last->value;
+        at->p -= last->name.n; /* a longer name */
+    }
+    mil__slice name;
+    return take_name(at, &name) ? value_of(ps, st->block, name) : 0;
 }
 
 /* ---- statements ---- */
@@ -100,10 +124,9 @@ static inline bool take_args(mil__parser *ps, mil__statement *st, cursor *at, mi
     _Static_assert(MIL__MAX_INPUTS <= 32, "a bit for each slot");
     do {
         int i = st->n_args, slot;
-        mil__slice name;
         if (i == MIL__MAX_INPUTS || !take_param(ps, st, at, met, &slot) || (seen >> slot & 1)) return false;
         seen |= (uint32_t)1 << slot;
-        if (!take_name(at, &name) || !(st->one[i] = value_of(ps, st->block, name))) return false;
+        if (!(st->one[i] = take_value(ps, st, at))) return false;
         st->args[i] = (mil__values){.slot = (uint16_t)slot, .n = 1, .values = &st->one[i]};
         st->n_args++;
     } while (TAKE(at, ", "));

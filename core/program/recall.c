@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Inference that need not be done again. Most operations of a program are like one before: the same op on operands of the
+ * same types. See recall.h.
+ *
+ * The law: what check and infer make of a call is decided by the op, the opset and, for each operand, its parameter, its type,
+ * whether it is const, and its elements where they are known (for which one tensor in the arena stands: nobody writes to
+ * it, and another at its place would have rewound the arena, which forgets everything here). Names only go into errors, and a call
+ * that failed is not kept. Nor is one whose result has a symbol: that may be another each time. */
+#include "ops/rules.h"
+#include "program/recall.h"
+
+static size_t place_of(const mil__new_op *new_op, const mil__value *first) {
+    return (((uintptr_t)new_op->decl >> 4) + ((uintptr_t)first->type >> 4) * 5u) * 0x9e3779b97f4a7c15u >> 60;
+}
+
+_Static_assert(MIL__RECALLED == 16, "place_of gives four bits");
+
+/* Is it an operand of which the law speaks, given alone? */
+static bool is_plain(const mil__values *arg, const mil__value *value) { return arg->n == 1 && !arg->tuple && !value->sym; }
+
+const mil_type *mil__recall(const mil_program *program, mil_opset opset, const mil__new_op *new_op) {
+    if (new_op->n_args == 0 || new_op->n_args > MIL__RECALLED_ARGS || new_op->args[0].n == 0) return NULL;
+    const mil__recalled *r = &program->recalled[place_of(new_op, program->values[new_op->args[0].values[0]])];
+    if (r->op != new_op->decl || r->opset != opset || r->n_args != new_op->n_args) return NULL;
+    for (int i = 0; i < r->n_args; i++) {
+        const mil__values *arg = &new_op->args[i];
+        if (!arg->n) return NULL;
+        const mil__value *value = program->values[arg->values[0]];
+        bool same = r->args[i].type == value->type && r->args[i].data == value->data && r->args[i].slot == arg->slot &&
+                    r->args[i].is_const == value->is_const;
+        if (!same || !is_plain(arg, value)) return NULL;
+    }
+    return r->result;
+}
+
+static bool has_one_fixed_result(const mil__call *call) {
+    return call->n_out == 1 && !call->out_sym[0] && call->out[0]->kind == MIL_TENSOR && mil__is_static(call->out[0]);
+}
+
+void mil__recall_later(mil_program *program, const mil__new_op *new_op, const mil__call *call) {
+    if (new_op->n_args == 0 || new_op->n_args > MIL__RECALLED_ARGS || call->nested || !has_one_fixed_result(call)) return;
+    mil__recalled made = {.op = new_op->decl, .opset = call->opset, .n_args = new_op->n_args, .result = call->out[0]};
+    bool all_const = true;
+    for (int i = 0; i < new_op->n_args; i++) {
+        const mil__values *arg = &new_op->args[i];
+        if (!arg->n) return;
+        const mil__value *value = program->values[arg->values[0]];
+        if (!is_plain(arg, value) || (value->data && value->data->buffer)) return;
+        made.args[i] = (mil__recalled_arg){value->type, value->data, arg->slot, value->is_const};
+        all_const = all_const && value->is_const;
+    }
+    if (!all_const) /* else it is computed, too */
+        program->recalled[place_of(new_op, program->values[new_op->args[0].values[0]])] = made;
+}
+
+void mil__recall_forget(mil_program *program) { memset(program->recalled, 0, sizeof program->recalled); }
