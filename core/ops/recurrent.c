@@ -228,15 +228,16 @@ typedef struct sequence {
     const double *x, *h, *c;
 } sequence;
 
-/* One item through one direction, whose values are at `place` in the results' rows. */
+/* One item through one direction, whose values are at `place` in the results' rows. Of direction reverse, the results of
+ * steps are in the order in which they are taken; of a bidirectional layer's way back, beside those of the way there. */
 static void run_item(mil__call *call, const layer *l, const sequence *s, cell_fn *cell, int64_t item, bool reverse, int64_t place) {
     int64_t at = item * s->width + place, size = l->hidden;
     memcpy(l->h, s->h + at, (size_t)size * sizeof *l->h);
     if (l->c) memcpy(l->c, s->c + at, (size_t)size * sizeof *l->c);
     for (int64_t t = 0; t < s->steps; t++) {
-        int64_t step = reverse ? s->steps - 1 - t : t;
+        int64_t step = reverse ? s->steps - 1 - t : t, row = l->p->direction == MIL__BIDIRECTIONAL ? step : t;
         cell(l, s->x + (step * s->batch + item) * l->features);
-        if (l->p->sequence) store(call->result[0], step * s->batch * s->width + at, l->h, size);
+        if (l->p->sequence) store(call->result[0], row * s->batch * s->width + at, l->h, size);
     }
     if (!l->p->sequence) store(call->result[0], at, l->h, size);
     store(call->result[1], at, l->h, size);

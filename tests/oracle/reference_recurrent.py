@@ -21,12 +21,12 @@ def activation(given, name, default):
 
 
 def run(given, cell, reverse, state):
-    """h of each step, in the order of the steps, and the state after the last."""
-    steps = range(len(given.x))
-    outputs = [None] * len(given.x)
-    for t in reversed(steps) if reverse else steps:
-        state = cell(given.x[t], *state)
-        outputs[t] = state[0]
+    """h of each step, in the order in which they are taken, and the state after the last. Apple's tests of the op flip x
+    where direction is reverse, and don't flip the results."""
+    outputs = []
+    for x in given.x[::-1] if reverse else given.x:
+        state = cell(x, *state)
+        outputs.append(state[0])
     return np.stack(outputs), state
 
 
@@ -114,7 +114,8 @@ def lstm(given):
     parts = []
     for number in range(2 if both else 1):
         start = tuple(state[:, number * n : (number + 1) * n] for state in (given.initial_h, given.initial_c))
-        parts.append(run(given, lstm_cell(given, "_back" if number else ""), number == 1 or given.direction == "reverse", start))
+        y, state = run(given, lstm_cell(given, "_back" if number else ""), number == 1 or given.direction == "reverse", start)
+        parts.append((y[::-1] if number else y, state))
     y = np.concatenate([part[0] for part in parts], axis=2)
     h, c = (np.concatenate([part[1][which] for part in parts], axis=1) for which in (0, 1))
     if is_usual(given):
