@@ -187,6 +187,17 @@ static void remove_folder(const char *folder) {
     rmdir(folder);
 }
 
+/* The weights beside the text, where they are stored; else stand-ins of the right sizes in `folder`. */
+static const char *weights_for(const char *path, const char *text, const char *folder, char *beside, size_t n) {
+    struct stat there;
+    snprintf(beside, n, "%.*s/weights", (int)(strrchr(path, '/') - path), path);
+    bool stored = stat(beside, &there) == 0 && strstr(text, "BLOBFILE");
+    beside[strlen(beside) - strlen("/weights")] = 0;
+    if (stored) return beside;
+    make_weights(text, folder);
+    return folder;
+}
+
 /* Text that Apple's compiler wrote comes back byte for byte; all of it is stable. An op that is not in the table, and a
  * type of dumps only, are the errors that may be. */
 static void corpus_file(const char *path, bool unchecked) {
@@ -195,8 +206,9 @@ static void corpus_file(const char *path, bool unchecked) {
     if (!CHECK(mkdtemp(folder) != NULL)) return;
     snprintf(weights, sizeof weights, "%s/weights", folder);
     mkdir(weights, 0700);
-    if (!unchecked) make_weights(t.s, folder);
-    mil_text_options options = {.name = path, .unchecked = unchecked, .model_path = unchecked ? NULL : folder};
+    char beside[700];
+    mil_text_options options = {.name = path, .unchecked = unchecked};
+    if (!unchecked) options.model_path = weights_for(path, t.s, folder, beside, sizeof beside);
     mil_program *program;
     mil_error err = {0};
     text first = {0}, second = {0};
