@@ -63,6 +63,7 @@ build = {
         "core/ops/op.c",
         "core/ops/pool.c",
         "core/ops/products.c",
+        "core/ops/quantization.c",
         "core/ops/recurrent.c",
         "core/ops/reduction.c",
         "core/ops/rules.c",

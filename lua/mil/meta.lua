@@ -1032,6 +1032,23 @@ function value:cosh(args) end
 ---@return mil.value
 function func:cosh(args) end
 
+---@class mil.args.dequantize
+---@field name? string # of the result
+---@field input mil.operand # any shape
+---@field zero_point? mil.operand # of scale's shape; 0 where absent
+---@field scale mil.operand # a scalar, or a vector along axis; its dtype is the result's
+---@field axis? mil.operand # of a vector's elements; given just with a vector
+
+---scale * (input - zero_point)
+---@param args mil.args.dequantize|mil.operand|nil
+---@return mil.value
+function value:dequantize(args) end
+
+---scale * (input - zero_point)
+---@param args mil.args.dequantize
+---@return mil.value
+function func:dequantize(args) end
+
 ---@class mil.args.einsum
 ---@field name? string # of the result
 ---@field values mil.operand[] # two tensors of one dtype
@@ -1801,6 +1818,24 @@ function value:prelu(args) end
 ---@param args mil.args.prelu
 ---@return mil.value
 function func:prelu(args) end
+
+---@class mil.args.quantize
+---@field name? string # of the result
+---@field input mil.operand # any shape
+---@field zero_point? mil.operand # of scale's shape and output_dtype; 0 where absent
+---@field scale mil.operand # a scalar, or a vector along axis; not all zeros
+---@field axis? mil.operand # of a vector's elements; given just with a vector
+---@field output_dtype mil.operand # int8 or uint8
+
+---round(input / scale) + zero_point, within output_dtype's range; halves round to even
+---@param args mil.args.quantize|mil.operand|nil
+---@return mil.value
+function value:quantize(args) end
+
+---round(input / scale) + zero_point, within output_dtype's range; halves round to even
+---@param args mil.args.quantize
+---@return mil.value
+function func:quantize(args) end
 
 ---@class mil.args.range_1d
 ---@field name? string # of the result
