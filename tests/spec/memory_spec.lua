@@ -31,6 +31,10 @@ local function task()
   assert(not pcall(x.softmax, x, { axis = 9 }))
   assert(#f:operations() > 3 and #x:uses() == 1 and #again:transpose():table() == 4)
   for i = 1, 40 do y = y:relu { name = "r" .. i } end
+  for o in f:operations "relu" do o.outputs[1]:replace(o:after(function() return o.outputs[1]:tanh() end)) end
+  f:operations("concat")[1]:set("values", { b, b })
+  f:rename("z", "out"):retype("x", "fp32", { 2, 4 }):prune()
+  assert(f.outputs[1].type.text == "fp32[2, 2]" and #f:extract({ inputs = { a }, outputs = { "out" } }):verify().inputs == 2)
 end
 
 local function collect()
