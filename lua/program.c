@@ -287,11 +287,6 @@ static int push_text(lua_State *L, const char *fn) {
 
 static int program_text(lua_State *L) { return push_text(L, "tostring"); }
 
-static bool ends_in(const char *path, const char *ending) {
-    size_t n = strlen(path), m = strlen(ending);
-    return n >= m && strcmp(path + n - m, ending) == 0;
-}
-
 /* f:save(path), p:save(path): a package, a compiled bundle or text, by the name's ending. */
 static int program_save(lua_State *L) {
     mil_error err;
@@ -322,41 +317,47 @@ static int parse(lua_State *L) {
     return 1;
 }
 
-static int load_package(lua_State *L, const char *path) {
+/* mil.load(path): a package, a compiled bundle, or a .mil file. */
+static int load(lua_State *L) {
     mil_error err;
+    const char *path = luamil_check_string(L, 1, "mil.load", "path", NULL);
     luamil_program *self = luamil_new_program(L);
-    if (mil_package_open(path, &self->program, &err) != MIL_OK) return luamil_raise(L, &err);
-    luamil_account(L, PROGRAM_BYTES);
+    if (mil_program_load(path, NULL, &self->program, &err) != MIL_OK) return luamil_raise(L, &err);
+    luamil_account(L, mil_program_bytes(self->program));
     return 1;
 }
 
-/* mil.load(path): a package; a .mil file, or that of a compiled bundle, whose folder is @model_path. A "/" may end it. */
-static int load(lua_State *L) {
-    mil_error err;
-    mil_buffer *buffer = NULL;
-    size_t length;
-    const char *path = luamil_check_string(L, 1, "mil.load", "path", &length);
-    while (length > 1 && path[length - 1] == '/') length--;
-    lua_pushlstring(L, path, length);
-    path = lua_tostring(L, -1);
-    if (ends_in(path, ".mlpackage")) return load_package(L, path);
-    if (ends_in(path, ".mlmodelc")) path = lua_pushfstring(L, "%s/model.mil", path);
-    else if (!ends_in(path, ".mil"))
-        return luamil_fail_at(L, MIL_EUNSUPPORTED, NULL, path, "mil.load: %s: .mil, .mlpackage and .mlmodelc are read", path);
-    const char *slash = strrchr(path, '/');
-    if (slash) lua_pushlstring(L, path, (size_t)(slash - path) + (slash == path));
-    else lua_pushliteral(L, ".");
-    mil_text_options options = {.name = path, .model_path = lua_tostring(L, -1)};
-    luamil_program *self = luamil_new_program(L);
-    size_t n = 0;
-    mil_status status = mil_buffer_map(path, &buffer, &err);
-    if (status == MIL_OK) {
-        n = mil_buffer_bytes(buffer);
-        status = mil_text_parse(mil_buffer_data(buffer), n, &options, &self->program, &err);
+/* ---- metadata ---- */
+
+static void push_metadata(lua_State *L, const mil_program *program) {
+    const char *key, *value;
+    lua_newtable(L);
+    for (size_t i = 0; (key = mil_program_metadata_at(program, i, &value)); i++) {
+        lua_pushstring(L, value);
+        lua_setfield(L, -2, key);
     }
-    mil_buffer_free(buffer);
-    if (status != MIL_OK) return luamil_raise(L, &err);
-    luamil_account(L, PROGRAM_BYTES + n * 4);
+}
+
+/* The key and value on top of the stack, as metadata may have them: false removes. */
+static const char *check_pair(lua_State *L) {
+    bool removes = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+    if (lua_type(L, -2) == LUA_TSTRING && (removes || lua_type(L, -1) == LUA_TSTRING)) return removes ? NULL : lua_tostring(L, -1);
+    luamil_fail(L, MIL_EINVAL, "metadata: takes a table of strings (false removes one), but [%s] is %s", LUAMIL_WHAT(L, -2),
+                LUAMIL_WHAT(L, -1));
+    return NULL;
+}
+
+/* p:metadata(): a table of strings; p:metadata { author = "..", old = false }: the program, with these changed. */
+static int program_metadata(lua_State *L) {
+    mil_error err;
+    mil_program *program = owner_of(L, "metadata")->program;
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) return push_metadata(L, program), 1;
+    if (!lua_istable(L, 2)) return luamil_fail(L, MIL_EINVAL, "metadata: takes a table of strings, but was given %s", LUAMIL_WHAT(L, 2));
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) check_pair(L); /* all of them, before the first is set */
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
+        if (mil_program_set_metadata(program, lua_tostring(L, -2), check_pair(L), &err) != MIL_OK) return luamil_raise(L, &err);
+    lua_settop(L, 1);
     return 1;
 }
 
@@ -384,7 +385,7 @@ static int program_verify(lua_State *L) {
 static const luaL_Reg program_meta[] = {{"__tostring", program_text}, {"__gc", program_gc}, {NULL, NULL}};
 static const luaL_Reg program_methods[] = {
     {"func", program_func}, {"functions", program_functions}, {"save", program_save}, {"compile", program_compile},
-    {"verify", program_verify}, {NULL, NULL},
+    {"verify", program_verify}, {"metadata", program_metadata}, {NULL, NULL},
 };
 static const char *const program_fields[] = {"opset", NULL};
 
@@ -392,7 +393,7 @@ static const luaL_Reg function_meta[] = {{"__tostring", program_text}, {NULL, NU
 static const luaL_Reg function_methods[] = {
     {"input", function_input}, {"state", function_state}, {"output", function_output}, {"const", function_const},
     {"undo", function_undo}, {"mark", function_mark},
-    {"save", program_save}, {"compile", program_compile}, {"verify", program_verify}, {NULL, NULL},
+    {"save", program_save}, {"compile", program_compile}, {"verify", program_verify}, {"metadata", program_metadata}, {NULL, NULL},
 };
 static const char *const function_fields[] = {"name", "opset", "inputs", "outputs", "program", NULL};
 

@@ -63,7 +63,7 @@ return {
   { "mil.shapes { { 1 }, { 1, 2 } }", "script:1: mil.shapes: all must have one rank" },
   { "f:save 'x.mlpackage'", "script:1: x.mlpackage: function main has no output" },
   { "f:save 'x.onnx'", "script:1: x.onnx: programs are saved as .mlpackage, .mlmodelc or .mil" },
-  { "mil.load 'x.onnx'", "script:1: mil.load: x.onnx: .mil, .mlpackage and .mlmodelc are read" },
+  { "mil.load 'x.onnx'", "script:1: x.onnx: .mlpackage, .mlmodelc, .mlmodel and .mil are read" },
   { "if x < x then end", "script:1: a comparison of values can't give a value in Lua; write a:less(b) (or :greater)" },
   { "local y = x == x + 1", "script:1: a comparison of values can't give a value in Lua; write a:equal(b) (or :not_equal)" },
   { "x.shap = 1", 'script:1: a value has no field that can be set, but "shap" was' },

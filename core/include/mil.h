@@ -2,7 +2,7 @@
 /* libmil: MIL programs (Core ML's Model Intermediate Language) built, read, compiled and run.
  *
  * This is the one public header, in the order in which one learns it: status, types, buffers and tensors, weights,
- * ops, programs, text, engines, models. Whatever is not in it is private.
+ * ops, programs, text, files, engines, models. Whatever is not in it is private.
  *
  * Rules that hold for every function here, unless its comment says otherwise:
  * - A function that can fail returns a mil_status and, where `err` is not NULL, fills *err. Out parameters come last; on
@@ -329,6 +329,7 @@ typedef uint32_t mil_block;
 mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err);
 void mil_program_free(mil_program *program);
 mil_opset mil_program_opset(const mil_program *program);
+size_t mil_program_bytes(const mil_program *program); /* of memory that it holds, without buffers of consts */
 
 /* Functions. The block is the function's body. Function names are unique. */
 mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err);
@@ -520,11 +521,37 @@ mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil
 /* Frees memory that this library gave as plain bytes. */
 void mil_free(void *ptr);
 
-/* The program of a Core ML package (a directory, M.mlpackage), with its weights mapped and not copied. Inputs are in the
- * order of the model's description, which also gives ranges and enumerated shapes; opsets CoreML5 to 8 are ios15 to 18.
- * Fails: as mil_text_parse, without a line; MIL_EUNSUPPORTED where the model is no ML Program. The message says path,
- * function and value. */
-mil_status mil_package_open(const char *path, mil_program **out, mil_error *err);
+/* ------------------------------------------------------------------------------------------------ files -- */
+
+typedef struct mil_load_options {
+    /* Called now and then with what is being done ("read", "weights") and how much of it is, 0 to 1; NULL: never. */
+    void (*progress)(void *ctx, const char *stage, double part);
+    void *progress_ctx;
+} mil_load_options;
+
+/* The program of a file or directory, by the ending of its name:
+ *   .mlpackage  a Core ML package        .mlmodel  the model's file of one, by itself
+ *   .mlmodelc   a compiled bundle: its model.mil, with the weights beside it
+ *   .mil        MIL text; @model_path is its folder
+ * Weights are mapped and not copied. Where a weights file is not there, its consts have no data (mil_value_data is NULL):
+ * the program can be looked at, printed and verified, and compiling it says which file is missing. Of packages, inputs are
+ * in the order of the model's description, which also gives ranges and enumerated shapes; opsets CoreML5 to 8 are ios15 to
+ * 18; all that a program does not show (metadata, descriptions, fields that are not known here) is kept for saving.
+ * options   NULL: the defaults
+ * out       the program, owned
+ * Fails: MIL_EUNSUPPORTED (another ending; a model that is no ML Program, by its kind; what is not supported), MIL_EIO,
+ * MIL_EFORMAT, MIL_ENAME, MIL_ETYPE, MIL_EVALUE, MIL_EPARSE (text), MIL_ELIMIT, MIL_ENOMEM. The message says path, function
+ * and value; of text, line and column.   Threads: any. */
+mil_status mil_program_load(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+
+/* What a model says of itself: pairs of strings. The keys author, license, version and description are Core ML's own
+ * fields; all others are what users add. Pair i, in no order (NULL beyond the end; value may be NULL); one by its key (NULL:
+ * none). Borrowed until the metadata is changed. */
+size_t mil_program_n_metadata(const mil_program *program);
+const char *mil_program_metadata_at(const mil_program *program, size_t i, const char **value);
+const char *mil_program_metadata(const mil_program *program, const char *key);
+/* Adds or changes a pair; value NULL: removes it. Fails: MIL_ENAME (an empty key), MIL_EVALUE (not UTF-8), MIL_ENOMEM. */
+mil_status mil_program_set_metadata(mil_program *program, const char *key, const char *value, mil_error *err);
 
 typedef struct mil_save_options {
     /* Called now and then: "program" and "weights", with the part that is done, from 0 to 1. */

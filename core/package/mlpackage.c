@@ -10,14 +10,6 @@
 
 enum { MOST_MANIFEST = 1 << 20 };
 
-static mil_status join(const char *a, const char *b, const char *c, char **out, mil_error *err) {
-    size_t n = strlen(a) + strlen(b) + strlen(c) + 1;
-    *out = mil__alloc(n);
-    if (!*out) return mil__nomem(err);
-    snprintf(*out, n, "%s%s%s", a, b, c);
-    return MIL_OK;
-}
-
 static bool stays_inside(const char *path) {
     if (!*path || *path == '/') return false;
     for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
@@ -32,14 +24,14 @@ static mil_status model_path(const json_t *manifest, const char *path, char **ou
     const char *below = json_string_value(json_object_get(item, "path"));
     if (!below) return mil__fail(err, MIL_EFORMAT, "%s: its manifest names no model", path);
     if (!stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
-    return join(path, "/Data/", below, out, err);
+    return mil__join(path, "/Data/", below, out, err);
 }
 
 static mil_status find_model(const char *path, char **out, mil_error *err) {
     char *name;
     mil__file file;
     json_error_t problem;
-    MIL__TRY(join(path, "/Manifest.json", "", &name, err));
+    MIL__TRY(mil__join(path, "/Manifest.json", "", &name, err));
     mil_status status = mil__file_open(name, &file, err);
     mil__free(name);
     MIL__TRY(status);
@@ -83,8 +75,8 @@ static mil_status read_model(mil__reader *r, const char *path, const void *data,
     return status;
 }
 
-/* file: the model's, whose directory is @model_path. */
-static mil_status open_model(const char *path, char *file, mil_program **out, mil_error *err) {
+/* file: the model's, whose directory is @model_path; path is what messages say. */
+static mil_status open_model(const char *path, char *file, const mil_load_options *options, mil_program **out, mil_error *err) {
     mil_buffer *buffer;
     mil_program *program;
     MIL__TRY(mil_buffer_map(file, &buffer, err));
@@ -92,7 +84,7 @@ static mil_status open_model(const char *path, char *file, mil_program **out, mi
     if (status == MIL_OK) {
         char *slash = strrchr(file, '/');
         if (slash) *slash = 0;
-        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : "."}, .err = err};
+        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : "."}, .options = options, .err = err};
         status = read_model(&r, path, mil_buffer_data(buffer), mil_buffer_bytes(buffer));
         mil__blobs_free(&r.blobs);
         mil__arena_free(&r.tmp);
@@ -103,11 +95,18 @@ static mil_status open_model(const char *path, char *file, mil_program **out, mi
     return status;
 }
 
-mil_status mil_package_open(const char *path, mil_program **out, mil_error *err) {
+mil_status mil__load_package(const char *path, const mil_load_options *options, mil_program **out, mil_error *err) {
     char *file;
-    *out = NULL;
     MIL__TRY(find_model(path, &file, err));
-    mil_status status = open_model(path, file, out, err);
+    mil_status status = open_model(path, file, options, out, err);
+    mil__free(file);
+    return status;
+}
+
+mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err) {
+    char *file;
+    MIL__TRY(mil__join(path, "", "", &file, err));
+    mil_status status = open_model(path, file, options, out, err);
     mil__free(file);
     return status;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the reader of packages is made of: unpack.c (bytes to messages), value.c (types, values), read.c (operations,
- * functions, programs), mlpackage.c (the directory, its manifest). */
+/* What the readers of models are made of: unpack.c (bytes to messages), value.c (types, values), read.c (operations,
+ * functions, programs), mlpackage.c (the directory, its manifest), bundle.c (compiled ones), load.c (which of them). */
 #ifndef MIL__PACKAGE_H
 #define MIL__PACKAGE_H
 
@@ -22,6 +22,7 @@ typedef struct mil__reader {
     const char *function;             /* these two say where an error is; NULL: nowhere yet */
     const Mil__Spec__Operation *operation;
     size_t most_bytes;                /* that the program's arena may hold */
+    const mil_load_options *options;  /* NULL: the defaults */
     mil_dim unknown;                  /* stands for all unknown dims of results: inference knows better */
     mil_error *err;
 } mil__reader;
@@ -36,5 +37,17 @@ mil_status mil__read_check_size(const mil__reader *r);
 /* The model's program, one function after another, with what its description says of inputs. Fails: MIL_EUNSUPPORTED where
  * it is no ML Program; and as mil_text_parse, but MIL_EFORMAT for what has no place in a program. */
 mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model);
+/* "a pipeline", of the number that a kind of model has in Model; NULL: an ML Program, or none that is known. */
+const char *mil__model_kind(uint32_t number);
+
+/* ---- files ---- */
+
+mil_status mil__load_package(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+mil_status mil__load_bundle(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+mil_status mil__load_text(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+void mil__load_progress(const mil_load_options *options, const char *stage, double part);
+/* The three texts as one, owned. */
+mil_status mil__join(const char *a, const char *b, const char *c, char **out, mil_error *err);
 
 #endif

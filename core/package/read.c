@@ -460,23 +460,28 @@ static int by_function(const void *a, const void *b) {
 
 /* ---- models ---- */
 
-static mil_status other_kind(mil__reader *r, const Mil__Spec__Model *model) {
+const char *mil__model_kind(uint32_t number) {
     static const struct {
-        unsigned tag;
+        uint32_t first, last;
         const char *name;
-    } kinds[] = {{200, "a pipeline classifier"}, {201, "a pipeline regressor"}, {202, "a pipeline"},
-        {300, "a generalized linear regressor"}, {301, "a support vector regressor"}, {302, "a tree ensemble regressor"},
-        {303, "a neural network regressor"}, {304, "a Bayesian probit regressor"},
-        {400, "a generalized linear classifier"}, {401, "a support vector classifier"},
-        {402, "a tree ensemble classifier"}, {403, "a neural network classifier"}, {404, "a nearest neighbors classifier"},
-        {500, "a neural network"}, {501, "an item similarity recommender"}, {555, "a custom model"}, {556, "a linked model"},
-        {560, "a class confidence thresholding"}, {900, "an identity"}, {3000, "a serialized model"}};
+    } kinds[] = {{200, 200, "a pipeline classifier"}, {201, 201, "a pipeline regressor"}, {202, 202, "a pipeline"},
+        {300, 300, "a generalized linear regressor"}, {301, 301, "a support vector regressor"},
+        {302, 302, "a tree ensemble regressor"}, {303, 303, "a neural network regressor"},
+        {304, 304, "a Bayesian probit regressor"}, {400, 400, "a generalized linear classifier"},
+        {401, 401, "a support vector classifier"}, {402, 402, "a tree ensemble classifier"},
+        {403, 403, "a neural network classifier"}, {404, 404, "a nearest neighbors classifier"},
+        {500, 500, "a neural network"}, {501, 501, "an item similarity recommender"}, {555, 555, "a custom model"},
+        {556, 556, "a linked model"}, {560, 560, "a class confidence thresholding"}, {600, 610, "a feature transformer"},
+        {900, 900, "an identity"}, {2000, 2006, "one of Apple's own models"}, {3000, 3000, "a serialized model"}};
+    for (size_t i = 0; i < MIL__COUNT(kinds); i++)
+        if (number >= kinds[i].first && number <= kinds[i].last) return kinds[i].name;
+    return NULL;
+}
+
+static mil_status other_kind(mil__reader *r, const Mil__Spec__Model *model) {
     const ProtobufCMessage *base = &model->base;
     for (size_t i = 0; i < base->n_unknown_fields; i++) {
-        unsigned tag = base->unknown_fields[i].tag;
-        const char *name = tag >= 600 && tag <= 610 ? "a feature transformer" : tag >= 2000 && tag <= 2006 ? "one of Apple's own models" : NULL;
-        for (size_t k = 0; k < MIL__COUNT(kinds) && !name; k++)
-            if (kinds[k].tag == tag) name = kinds[k].name;
+        const char *name = mil__model_kind(base->unknown_fields[i].tag);
         if (name) return mil__fail(r->err, MIL_EUNSUPPORTED, "this model is %s; only ML Programs are read", name);
     }
     return mil__fail(r->err, MIL_EFORMAT, "this is no Core ML model, or one without a program");

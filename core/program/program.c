@@ -6,8 +6,7 @@
 
 /* ---- tables ---- */
 
-/* Makes room for one more pointer in a table that doubles. */
-static bool grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
+bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
     if (n < *cap) return true;
     uint32_t wanted = *cap ? *cap * 2 : 64;
     void *grown = wanted > *cap ? mil__realloc(*table, wanted * bytes) : NULL;
@@ -19,7 +18,7 @@ static bool grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
 
 /* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
 #define NEW_ENTRY(program, type, table, count, cap)                                                                   \
-    bool room = grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));            \
+    bool room = mil__grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));            \
     type *made = room ? mil__arena_aligned(&(program)->arena, sizeof *made, _Alignof(type)) : NULL;                   \
     if (!made) return 0;                                                                                              \
     *made = (type){0};                                                                                                \
@@ -57,9 +56,9 @@ mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err) {
     program->next_name = mil__calloc(mil_op_count(), sizeof *program->next_name);
     /* number 0 is nobody */
     bool made = program->types && program->next_name;
-    made = made && grow_table((void **)&program->ops, 0, &program->cap_ops, sizeof *program->ops);
-    made = made && grow_table((void **)&program->values, 0, &program->cap_values, sizeof *program->values);
-    made = made && grow_table((void **)&program->blocks, 0, &program->cap_blocks, sizeof *program->blocks);
+    made = made && mil__grow_table((void **)&program->ops, 0, &program->cap_ops, sizeof *program->ops);
+    made = made && mil__grow_table((void **)&program->values, 0, &program->cap_values, sizeof *program->values);
+    made = made && mil__grow_table((void **)&program->blocks, 0, &program->cap_blocks, sizeof *program->blocks);
     if (!made) {
         mil_program_free(program);
         return mil__nomem(err);
@@ -96,6 +95,7 @@ void mil_program_free(mil_program *program) {
     mil__free(program->next_name);
     mil__map_free(&program->names);
     mil__map_free(&program->files);
+    mil__program_free_kept(program);
     mil__types_free(program->types);
     mil__users_free(program);
     mil__arena_free(&program->scratch);
@@ -104,6 +104,11 @@ void mil_program_free(mil_program *program) {
 }
 
 mil_opset mil_program_opset(const mil_program *program) { return program->opset; }
+
+size_t mil_program_bytes(const mil_program *program) {
+    size_t tables = (size_t)program->cap_ops + program->cap_values + program->cap_blocks;
+    return sizeof *program + program->arena.bytes + program->scratch.bytes + tables * sizeof(void *);
+}
 
 /* ---- file names of locations ---- */
 
@@ -120,7 +125,7 @@ const char *mil__program_file(mil_program *program, const char *file) {
     uint32_t number = mil__map_find(&program->files, hash, same_file, program, file);
     if (number != MIL__NOT_FOUND) return program->file_names[number];
     char *copy = mil__strdup(file); /* not in the arena, which goes back when an addition fails */
-    bool room = grow_table((void **)&program->file_names, program->n_files, &program->cap_files, sizeof(char *));
+    bool room = mil__grow_table((void **)&program->file_names, program->n_files, &program->cap_files, sizeof(char *));
     if (!copy || !room || !mil__map_add(&program->files, hash, program->n_files)) {
         mil__free(copy);
         return NULL;
@@ -311,7 +316,7 @@ mil_status mil_program_function(mil_program *program, const char *name, mil_bloc
     *out = 0;
     MIL__TRY(check_function_name(program, name, err));
     char *copy = mil__arena_text(&program->arena, name, strlen(name));
-    bool room = grow_table((void **)&program->functions, program->n_functions, &program->cap_functions,
+    bool room = mil__grow_table((void **)&program->functions, program->n_functions, &program->cap_functions,
                            sizeof *program->functions);
     mil_block block = copy && room ? mil__new_block(program) : 0;
     if (!block) return mil__nomem(err);

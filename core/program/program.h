@@ -83,6 +83,7 @@ typedef struct mil__function {
     mil_block block;
     mil__attr *attrs;
     mil_opset opset;
+    mil_value label, probabilities; /* a classifier's outputs of that meaning; 0: none */
 } mil__function;
 
 /* The shapes that an input may have: n of its rank. */
@@ -111,6 +112,33 @@ typedef struct mil__recalled {
     const mil_type *result;
 } mil__recalled;
 
+/* A pair of the metadata, in one piece of memory, which key owns. */
+typedef struct mil__pair {
+    char *key;
+    const char *value;
+} mil__pair;
+
+/* A part of the package that the program was read from, kept so that saving loses nothing: the bytes of a message of
+ * package/schema.proto, which only core/package reads. Where the program says the same itself (names, types), it holds.
+ *   MODEL        of the Model what is no function and no feature: its version, unknown fields; id 0
+ *   DESCRIPTION  the FunctionDescription without its features; by function's body
+ *   FUNCTION     the Function without inputs and blocks; by function's body
+ *   BLOCK        the Block without operations, where it has unknown fields; by block
+ *   OPERATION    the whole Operation but its blocks, where it has unknown fields anywhere; by operation
+ *   INPUT        the Feature of an input or state; by value
+ *   OUTPUT       the Feature of an output; by value */
+typedef enum mil__kept_what {
+    MIL__KEPT_MODEL, MIL__KEPT_DESCRIPTION, MIL__KEPT_FUNCTION, MIL__KEPT_BLOCK, MIL__KEPT_OPERATION, MIL__KEPT_INPUT,
+    MIL__KEPT_OUTPUT
+} mil__kept_what;
+
+typedef struct mil__kept {
+    mil__kept_what what;
+    uint32_t id;
+    size_t n;
+    const uint8_t *data;      /* in the program's arena */
+} mil__kept;
+
 struct mil_program {
     mil__arena arena;
     mil__arena scratch;       /* of one call; rewound after it */
@@ -132,6 +160,11 @@ struct mil_program {
     uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
     mil__recalled recalled[MIL__RECALLED];
     mil__users *users;        /* who uses what (users.c); NULL until an edit asks */
+    mil_block default_function; /* its body; 0: main, or the only one */
+    mil__pair *metadata;      /* in no order */
+    mil__kept *kept;
+    uint32_t n_metadata, cap_metadata, n_kept, cap_kept;
+    mil__map metadata_keys, kept_parts;
 };
 
 /* NULL when stale. */
@@ -145,6 +178,14 @@ const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
 /* A known parameter's integers (a scalar or vector); -1 where it is absent, not known, or has more than max. */
 int mil__op_ints(const mil_program *program, const mil__op *op, const char *name, int max, int64_t *out);
+
+/* ---- what is kept of a package (kept.c) ---- */
+
+/* NULL: nothing. */
+const mil__kept *mil__program_kept(const mil_program *program, mil__kept_what what, uint32_t id);
+/* Makes room for n bytes, which the caller writes to *out; once for a part. */
+mil_status mil__program_keep(mil_program *program, mil__kept_what what, uint32_t id, size_t n, uint8_t **out, mil_error *err);
+void mil__program_free_kept(mil_program *program);
 
 /* ---- building (build.c) ---- */
 
@@ -286,7 +327,10 @@ mil_status mil__values_of_arg(mil_program *program, mil_operation operation, con
 mil_status mil__input_check(const mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
                             const mil_dim *shape, bool state, mil_error *err);
 
-/* ---- shared by build.c and program.c ---- */
+/* ---- shared by build.c, program.c and kept.c ---- */
+
+/* Room for one more entry of a table that doubles. */
+bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes);
 
 /* New table entries, zeroed; 0: out of memory. */
 mil_operation mil__new_operation(mil_program *program);

@@ -26,7 +26,7 @@ local rows = {
   { "mil.parse(text: string, options?: {name: string?, model_path: string?, unchecked: boolean?}) -> mil.program",
     "The program that MIL text says. name stands for the file in errors; model_path is the folder of its weights; " ..
       "unchecked takes declared types as they are." },
-  { "mil.load(path: string) -> mil.program", "The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc)." },
+  { "mil.load(path: string) -> mil.program", "The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc); its weights are mapped." },
   { "mil.dim(name: string, range?: {min: integer?, max: integer?, default: integer?}) -> mil.dim",
     "A symbolic dim with a range, for f:input; a plain string is one without." },
   { "mil.shapes(shapes: integer[][]) -> mil.shapes",
@@ -55,6 +55,9 @@ local rows = {
     "The value is no output any more." },
   { "program:extract(part: {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}) -> mil.function",
     "A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own." },
+  { "program:metadata(pairs?: table<string, string|false>) -> table<string, string>|mil.program",
+    "What the model says of itself (author, license, version, description, and what users added); with pairs: sets them, " ..
+      "or removes where false." },
   { "program.opset: string", "ios15, ios16, ios17 or ios18." },
 
   { "function:input(name: string, dtype: string, shape: (integer|string|mil.dim)[]|mil.shapes) -> mil.value",
@@ -88,6 +91,7 @@ local rows = {
     "The value is no output any more." },
   { "function:extract(part: {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}) -> mil.function",
     "A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own." },
+  { "function:metadata(pairs?: table<string, string|false>) -> table<string, string>|mil.function", "That of its program." },
   { "function.name: string", "Its name in the program." },
   { "function.opset: string", "Its program's opset." },
   { "function.inputs: mil.value[]", "Its inputs." },

@@ -73,7 +73,7 @@ function mil.program(options) end
 ---@return mil.program
 function mil.parse(text, options) end
 
----The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc).
+---The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc); its weights are mapped.
 ---@param path string
 ---@return mil.program
 function mil.load(path) end
@@ -275,6 +275,11 @@ function program:remove_output(output) end
 ---@return mil.function
 function program:extract(part) end
 
+---What the model says of itself (author, license, version, description, and what users added); with pairs: sets them, or removes where false.
+---@param pairs? table<string, string|false>
+---@return table<string, string>|mil.program
+function program:metadata(pairs) end
+
 ---@class mil.function
 ---@field name string # Its name in the program.
 ---@field opset string # Its program's opset.
@@ -378,6 +383,11 @@ function func:remove_output(output) end
 ---@param part {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}
 ---@return mil.function
 function func:extract(part) end
+
+---That of its program.
+---@param pairs? table<string, string|false>
+---@return table<string, string>|mil.function
+function func:metadata(pairs) end
 
 ---@class mil.value
 ---@field type {kind: string, dtype: string, shape: (integer|string)[], text: string} # Its type; symbolic dims are strings.

@@ -12,7 +12,7 @@ static void conv(void) {
     mil_program *program;
     mil_error err = {0};
     char *text;
-    if (!CHECK_OK(mil_package_open(PACKAGES "conv.mlpackage", &program, &err), &err)) return;
+    if (!CHECK_OK(mil_program_load(PACKAGES "conv.mlpackage", NULL, &program, &err), &err)) return;
     CHECK_EQ((int)mil_program_opset(program), (int)MIL_IOS16);
     mil_block main = mil_program_function_find(program, "main");
     CHECK(main != 0);
@@ -36,7 +36,7 @@ static void conv(void) {
 static void ranges(void) {
     mil_program *program;
     mil_error err = {0};
-    if (!CHECK_OK(mil_package_open(PACKAGES "flexible.mlpackage", &program, &err), &err)) return;
+    if (!CHECK_OK(mil_program_load(PACKAGES "flexible.mlpackage", NULL, &program, &err), &err)) return;
     mil_block main = mil_program_function_find(program, "main");
     const mil_type *type = mil_value_type(program, mil_value_find(program, main, "x"));
     const mil_symbol *symbol = mil__dim_symbol_info(program->types, type->shape[1]);
@@ -51,7 +51,7 @@ static void ranges(void) {
 static void absent(void) {
     mil_program *program = (mil_program *)1;
     mil_error err = {0};
-    CHECK_STATUS(mil_package_open(PACKAGES "nowhere.mlpackage", &program, &err), MIL_EIO, &err);
+    CHECK_STATUS(mil_program_load(PACKAGES "nowhere.mlpackage", NULL, &program, &err), MIL_EIO, &err);
     CHECK(program == NULL);
 }
 
@@ -151,7 +151,7 @@ static void damaged(void) {
 
 static mil_status open_task(void *ctx, mil_error *err) {
     mil_program *program;
-    MIL__TRY(mil_package_open(ctx, &program, err));
+    MIL__TRY(mil_program_load(ctx, NULL, &program, err));
     mil_program_free(program);
     return MIL_OK;
 }

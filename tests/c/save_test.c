@@ -45,7 +45,7 @@ static int count_entries(const char *path) {
 static mil_program *load(const char *path) {
     mil_program *program = NULL;
     if (strstr(path, ".mlpackage")) {
-        CHECK_OK(mil_package_open(path, &program, &err), &err);
+        CHECK_OK(mil_program_load(path, NULL, &program, &err), &err);
         return program;
     }
     mil_buffer *file;
@@ -270,7 +270,7 @@ static void no_folder(void) {
 static mil_status save_task(void *ctx, mil_error *error) {
     const char *const *task = ctx;
     mil_program *program;
-    MIL__TRY(mil_package_open(task[0], &program, error));
+    MIL__TRY(mil_program_load(task[0], NULL, &program, error));
     mil_status status = mil_program_save(program, task[1], NULL, error);
     mil_program_free(program);
     return status;
