@@ -7,7 +7,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "serve", "ops" }
+local subcommands = { "run", "print", "inspect", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]

@@ -5,6 +5,7 @@
 local mil = require "mil"
 local help = require "mil.help"
 local system = require "mil.system"
+local units = require "mil.units"
 
 local commands = {}
 local rows
@@ -154,37 +155,26 @@ end
 
 -- ---- measuring ----
 
-local function time_text(seconds)
-  if seconds < 1e-3 then return ("%.3g us"):format(seconds * 1e6) end
-  return seconds < 1 and ("%.3g ms"):format(seconds * 1e3) or ("%.3g s"):format(seconds)
-end
-
 local function time_command(session, text)
   if text == "" then fail ":time takes a chunk" end
   local start = system.now()
-  if session:evaluate(text) then session.print("took " .. time_text(system.now() - start)) end
-end
-
-local function bytes_text(n)
-  local units, i = { "bytes", "KiB", "MiB", "GiB" }, 1
-  while n >= 1024 and i < #units do n, i = n / 1024, i + 1 end
-  return (i == 1 and "%d %s" or "%.1f %s"):format(n, units[i])
+  if session:evaluate(text) then session.print("took " .. units.time(system.now() - start)) end
 end
 
 local function memory_command(session)
-  local lines = { "Lua: " .. bytes_text(collectgarbage "count" * 1024) }
+  local lines = { "Lua: " .. units.bytes(collectgarbage "count" * 1024) }
   for name, value in next, session.env do
     if help.class(value) == "mil.model" then
       local ok, use = pcall(value.memory, value)
-      lines[#lines + 1] = ok and ("model %s: weights %s, a run %s"):format(name, bytes_text(use.weights),
-        bytes_text(use.context)) or ("model %s: unloaded"):format(name)
+      lines[#lines + 1] = ok and ("model %s: weights %s, a run %s"):format(name, units.bytes(use.weights),
+        units.bytes(use.context)) or ("model %s: unloaded"):format(name)
     elseif help.class(value) == "mil.tensor" then
       local ok, text = pcall(function() return value.dtype .. "[" .. table.concat(value.shape, ", ") .. "]" end)
       if ok then lines[#lines + 1] = ("tensor %s: %s"):format(name, text) end
     end
   end
   table.sort(lines)
-  lines[#lines + 1] = "process, at its peak: " .. bytes_text(system.peak_bytes())
+  lines[#lines + 1] = "process, at its peak: " .. units.bytes(system.peak_bytes())
   session.print(table.concat(lines, "\n"))
 end
 
