@@ -178,6 +178,14 @@ static mil_status replace_all(replacing *r) {
     return MIL_OK;
 }
 
+/* What else is said of an output: what its package said, and that it is a classifier's label. */
+static void pass_output(mil_program *program, mil_value from, mil_value to, bool passed) {
+    mil__function *function = &program->functions[program->blocks[program->values[from]->block]->function];
+    mil__kept_end_pass(program, MIL__KEPT_OUTPUT, from, to, passed);
+    if (passed && function->label == from) function->label = to;
+    if (passed && function->probabilities == from) function->probabilities = to;
+}
+
 mil_status mil_value_replace(mil_program *program, mil_value old, mil_value with, const mil_operation *in, size_t n,
                              mil_error *err) {
     if (!mil__value_at(program, old) || !mil__value_at(program, with)) return stale(err, "replace", "value");
@@ -188,7 +196,12 @@ mil_status mil_value_replace(mil_program *program, mil_value old, mil_value with
     if (status == MIL_OK) status = in ? replace_in(&r, in, n) : replace_all(&r);
     unmark(&r.origin);
     if (status == MIL_OK && r.passed) status = mil__change_name(&r.change, old, r.passed);
-    return mil__change_end(&r.change, status);
+    bool passes = status == MIL_OK && r.passed;
+    if (passes) status = mil__kept_begin_pass(program, MIL__KEPT_OUTPUT, old, r.passed, err);
+    passes = passes && status == MIL_OK;
+    status = mil__change_end(&r.change, status);
+    if (passes) pass_output(program, old, r.passed, status == MIL_OK);
+    return status;
 }
 
 /* ---- an operation's argument ---- */
@@ -356,6 +369,9 @@ mil_status mil_program_remove_output(mil_program *program, mil_value output, mil
     mil__users_drop_output(program, function, output);
     v->n_uses--;
     v->is_output = false;
+    mil__function *of = &program->functions[b->function];
+    if (of->label == output) of->label = 0;
+    if (of->probabilities == output) of->probabilities = 0;
     return MIL_OK;
 }
 

@@ -85,9 +85,13 @@ static uint64_t hash_part(mil__kept_what what, uint32_t id) {
     return mil__hash(words, sizeof words);
 }
 
-const mil__kept *mil__program_kept(const mil_program *program, mil__kept_what what, uint32_t id) {
+static uint32_t find_part(const mil_program *program, mil__kept_what what, uint32_t id) {
     const mil__kept key = {.what = what, .id = id};
-    uint32_t found = mil__map_find(&program->kept_parts, hash_part(what, id), same_part, program, &key);
+    return mil__map_find(&program->kept_parts, hash_part(what, id), same_part, program, &key);
+}
+
+const mil__kept *mil__program_kept(const mil_program *program, mil__kept_what what, uint32_t id) {
+    uint32_t found = find_part(program, what, id);
     return found == MIL__NOT_FOUND ? NULL : &program->kept[found];
 }
 
@@ -99,6 +103,20 @@ mil_status mil__program_keep(mil_program *program, mil__kept_what what, uint32_t
     program->kept[program->n_kept++] = (mil__kept){what, id, n, data};
     *out = data;
     return MIL_OK;
+}
+
+mil_status mil__kept_begin_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, mil_error *err) {
+    uint32_t at = find_part(program, what, from);
+    assert(!mil__program_kept(program, what, to));
+    if (at == MIL__NOT_FOUND || mil__map_add(&program->kept_parts, hash_part(what, to), at)) return MIL_OK;
+    return mil__nomem(err);
+}
+
+void mil__kept_end_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, bool passed) {
+    uint32_t at = find_part(program, what, from);
+    if (at == MIL__NOT_FOUND) return;
+    mil__map_remove(&program->kept_parts, hash_part(what, passed ? from : to), at);
+    if (passed) program->kept[at].id = to;
 }
 
 void mil__program_free_kept(mil_program *program) {

@@ -185,6 +185,10 @@ int mil__op_ints(const mil_program *program, const mil__op *op, const char *name
 const mil__kept *mil__program_kept(const mil_program *program, mil__kept_what what, uint32_t id);
 /* Makes room for n bytes, which the caller writes to *out; once for a part. */
 mil_status mil__program_keep(mil_program *program, mil__kept_what what, uint32_t id, size_t n, uint8_t **out, mil_error *err);
+/* What is kept of one is of another (of which nothing is) from now on. Begun before a change that may fail, and ended after
+ * it: then nothing can fail any more. */
+mil_status mil__kept_begin_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, mil_error *err);
+void mil__kept_end_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, bool passed);
 void mil__program_free_kept(mil_program *program);
 
 /* ---- building (build.c) ---- */

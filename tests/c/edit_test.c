@@ -3,6 +3,8 @@
  * the program verifies and computes what it did, or is what the parser makes of its text. */
 #include "test.h"
 
+#include "program/program.h"
+
 static mil_error err;
 
 /* ---- programs as text, values by name ---- */
@@ -199,6 +201,36 @@ static void users(void) {
     CHECK_STATUS(mil_value_users(p, 999, &list, &n, &err), MIL_ESTATE, &err);
     CHECK_STATUS(mil_operation_remove(p, b, &err), MIL_ESTATE, &err);
     checked(p);
+}
+
+/* What a package said of an output is said of what takes its place, whether or not memory runs out. */
+static mil_status replace_kept(void *ctx, mil_error *e) {
+    mil_program *p = NULL;
+    uint8_t *data = NULL;
+    (void)ctx;
+    static const char text[] = "program(1.3)\n{ func main<ios18>" CHAIN "; }";
+    mil_status status = mil_text_parse(text, sizeof text - 1, NULL, &p, e);
+    if (status != MIL_OK) return status;
+    mil_value c = value(p, "c"), x = value(p, "x");
+    p->functions[0].label = c;
+    status = mil__program_keep(p, MIL__KEPT_OUTPUT, c, 3, &data, e);
+    if (status == MIL_OK) status = mil_value_replace(p, c, x, NULL, 0, e);
+    mil_value now = mil_block_output(p, body_of(p), 0);
+    CHECK_EQ(now == c, status != MIL_OK);
+    CHECK_EQ(p->functions[0].label, now);
+    const mil__kept *kept = mil__program_kept(p, MIL__KEPT_OUTPUT, now);
+    CHECK(!data || (kept && kept->data == data));
+    if (now != c) CHECK(!mil__program_kept(p, MIL__KEPT_OUTPUT, c));
+    if (status == MIL_OK) status = mil_program_remove_output(p, now, e);
+    if (status == MIL_OK) CHECK_EQ(p->functions[0].label, 0);
+    mil_program_free(p);
+    return status;
+}
+
+static void kept_of_outputs(void) {
+    mil_set_allocator(test_realloc, NULL);
+    CHECK(test_each_allocation(replace_kept, NULL) > 20);
+    mil_set_allocator(NULL, NULL);
 }
 
 /* ---- memory that runs out ---- */
@@ -399,4 +431,4 @@ static void wild_edits(void) {
     }
 }
 
-TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
+TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(kept_of_outputs), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
