@@ -163,6 +163,53 @@ mil_status mil__infer_reshape(mil__call *call) {
     return same_elements(call, n, shape);
 }
 
+/* ---- reshape_like ---- */
+
+static mil_status scalar_of(mil__call *call, const char *name, int i, mil_dtype dtype, int64_t *out) {
+    const mil__operand *item = &mil__args(call, name)->items[i];
+    if (item->type->kind != MIL_TENSOR || item->type->dtype != dtype || item->type->rank != 0 || !item->data)
+        return mil__call_fail(call, MIL_ETYPE, "%s takes const scalars of %s, but item %d is %s", name, mil_dtype_name(dtype), i,
+                              MIL__TYPE_TEXT(call->types, item->type));
+    *out = mil__load_i64(item->data, 0);
+    return MIL_OK;
+}
+
+/* As Python's shape[begin:end]. */
+static mil_status add_part(mil__call *call, int i, int *rank, mil_dim *shape) {
+    const mil_type *type = mil__args(call, "ref_tensors")->items[i].type;
+    int64_t begin, end, to_end;
+    MIL__TRY(scalar_of(call, "begins", i, MIL_INT32, &begin));
+    MIL__TRY(scalar_of(call, "ends", i, MIL_INT32, &end));
+    MIL__TRY(scalar_of(call, "end_masks", i, MIL_BOOL, &to_end));
+    if (type->kind != MIL_TENSOR) return mil__call_fail(call, MIL_ETYPE, "ref_tensors takes tensors, but item %d is %s", i, MIL__TYPE_TEXT(call->types, type));
+    if (begin < 0) begin = begin < -type->rank ? 0 : begin + type->rank;
+    if (end < 0) end += type->rank;
+    if (to_end || end > type->rank) end = type->rank;
+    for (; begin < end; begin++) {
+        if (*rank == MIL_MAX_RANK) return mil__call_fail(call, MIL_EVALUE, "the result would have a rank above %d", MIL_MAX_RANK);
+        if (type->shape[begin] < 0)
+            return mil__call_fail(call, MIL_ETYPE, "the result's shape must be known, but item %d of ref_tensors is %s", i,
+                                  MIL__TYPE_TEXT(call->types, type));
+        shape[(*rank)++] = type->shape[begin];
+    }
+    return MIL_OK;
+}
+
+mil_status mil__infer_reshape_like(mil__call *call) {
+    static const char *const lists[] = {"begins", "ends", "end_masks"};
+    const mil_type *x = mil__arg(call, "x")->type;
+    mil_dim shape[MIL_MAX_RANK];
+    int rank = 0, n = mil__args(call, "ref_tensors")->n;
+    for (size_t k = 0; k < MIL__COUNT(lists); k++)
+        if (mil__args(call, lists[k])->n != n)
+            return mil__call_fail(call, MIL_ETYPE, "ref_tensors has %d items, but %s %d", n, lists[k], mil__args(call, lists[k])->n);
+    for (int i = 0; i < n; i++) MIL__TRY(add_part(call, i, &rank, shape));
+    if (mil__is_static(x)) MIL__TRY(fill_static(call, x, rank, shape, -1));
+    return same_elements(call, rank, shape);
+}
+
+mil_status mil__eval_reshape_like(mil__call *call) { return mil__eval_reshape(call); }
+
 /* ---- expand_dims, squeeze ---- */
 
 mil_status mil__infer_expand_dims(mil__call *call) {
@@ -391,41 +438,82 @@ static mil_status slice_symbols(mil__call *call, const slice *s) {
     return MIL_OK;
 }
 
+/* The shape of what the slices take. */
+static mil_status slices_shape(mil__call *call, const mil_type *x, slice s[MIL_MAX_RANK], int *rank, mil_dim *shape) {
+    int64_t at;
+    *rank = 0;
+    MIL__TRY(get_slices(call, x->rank, s));
+    for (int i = 0; i < x->rank; i++) {
+        if (!s[i].squeeze) MIL__TRY(slice_extent(call, i, &s[i], x->shape[i], &shape[(*rank)++]));
+        else if (x->shape[i] >= 0 && (s[i].has_begin || s[i].from_start))
+            MIL__TRY(squeezed_index(call, i, &s[i], x->shape[i], &at));
+    }
+    return MIL_OK;
+}
+
 mil_status mil__infer_slice_by_index(mil__call *call) {
     const mil_type *x = mil__arg(call, "x")->type;
     slice s[MIL_MAX_RANK] = {{0}};
     mil_dim shape[MIL_MAX_RANK];
-    int rank = 0;
-    int64_t at;
-    MIL__TRY(get_slices(call, x->rank, s));
-    for (int i = 0; i < x->rank; i++) {
-        if (!s[i].squeeze) MIL__TRY(slice_extent(call, i, &s[i], x->shape[i], &shape[rank++]));
-        else if (x->shape[i] >= 0 && (s[i].has_begin || s[i].from_start))
-            MIL__TRY(squeezed_index(call, i, &s[i], x->shape[i], &at));
-    }
+    int rank;
+    MIL__TRY(slices_shape(call, x, s, &rank, shape));
     MIL__TRY(mil__call_tensor(call, x->dtype, rank, shape));
     return slice_symbols(call, &s[0]);
+}
+
+/* The part of `whole` that the slices take: its first element, and strides for the axes of `part`. */
+static mil_status find_part(mil__call *call, const mil_tensor *whole, const mil_tensor *part, char **at, int64_t *strides) {
+    slice s[MIL_MAX_RANK];
+    int64_t offset = 0, first;
+    int rank = 0;
+    MIL__TRY(get_slices(call, whole->rank, s));
+    for (int i = 0; i < whole->rank; i++) {
+        if (s[i].squeeze) {
+            MIL__TRY(squeezed_index(call, i, &s[i], whole->shape[i], &first));
+        } else {
+            if (numpy_count(&s[i], whole->shape[i], &first) != part->shape[rank]) return outside(call, i, &s[i]);
+            strides[rank++] = whole->strides[i] * s[i].stride;
+        }
+        offset += first * whole->strides[i];
+    }
+    *at = (char *)whole->data + offset * (int64_t)mil__element_size(whole->dtype);
+    return MIL_OK;
 }
 
 mil_status mil__eval_slice_by_index(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data;
     mil_tensor *out = call->result[0];
-    slice s[MIL_MAX_RANK];
-    int64_t strides[MIL_MAX_RANK], at = 0, first;
-    int rank = 0;
-    MIL__TRY(get_slices(call, x->rank, s));
-    for (int i = 0; i < x->rank; i++) {
-        if (s[i].squeeze) {
-            MIL__TRY(squeezed_index(call, i, &s[i], x->shape[i], &first));
-        } else {
-            if (numpy_count(&s[i], x->shape[i], &first) != out->shape[rank]) return outside(call, i, &s[i]);
-            strides[rank++] = x->strides[i] * s[i].stride;
-        }
-        at += first * x->strides[i];
-    }
-    if (mil__numel(out) == 0) return MIL_OK;
-    const char *from = (const char *)x->data + at * (int64_t)mil__element_size(x->dtype);
-    mil__move(x->dtype, out->rank, out->shape, out->data, out->strides, from, strides);
+    int64_t strides[MIL_MAX_RANK];
+    char *from;
+    MIL__TRY(find_part(call, x, out, &from, strides));
+    if (mil__numel(out)) mil__move(x->dtype, out->rank, out->shape, out->data, out->strides, from, strides);
+    return MIL_OK;
+}
+
+/* ---- slice_update ---- */
+
+mil_status mil__infer_slice_update(mil__call *call) {
+    const mil_type *x = mil__arg(call, "x")->type, *update = mil__arg(call, "update")->type;
+    slice s[MIL_MAX_RANK] = {{0}};
+    mil_dim shape[MIL_MAX_RANK];
+    int rank;
+    MIL__TRY(slices_shape(call, x, s, &rank, shape));
+    bool fits = update->rank == rank && rank > 0;
+    for (int i = 0; fits && i < rank; i++) fits = shape[i] < 0 || update->shape[i] < 0 || shape[i] == update->shape[i];
+    if (!fits)
+        return mil__call_fail(call, MIL_ETYPE, "%s is not of the shape of the part, %s", MIL__ARG_TEXT(call, "update"),
+                              MIL__TYPE_TEXT(call->types, mil__tensor_type(call->types, x->dtype, rank, shape)));
+    return mil__infer_like_first(call);
+}
+
+mil_status mil__eval_slice_update(mil__call *call) {
+    const mil_tensor *x = mil__arg(call, "x")->data, *update = mil__arg(call, "update")->data;
+    mil_tensor *out = call->result[0];
+    int64_t strides[MIL_MAX_RANK];
+    char *to;
+    MIL__TRY(find_part(call, out, update, &to, strides));
+    mil__gather_contiguous(x, out->data);
+    if (mil__numel(update)) mil__move(x->dtype, update->rank, update->shape, to, strides, update->data, update->strides);
     return MIL_OK;
 }
 

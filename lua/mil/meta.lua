@@ -801,6 +801,22 @@ function value:batch_norm(args) end
 ---@return mil.value
 function func:batch_norm(args) end
 
+---@class mil.args.batch_to_space
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field block_shape mil.operand # height and width of a block; their product divides the batches
+---@field crops mil.operand # [[top, bottom], [left, right]]: what is cut off
+
+---batches become places in blocks of space, whose border is cut off; what space_to_batch undoes
+---@param args mil.args.batch_to_space|mil.operand|nil
+---@return mil.value
+function value:batch_to_space(args) end
+
+---batches become places in blocks of space, whose border is cut off; what space_to_batch undoes
+---@param args mil.args.batch_to_space
+---@return mil.value
+function func:batch_to_space(args) end
+
 ---@class mil.args.cast
 ---@field name? string # of the result
 ---@field x mil.operand # any shape
@@ -1041,6 +1057,21 @@ function value:cosh(args) end
 ---@param args mil.args.cosh
 ---@return mil.value
 function func:cosh(args) end
+
+---@class mil.args.depth_to_space
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field block_size mil.operand # of both sides of a block; its square divides the channels
+
+---channels become places in blocks of space; the place is the outer part of a channel's number
+---@param args mil.args.depth_to_space|mil.operand|nil
+---@return mil.value
+function value:depth_to_space(args) end
+
+---channels become places in blocks of space; the place is the outer part of a channel's number
+---@param args mil.args.depth_to_space
+---@return mil.value
+function func:depth_to_space(args) end
 
 ---@class mil.args.dequantize
 ---@field name? string # of the result
@@ -1799,6 +1830,36 @@ function value:pad(args) end
 ---@return mil.value
 function func:pad(args) end
 
+---@class mil.args.pixel_shuffle
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field upscale_factor mil.operand # of both sides of a block; its square divides the channels
+
+---channels become places in blocks of space; the place is the inner part of a channel's number
+---@param args mil.args.pixel_shuffle|mil.operand|nil
+---@return mil.value
+function value:pixel_shuffle(args) end
+
+---channels become places in blocks of space; the place is the inner part of a channel's number
+---@param args mil.args.pixel_shuffle
+---@return mil.value
+function func:pixel_shuffle(args) end
+
+---@class mil.args.pixel_unshuffle
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field downscale_factor mil.operand # of both sides of a block; it divides height and width
+
+---places in blocks of space become channels; what pixel_shuffle undoes
+---@param args mil.args.pixel_unshuffle|mil.operand|nil
+---@return mil.value
+function value:pixel_unshuffle(args) end
+
+---places in blocks of space become channels; what pixel_shuffle undoes
+---@param args mil.args.pixel_unshuffle
+---@return mil.value
+function func:pixel_unshuffle(args) end
+
 ---@class mil.args.pow
 ---@field name? string # of the result
 ---@field x mil.operand # any shape
@@ -2129,6 +2190,24 @@ function value:reshape(args) end
 ---@return mil.value
 function func:reshape(args) end
 
+---@class mil.args.reshape_like
+---@field name? string # of the result
+---@field x mil.operand # as many elements as the parts have
+---@field ref_tensors mil.operand[] # the tensors whose shapes are taken
+---@field begins mil.operand[] # const int32 each: the first axis that is taken
+---@field ends mil.operand[] # const int32 each: behind the last one
+---@field end_masks mil.operand[] # const bool each: true takes up to the last axis, whatever ends says
+
+---x in a shape that is put together of parts of other tensors' shapes
+---@param args mil.args.reshape_like|mil.operand|nil
+---@return mil.value
+function value:reshape_like(args) end
+
+---x in a shape that is put together of parts of other tensors' shapes
+---@param args mil.args.reshape_like
+---@return mil.value
+function func:reshape_like(args) end
+
 ---@class mil.args.reverse
 ---@field name? string # of the result
 ---@field x mil.operand # any shape
@@ -2143,6 +2222,23 @@ function value:reverse(args) end
 ---@param args mil.args.reverse
 ---@return mil.value
 function func:reverse(args) end
+
+---@class mil.args.reverse_sequence
+---@field name? string # of the result
+---@field x mil.operand # rank 1 or above
+---@field lengths mil.operand # a vector as long as batch_axis
+---@field seq_axis? mil.operand # of x
+---@field batch_axis? mil.operand # of x
+
+---the first lengths[b] elements along seq_axis in the opposite order, for each b along batch_axis
+---@param args mil.args.reverse_sequence|mil.operand|nil
+---@return mil.value
+function value:reverse_sequence(args) end
+
+---the first lengths[b] elements along seq_axis in the opposite order, for each b along batch_axis
+---@param args mil.args.reverse_sequence
+---@return mil.value
+function func:reverse_sequence(args) end
 
 ---@class mil.args.rnn
 ---@field name? string # of the result
@@ -2379,6 +2475,44 @@ function value:slice_by_size(args) end
 ---@return mil.value
 function func:slice_by_size(args) end
 
+---@class mil.args.slice_update
+---@field name? string # of the result
+---@field x mil.operand # any shape
+---@field update mil.operand # of the part's shape, not a scalar
+---@field begin mil.operand # an axis each: the first element; negative from the end
+---@field end_ mil.operand # an axis each: behind the last element; negative from the end
+---@field stride? mil.operand # an axis each, not 0; 1 where absent
+---@field begin_mask? mil.operand # an axis each: true takes from the start, whatever begin says
+---@field end_mask? mil.operand # an axis each: true takes up to the end, whatever end says
+---@field squeeze_mask? mil.operand # an axis each: true takes the one element at begin, and update has not the axis
+
+---x, but update in the place of the part that slice_by_index would take
+---@param args mil.args.slice_update|mil.operand|nil
+---@return mil.value
+function value:slice_update(args) end
+
+---x, but update in the place of the part that slice_by_index would take
+---@param args mil.args.slice_update
+---@return mil.value
+function func:slice_update(args) end
+
+---@class mil.args.sliding_windows
+---@field name? string # of the result
+---@field x mil.operand # rank 1 or above
+---@field axis mil.operand # of x; the windows' elements come behind it
+---@field size mil.operand # of a window
+---@field stride? mil.operand # between the beginnings of windows
+
+---windows along axis: result[i, j] = x[i * stride + j] for axis 0
+---@param args mil.args.sliding_windows|mil.operand|nil
+---@return mil.value
+function value:sliding_windows(args) end
+
+---windows along axis: result[i, j] = x[i * stride + j] for axis 0
+---@param args mil.args.sliding_windows
+---@return mil.value
+function func:sliding_windows(args) end
+
 ---@class mil.args.softmax
 ---@field name? string # of the result
 ---@field x mil.operand # rank 1 or above
@@ -2437,6 +2571,37 @@ function value:softsign(args) end
 ---@param args mil.args.softsign
 ---@return mil.value
 function func:softsign(args) end
+
+---@class mil.args.space_to_batch
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field block_shape mil.operand # height and width of a block, which divide those of x with its zeros
+---@field paddings mil.operand # [[top, bottom], [left, right]]: how many zeros
+
+---places in blocks of space, with zeros around it, become batches
+---@param args mil.args.space_to_batch|mil.operand|nil
+---@return mil.value
+function value:space_to_batch(args) end
+
+---places in blocks of space, with zeros around it, become batches
+---@param args mil.args.space_to_batch
+---@return mil.value
+function func:space_to_batch(args) end
+
+---@class mil.args.space_to_depth
+---@field name? string # of the result
+---@field x mil.operand # [batches, channels, height, width]
+---@field block_size mil.operand # of both sides of a block; it divides height and width
+
+---places in blocks of space become channels; what depth_to_space undoes
+---@param args mil.args.space_to_depth|mil.operand|nil
+---@return mil.value
+function value:space_to_depth(args) end
+
+---places in blocks of space become channels; what depth_to_space undoes
+---@param args mil.args.space_to_depth
+---@return mil.value
+function func:space_to_depth(args) end
 
 ---@class mil.args.split
 ---@field name? string # of the result

@@ -156,3 +156,74 @@ def range_1d(given):
 
 
 plain("const", lambda val: val, "val")
+
+
+def block_to_space(x, height, width, outer):
+    """[N, places and channels, H, W]: the places are the outer part of the second axis, or its inner one."""
+    n, c, h, w = x.shape
+    c //= height * width
+    if outer:
+        parts = x.reshape(n, height, width, c, h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        parts = x.reshape(n, c, height, width, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(n, c, h * height, w * width)
+
+
+def space_to_block(x, height, width, outer):
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c, h // height, height, w // width, width).transpose((0, 3, 5, 1, 2, 4) if outer else (0, 1, 3, 5, 2, 4))
+    return parts.reshape(n, c * height * width, h // height, w // width)
+
+
+plain("depth_to_space", lambda x, n: block_to_space(x, int(n), int(n), True), "x", "block_size")
+plain("pixel_shuffle", lambda x, n: block_to_space(x, int(n), int(n), False), "x", "upscale_factor")
+plain("space_to_depth", lambda x, n: space_to_block(x, int(n), int(n), True), "x", "block_size")
+plain("pixel_unshuffle", lambda x, n: space_to_block(x, int(n), int(n), False), "x", "downscale_factor")
+
+
+@reference("batch_to_space")
+def batch_to_space(given):
+    """The batches are what the channels are for depth_to_space."""
+    x = block_to_space(given.x.swapaxes(0, 1), *map(int, given.block_shape), True).swapaxes(0, 1)
+    (top, bottom), (left, right) = given.crops
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
+@reference("space_to_batch")
+def space_to_batch(given):
+    x = np.pad(given.x, [(0, 0), (0, 0), *given.paddings])
+    return space_to_block(x.swapaxes(0, 1), *map(int, given.block_shape), True).swapaxes(0, 1)
+
+
+@reference("sliding_windows")
+def sliding_windows(given):
+    axis, size, stride = int(given.axis) % given.x.ndim, int(given.size), int(given.get("stride", 1))
+    starts = range(0, given.x.shape[axis] - size + 1, stride)
+    return np.stack([np.take(given.x, range(start, start + size), axis) for start in starts], axis)
+
+
+@reference("reverse_sequence")
+def reverse_sequence(given):
+    seq, batch = int(given.get("seq_axis", 0)), int(given.get("batch_axis", 0))
+    out = np.moveaxis(given.x.copy(), (batch, seq), (0, 1))
+    for row, n in zip(out, given.lengths):
+        row[: int(n)] = row[: int(n)][::-1].copy()
+    return np.moveaxis(out, (0, 1), (batch, seq))
+
+
+@reference("slice_update")
+def slice_update(given):
+    """What slice_by_index takes of the elements' numbers is where update goes."""
+    numbers = np.arange(given.x.size).reshape(given.x.shape)
+    places = slice_by_index(type("", (), {**given._given, "x": numbers, **{name: given.get(name, None) for name in ("stride", "begin_mask", "end_mask", "squeeze_mask")}}))
+    out = given.x.copy()
+    out.reshape(-1)[np.reshape(places, -1)] = given.update.reshape(-1)
+    return out
+
+
+@reference("reshape_like")
+def reshape_like(given):
+    shape = []
+    for tensor, begin, end, to_end in zip(given.ref_tensors, given.begins, given.ends, given.end_masks):
+        shape += tensor.shape[int(begin) :] if to_end else tensor.shape[int(begin) : int(end)]
+    return given.x.reshape(shape)
