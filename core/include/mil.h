@@ -508,6 +508,7 @@ typedef struct mil_text_options {
     const char *name;         /* stands for the file in errors */
     const char *model_path;   /* what @model_path stands for, to read BLOBFILE weights; NULL: they are refused */
     bool unchecked;           /* read without type inference: declared types are taken as they are */
+    bool weights_may_lack;    /* a weights file that is not there is no error: its consts have no data */
 } mil_text_options;
 
 /* Reads n bytes of MIL text as a new program.
@@ -586,7 +587,7 @@ typedef enum mil_precision {
 
 typedef struct mil_compile_options {
     const char *engine;       /* NULL: the best there is */
-    const char *entry;        /* function; NULL: main, or the only one */
+    const char *entry;        /* function; NULL: the package's default, else main, or the only one */
     int optimize;             /* 0: no passes and no fusion; 1: all. Use MIL_COMPILE_DEFAULTS */
     int threads;              /* 1: no synchronisation at all; 0: as many as processors */
     mil_precision precision;

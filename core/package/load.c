@@ -32,7 +32,7 @@ mil_status mil__load_text(const char *path, const mil_load_options *options, mil
     mil_status status = mil_buffer_map(path, &buffer, err);
     if (status == MIL_OK) status = folder_of(path, &folder, err);
     if (status == MIL_OK) {
-        const mil_text_options text = {.name = path, .model_path = folder};
+        const mil_text_options text = {.name = path, .model_path = folder, .weights_may_lack = true};
         mil__load_progress(options, "read", 0);
         status = mil_text_parse(mil_buffer_data(buffer), mil_buffer_bytes(buffer), &text, out, err);
     }

@@ -84,7 +84,7 @@ static mil_status open_model(const char *path, char *file, const mil_load_option
     if (status == MIL_OK) {
         char *slash = strrchr(file, '/');
         if (slash) *slash = 0;
-        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : "."}, .options = options, .err = err};
+        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : ".", .may_be_absent = true}, .options = options, .err = err};
         status = read_model(&r, path, mil_buffer_data(buffer), mil_buffer_bytes(buffer));
         mil__blobs_free(&r.blobs);
         mil__arena_free(&r.tmp);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the readers of models are made of: unpack.c (bytes to messages), value.c (types, values), read.c (operations,
- * functions, programs), mlpackage.c (the directory, its manifest), bundle.c (compiled ones), load.c (which of them). */
+ * functions, programs), read_description.c, mlpackage.c (the directory, its manifest), bundle.c (compiled ones), load.c (which of them). */
 #ifndef MIL__PACKAGE_H
 #define MIL__PACKAGE_H
 
@@ -21,6 +21,8 @@ typedef struct mil__reader {
     mil_opset opset;                  /* of the function that is read */
     const char *function;             /* these two say where an error is; NULL: nowhere yet */
     const Mil__Spec__Operation *operation;
+    size_t n_read, n_all;             /* operations, for progress */
+    bool has_unknown;                 /* fields that the schema has not, anywhere in the program */
     size_t most_bytes;                /* that the program's arena may hold */
     const mil_load_options *options;  /* NULL: the defaults */
     mil_dim unknown;                  /* stands for all unknown dims of results: inference knows better */
@@ -37,6 +39,40 @@ mil_status mil__read_check_size(const mil__reader *r);
 /* The model's program, one function after another, with what its description says of inputs. Fails: MIL_EUNSUPPORTED where
  * it is no ML Program; and as mil_text_parse, but MIL_EFORMAT for what has no place in a program. */
 mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model);
+/* ---- the description (read_description.c) ---- */
+
+/* What it says of one function. */
+typedef struct mil__described {
+    Mil__Spec__Feature **inputs, **outputs, **states;
+    size_t n_inputs, n_outputs, n_states;
+    const char *label, *probabilities;                /* of a classifier; else "" */
+    const Mil__Spec__FunctionDescription *function;   /* NULL: it is the description itself */
+} mil__described;
+
+void mil__described_function(const Mil__Spec__Model *model, const char *name, mil__described *out);
+mil_status mil__read_inputs(mil__reader *r, mil_block block, const Mil__Spec__Function *function, const mil__described *d);
+mil_status mil__read_outputs(mil__reader *r, mil__function *function, const mil__described *d);
+/* What is not of a function: metadata, which is the default. */
+mil_status mil__read_description(mil__reader *r, const Mil__Spec__Model *model);
+mil_status mil__keep_model(mil__reader *r, const Mil__Spec__Model *model);
+mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__Function *function);
+mil_status mil__keep_block(mil__reader *r, mil_block made, const Mil__Spec__Block *block);
+mil_status mil__keep_operation(mil__reader *r, mil_operation made, const Mil__Spec__Operation *op);
+
+/* A user's own entry of the metadata whose name is that of one of Core ML's fields has this before it in the program. */
+#define MIL__USER_PREFIX "userDefined."
+/* The name in the package of a user's entry; NULL: the key is one of Core ML's fields. */
+const char *mil__user_key(const char *key);
+
+/* ---- fields that the schema has not (unknown.c) ---- */
+
+/* Has the message some, or one inside of it? What is in the field `without` (NULL: none) does not count. */
+bool mil__has_unknown(const ProtobufCMessage *message, const char *without);
+/* Gives `to` those of `from`, a message of the same type; and likewise what is inside of both, matched by key or name, else
+ * by position where there are equally many. Sorts `from`, which must outlive `to`: the fields are shared.
+ * No message may be in two places of `to`. */
+void mil__take_unknown(ProtobufCMessage *to, ProtobufCMessage *from);
+
 /* "a pipeline", of the number that a kind of model has in Model; NULL: an ML Program, or none that is known. */
 const char *mil__model_kind(uint32_t number);
 

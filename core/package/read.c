@@ -109,7 +109,7 @@ static mil_status read_const(mil__reader *r, mil_block block, const Mil__Spec__O
     added->label = strcmp(label, op->outputs[0]->name) == 0 ? NULL : label;
     if (added->attrs) added->attrs->next = attrs;
     else added->attrs = attrs;
-    return MIL_OK;
+    return mil__keep_operation(r, r->program->values[made]->op, op);
 }
 
 /* ---- arguments ---- */
@@ -245,12 +245,15 @@ static mil_status read_operation(mil__reader *r, mil_block block, const Mil__Spe
                           .names = names, .declared = types, .n_declared = (int)n, .label = is_usual ? NULL : o.label,
                           .attrs = o.attrs, .where = nowhere(), .before = 0, .unchecked = false};
     mil_operation made;
-    return mil__program_add(r->program, block, &new_op, &made, r->err);
+    MIL__TRY(mil__program_add(r->program, block, &new_op, &made, r->err));
+    return mil__keep_operation(r, made, op);
 }
 
 static mil_status read_block(mil__reader *r, mil_block block, const Mil__Spec__Block *from) {
     mil__mark mark = mil__arena_mark(&r->tmp);
+    MIL__TRY(mil__keep_block(r, block, from));
     for (size_t i = 0; i < from->n_operations; i++) {
+        if (r->n_read++ % 4096 == 0) mil__load_progress(r->options, "read", r->n_all ? (double)r->n_read / (double)r->n_all : 1);
         r->operation = from->operations[i];
         MIL__TRY(read_operation(r, block, from->operations[i]));
         MIL__TRY(mil__read_check_size(r));
@@ -262,141 +265,6 @@ static mil_status read_block(mil__reader *r, mil_block block, const Mil__Spec__B
         mil_value value = mil__value_named(r->program, block, name, strlen(name));
         if (!value) return missing_value(r, "", name);
         MIL__TRY(mil__block_output(r->program, block, value, r->err));
-    }
-    return MIL_OK;
-}
-
-/* ---- inputs, and what the description says of them ---- */
-
-typedef struct input {
-    const Mil__Spec__NamedType *named;
-    const Mil__Spec__Feature *feature; /* NULL: none of that name */
-    size_t rank;                       /* in the description; then in the function */
-} input;
-
-static int by_feature_name(const void *a, const void *b) {
-    return strcmp(((const input *)a)->feature->name, ((const input *)b)->feature->name);
-}
-
-static int by_rank(const void *a, const void *b) {
-    size_t i = ((const input *)a)->rank, k = ((const input *)b)->rank;
-    return (i > k) - (i < k);
-}
-
-/* The function's inputs in the order of their features; those that have none last. */
-static mil_status order_inputs(mil__reader *r, const Mil__Spec__Function *function, Mil__Spec__Feature **features, size_t n,
-                               input **out) {
-    input *described = mil__arena_zero(&r->tmp, n + 1, sizeof *described);
-    input *inputs = mil__arena_zero(&r->tmp, function->n_inputs + 1, sizeof *inputs);
-    if (!described || !inputs) return mil__nomem(r->err);
-    for (size_t i = 0; i < n; i++) described[i] = (input){NULL, features[i], i};
-    qsort(described, n, sizeof *described, by_feature_name);
-    for (size_t i = 0; i < function->n_inputs; i++) {
-        Mil__Spec__Feature name = {.name = function->inputs[i]->name};
-        const input key = {.feature = &name}, *found = bsearch(&key, described, n, sizeof key, by_feature_name);
-        inputs[i] = (input){function->inputs[i], found ? found->feature : NULL, found ? found->rank : n + i};
-    }
-    qsort(inputs, function->n_inputs, sizeof *inputs, by_rank);
-    *out = inputs;
-    return MIL_OK;
-}
-
-static mil_status describe_dim(mil__reader *r, mil_dim dim, uint64_t min, int64_t max, int64_t standard) {
-    if (dim >= 0) return MIL_OK;
-    if (min > INT64_MAX / 2 || (max >= 0 && (uint64_t)max < min))
-        return mil__fail(r->err, MIL_EFORMAT, "the description's range of sizes is none");
-    mil_symbol symbol = {.min = (int64_t)min, .max = max, .standard = standard > 0 ? standard : 0};
-    return mil__dim_describe(r->program->types, dim, &symbol, r->err);
-}
-
-/* n shapes of the input's rank, one after the other: each dim's range, and the shapes themselves. */
-static mil_status describe_shapes(mil__reader *r, mil_value value, size_t n, const int64_t *shapes) {
-    const mil_type *type = r->program->values[value]->type;
-    for (int d = 0; d < type->rank; d++) {
-        int64_t min = INT64_MAX, max = 0;
-        for (size_t i = 0; i < n; i++) {
-            int64_t size = shapes[i * (size_t)type->rank + (size_t)d];
-            if (size < min) min = size;
-            if (size > max) max = size;
-        }
-        if (min < 0) return mil__fail(r->err, MIL_EFORMAT, "the description has a size below 0");
-        MIL__TRY(describe_dim(r, type->shape[d], (uint64_t)min, max, shapes[d]));
-    }
-    return mil_program_input_shapes(r->program, value, n, shapes, r->err);
-}
-
-static mil_status describe_array(mil__reader *r, mil_value value, const Mil__Spec__Array *array) {
-    const mil_type *type = r->program->values[value]->type;
-    size_t rank = (size_t)type->rank;
-    if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_RANGES) {
-        const Mil__Spec__Ranges *ranges = array->ranges;
-        if (ranges->n_ranges != rank) return mil__fail(r->err, MIL_EFORMAT, "its description is of another rank");
-        for (size_t d = 0; d < rank; d++)
-            MIL__TRY(describe_dim(r, type->shape[d], ranges->ranges[d]->lower, ranges->ranges[d]->upper,
-                                  array->n_shape == rank ? array->shape[d] : 0));
-    } else if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_SHAPES && array->shapes->n_shapes) {
-        size_t n = array->shapes->n_shapes;
-        int64_t *shapes = mil__arena_zero(&r->tmp, n * rank + 1, sizeof *shapes);
-        if (!shapes) return mil__nomem(r->err);
-        for (size_t i = 0; i < n; i++) {
-            const Mil__Spec__Shape *shape = array->shapes->shapes[i];
-            if (shape->n_sizes != rank) return mil__fail(r->err, MIL_EFORMAT, "its description is of another rank");
-            memcpy(shapes + i * rank, shape->sizes, rank * sizeof *shapes);
-        }
-        return describe_shapes(r, value, n, shapes);
-    }
-    return MIL_OK;
-}
-
-/* Pixels are [1, channels, height, width]. */
-static mil_status describe_image(mil__reader *r, mil_value value, const Mil__Spec__Image *image) {
-    const mil_type *type = r->program->values[value]->type;
-    if (type->rank != 4) return mil__fail(r->err, MIL_EFORMAT, "an image is a tensor of rank 4");
-    if (image->flexibility_case == MIL__SPEC__IMAGE__FLEXIBILITY_RANGE) {
-        const Mil__Spec__Range *width = image->range->width, *height = image->range->height;
-        if (width) MIL__TRY(describe_dim(r, type->shape[3], width->lower, width->upper, image->width));
-        if (height) MIL__TRY(describe_dim(r, type->shape[2], height->lower, height->upper, image->height));
-    } else if (image->flexibility_case == MIL__SPEC__IMAGE__FLEXIBILITY_SIZES && image->sizes->n_sizes) {
-        size_t n = image->sizes->n_sizes;
-        int64_t(*shapes)[4] = mil__arena_zero(&r->tmp, n, sizeof *shapes);
-        if (!shapes) return mil__nomem(r->err);
-        for (size_t i = 0; i < n; i++) {
-            int64_t shape[4] = {1, type->shape[1], (int64_t)image->sizes->sizes[i]->height,
-                                (int64_t)image->sizes->sizes[i]->width};
-            memcpy(shapes[i], shape, sizeof shape);
-        }
-        return describe_shapes(r, value, n, shapes[0]);
-    }
-    return MIL_OK;
-}
-
-static mil_status describe_input(mil__reader *r, mil_value value, const Mil__Spec__Feature *feature) {
-    const mil_type *type = r->program->values[value]->type;
-    bool is_flexible = false;
-    for (int i = 0; type->kind == MIL_TENSOR && i < type->rank; i++) is_flexible |= type->shape[i] < 0;
-    if (!feature || !feature->type || !is_flexible) return MIL_OK;
-    if (feature->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_ARRAY)
-        return describe_array(r, value, feature->type->array);
-    if (feature->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_IMAGE)
-        return describe_image(r, value, feature->type->image);
-    return MIL_OK;
-}
-
-static mil_status read_inputs(mil__reader *r, mil_block block, const Mil__Spec__Function *function,
-                              Mil__Spec__Feature **features, size_t n_features) {
-    input *inputs = NULL;
-    if (function->n_inputs > UINT16_MAX) return mil__fail(r->err, MIL_ELIMIT, "%zu inputs", function->n_inputs);
-    MIL__TRY(order_inputs(r, function, features, n_features, &inputs));
-    for (size_t i = 0; i < function->n_inputs; i++) {
-        const mil_type *type;
-        mil_value value;
-        const char *name = inputs[i].named->name;
-        MIL__TRY(mil__read_type(r, inputs[i].named->type, true, &type));
-        MIL__TRY(mil__block_input(r->program, block, name, type, &value, r->err));
-        mil_status status = describe_input(r, value, inputs[i].feature);
-        if (status != MIL_OK && r->err) snprintf(r->err->value, sizeof r->err->value, "%.120s", name);
-        MIL__TRY(status);
-        MIL__TRY(mil__read_check_size(r));
     }
     return MIL_OK;
 }
@@ -423,35 +291,33 @@ static const Mil__Spec__Block *body_of(const Mil__Spec__Function *function) {
     return NULL;
 }
 
-static void features_of(const Mil__Spec__Model *model, const char *name, Mil__Spec__Feature ***out, size_t *n) {
-    const Mil__Spec__Description *d = model->description;
-    *n = 0;
-    if (!d) return;
-    *out = d->inputs, *n = d->n_inputs;
-    for (size_t i = 0; i < d->n_functions; i++)
-        if (strcmp(d->functions[i]->name, name) == 0) *out = d->functions[i]->inputs, *n = d->functions[i]->n_inputs;
+static mil_status read_body(mil__reader *r, mil__function *made, const Mil__Spec__Function *function,
+                            const Mil__Spec__Block *body, const mil__described *described) {
+    MIL__TRY(mil__read_inputs(r, made->block, function, described));
+    mil__attr *attrs = NULL;
+    MIL__TRY(read_attributes(r, function->attributes, function->n_attributes, &attrs));
+    made->attrs = attrs;
+    MIL__TRY(mil__keep_function(r, made->block, function));
+    if (body->n_inputs) return mil__fail(r->err, MIL_EFORMAT, "a function's block has no inputs of its own");
+    MIL__TRY(read_block(r, made->block, body));
+    return mil__read_outputs(r, made, described);
 }
 
 static mil_status read_function(mil__reader *r, const Mil__Spec__Model *model, const Mil__Spec__FunctionEntry *entry) {
     mil_program *program = r->program;
     const Mil__Spec__Function *function = entry->value;
-    Mil__Spec__Feature **features = NULL;
-    size_t n_features;
     mil_block block;
     r->function = entry->key;
     const Mil__Spec__Block *body = function ? body_of(function) : NULL;
     if (!body) return mil__fail(r->err, MIL_EFORMAT, "there is no block for its opset");
     MIL__TRY(read_opset(r, function->opset, &r->opset));
     MIL__TRY(mil_program_function(program, entry->key, &block, r->err));
+    mil__function *made = &program->functions[program->n_functions - 1];
     if (program->n_functions == 1 || r->opset > program->opset) program->opset = r->opset;
-    program->functions[program->n_functions - 1].opset = r->opset;
-    features_of(model, entry->key, &features, &n_features);
-    MIL__TRY(read_inputs(r, block, function, features, n_features));
-    mil__attr *attrs = NULL;
-    MIL__TRY(read_attributes(r, function->attributes, function->n_attributes, &attrs));
-    program->functions[program->n_functions - 1].attrs = attrs;
-    if (body->n_inputs) return mil__fail(r->err, MIL_EFORMAT, "a function's block has no inputs of its own");
-    return read_block(r, block, body);
+    made->opset = r->opset;
+    mil__described described;
+    mil__described_function(model, entry->key, &described);
+    return read_body(r, made, function, body, &described);
 }
 
 static int by_function(const void *a, const void *b) {
@@ -487,6 +353,17 @@ static mil_status other_kind(mil__reader *r, const Mil__Spec__Model *model) {
     return mil__fail(r->err, MIL_EFORMAT, "this is no Core ML model, or one without a program");
 }
 
+/* Of the functions' own blocks. */
+static size_t count_operations(const Mil__Spec__Program *program) {
+    size_t n = 0;
+    for (size_t i = 0; i < program->n_functions; i++) {
+        const Mil__Spec__Function *function = program->functions[i]->value;
+        const Mil__Spec__Block *body = function ? body_of(function) : NULL;
+        if (body) n += body->n_operations;
+    }
+    return n;
+}
+
 enum { MAX_FUNCTIONS = 1000 };
 
 mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
@@ -499,6 +376,9 @@ mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
     r->unknown = mil__dim_fresh(r->program->types);
     bool made = mil__arena_alloc(&r->tmp, 1) && mil__types_status(r->program->types) == MIL_OK; /* over every rewind */
     if (!made) return mil__nomem(r->err);
+    r->has_unknown = mil__has_unknown(&program->base, NULL);
+    r->n_all = count_operations(program);
+    MIL__TRY(mil__keep_model(r, model));
     MIL__TRY(read_attributes(r, program->attributes, program->n_attributes, &r->program->attrs));
     if (n > 1) qsort(program->functions, n, sizeof *program->functions, by_function);
     for (size_t i = 0; i < n; i++) {
@@ -507,5 +387,5 @@ mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
         mil__arena_rewind(&r->tmp, mark);
     }
     r->function = NULL;
-    return MIL_OK;
+    return mil__read_description(r, model);
 }

@@ -2,6 +2,8 @@
 /* A program made anew from one function of another: only what its outputs need, inferred again from the input types
  * given. This is how an engine gets a program of its own, and how symbolic dims are bound: with static input types every
  * type becomes static, and what was computed from shapes becomes known. */
+#include <stdio.h>
+
 #include "program/program.h"
 
 typedef struct rebuilding {
@@ -78,10 +80,23 @@ static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block t
     return MIL_OK;
 }
 
+/* A const whose weights file was not there when the program was read. */
+static mil_status no_data(rebuilding *r, const mil__value *value, const mil__op *op) {
+    const mil__attr *val = op->attrs;
+    while (val && strcmp(val->name, "val") != 0) val = val->next;
+    const char *name = value->name ? value->name : "of an argument";
+    if (!val || value->type->kind != MIL_TENSOR || val->n_items != 2 || !val->items[0].data)
+        return mil__fail(r->err, MIL_EUNSUPPORTED, "const %s, %s, has no data here", name, MIL__TYPE_TEXT(r->from->types, value->type));
+    const char *file = mil_tensor_string(val->items[0].data, 0, NULL);
+    mil_status status = mil__fail(r->err, MIL_EIO, "const %s: its weights file \"%.200s\" is not there", name, file);
+    if (r->err) snprintf(r->err->value, sizeof r->err->value, "%.120s", name);
+    return status;
+}
+
 static mil_status make_const(rebuilding *r, mil_block to, const mil__op *op) {
     const mil__value *old = r->from->values[op->outputs[0]];
     mil_tensor *data = old->data, *copy = NULL;
-    if (!data) return mil__fail(r->err, MIL_EUNSUPPORTED, "const %s has no data here", old->name ? old->name : "");
+    if (!data) return no_data(r, old, op);
     if (!data->buffer) { /* it lives in the other program's arena */
         MIL__TRY(mil_tensor_convert(data, data->dtype, &copy, r->err));
         data = copy;

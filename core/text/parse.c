@@ -679,6 +679,7 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
     if (options) {
         ps.lex.file = options->name;
         ps.blobs.model_path = options->model_path;
+        ps.blobs.may_be_absent = options->weights_may_lack;
         ps.unchecked = options->unchecked;
     }
     ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)4 << 20);

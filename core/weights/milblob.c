@@ -9,6 +9,7 @@
  * A program gives a record's offset. The count is not needed to follow it, and hand-written files get it wrong; some also
  * pack their records without the gaps, so an offset is any at which a record stands. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tensor/tensor.h"
 #include "weights/milblob.h"
@@ -63,40 +64,77 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
 
 /* ---- files by name ---- */
 
-static mil_status open_file(mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
-    for (int i = 0; i < blobs->n; i++)
-        if (strcmp(blobs->files[i].path, path) == 0) return *out = mil_buffer_retain(blobs->files[i].file), MIL_OK;
-    MIL__TRY(mil_buffer_map(path, out, err));
-    char *copy = blobs->n < MIL__BLOB_FILES ? mil__strdup(path) : NULL;
-    if (!copy) return MIL_OK; /* opened anew next time */
-    blobs->files[blobs->n].path = copy;
-    blobs->files[blobs->n++].file = mil_buffer_retain(*out);
-    return MIL_OK;
+/* A large file that Git has not fetched has a few lines of text for it, under its name. */
+static bool is_lfs_pointer(const mil_buffer *file) {
+    static const char lfs[] = "version https://git-lfs";
+    return mil_buffer_bytes(file) >= sizeof lfs && memcmp(mil_buffer_data(file), lfs, sizeof lfs - 1) == 0;
 }
 
-/* Below the directory that stands for @model_path, and nowhere else. */
-static mil_status full_path(const mil__blobs *blobs, const char *path, char **out, mil_error *err) {
+static mil_status absent(mil_error *err, const char *path, const char *why) {
+    mil__fail(err, MIL_EIO, "weights file %.200s is %s", path, why);
+    if (err) snprintf(err->file, sizeof err->file, "%s", path);
+    return MIL_EIO;
+}
+
+/* Where the file is, below the directory that stands for @model_path and nowhere else; owned. As named, or by the last part
+ * of the name alone. */
+static mil_status find_file(const mil__blobs *blobs, const char *path, char **out, mil_error *err) {
     static const char root[] = "@model_path/";
-    const char *rest = path + sizeof root - 1;
     bool inside = strncmp(path, root, sizeof root - 1) == 0;
+    const char *rest = path + sizeof root - 1;
     for (const char *part = rest; inside && part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
         inside = strncmp(part, "..", 2) != 0 || (part[2] != '/' && part[2] != 0);
     if (!inside) return mil__fail(err, MIL_EFORMAT, "weights file \"%.100s\" is not below @model_path", path);
-    size_t n = strlen(blobs->model_path) + strlen(rest) + 2;
+    const char *last = strrchr(path, '/') + 1;
+    const char *names[][2] = {{"/", last}, {"/weights/", last}, {"/", rest}}; /* the last is what is named */
+    size_t n = strlen(blobs->model_path) + sizeof "/weights/" + strlen(rest);
     *out = mil__alloc(n);
     if (!*out) return mil__nomem(err);
+    for (size_t i = MIL__COUNT(names); i-- > 0;) {
+        snprintf(*out, n, "%s%s%s", blobs->model_path, names[i][0], names[i][1]);
+        if (access(*out, F_OK) == 0) return MIL_OK;
+    }
     snprintf(*out, n, "%s/%s", blobs->model_path, rest);
+    return MIL_OK;
+}
+
+/* Maps it; *out NULL where it is not there, and may be. */
+static mil_status map_file(const mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
+    char *full;
+    MIL__TRY(find_file(blobs, path, &full, err));
+    bool is_absent = access(full, F_OK) != 0;
+    mil_status status = MIL_OK;
+    if (!is_absent) status = mil_buffer_map(full, out, err);
+    else if (!blobs->may_be_absent) status = absent(err, full, "not there");
+    if (status == MIL_OK && *out && is_lfs_pointer(*out)) {
+        mil_buffer_free(*out);
+        *out = NULL;
+        if (!blobs->may_be_absent) status = absent(err, full, "a Git LFS pointer, not the file it stands for");
+    }
+    mil__free(full);
+    return status;
+}
+
+/* Shared; NULL as above. Each name is looked up once. */
+static mil_status open_file(mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
+    for (int i = 0; i < blobs->n; i++) {
+        if (strcmp(blobs->files[i].path, path) != 0) continue;
+        *out = blobs->files[i].file ? mil_buffer_retain(blobs->files[i].file) : NULL;
+        return MIL_OK;
+    }
+    MIL__TRY(map_file(blobs, path, out, err));
+    char *copy = blobs->n < MIL__BLOB_FILES ? mil__strdup(path) : NULL;
+    if (!copy) return MIL_OK; /* opened anew next time */
+    blobs->files[blobs->n].path = copy;
+    blobs->files[blobs->n++].file = *out ? mil_buffer_retain(*out) : NULL;
     return MIL_OK;
 }
 
 mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offset, mil_dtype dtype, int rank,
                              const int64_t *shape, mil_tensor **out, mil_error *err) {
-    char *full;
     mil_buffer *file = NULL;
-    MIL__TRY(full_path(blobs, path, &full, err));
-    mil_status status = open_file(blobs, full, &file, err);
-    mil__free(full);
-    if (status == MIL_OK) status = mil__milblob_tensor(file, offset, dtype, rank, shape, out, err);
+    MIL__TRY(open_file(blobs, path, &file, err));
+    mil_status status = file ? mil__milblob_tensor(file, offset, dtype, rank, shape, out, err) : MIL_OK;
     mil_buffer_free(file);
     return status;
 }

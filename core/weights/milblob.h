@@ -16,6 +16,7 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
 enum { MIL__BLOB_FILES = 16 };
 typedef struct mil__blobs {
     const char *model_path;   /* what @model_path stands for */
+    bool may_be_absent;       /* tensors of a file that is not there are NULL, and no error */
     struct {
         char *path;
         mil_buffer *file;
@@ -23,7 +24,9 @@ typedef struct mil__blobs {
     int n;
 } mil__blobs;
 
-/* The same, of the file of that name, which must be below the model's path. */
+/* The same, of the file of that name, which must be below the model's path: the name may not lead out of it (links in the
+ * file system may: caches of downloads consist of them). Where no file is, the last part of the name is looked for in
+ * weights/ and beside the model, as coremltools does. */
 mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offset, mil_dtype dtype, int rank,
                              const int64_t *shape, mil_tensor **out, mil_error *err);
 void mil__blobs_free(mil__blobs *blobs);
