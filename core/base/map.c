@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Open addressing with linear probing, at most 3/4 full (removed entries count until the table grows). See map.h. */
+/* Open addressing with linear probing, at most 5/8 full (removed entries count until the table grows). See map.h. */
 #include "base/map.h"
 
 enum { FIRST_SIZE = 16 };
@@ -43,7 +43,7 @@ static bool grow(mil__map *map) {
 }
 
 bool mil__map_more(mil__map *map) {
-    bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
+    bool full = !map->slots || (uint64_t)(map->used + 1) * 8 > (uint64_t)(map->mask + 1) * 5;
     return !full || grow(map);
 }
 

@@ -94,6 +94,7 @@ typedef struct mil__statement {
     uint32_t cap[MIL__MAX_INPUTS]; /* of args' values */
     int n_args;
     const char *label;
+    bool is_ended;                 /* no block can follow */
     bool has_label;                /* a name attribute, or its absence, that label tells of */
     mil__attr *attrs, **attrs_end;
     mil__attr val;                 /* a const's value; val.type NULL: none yet */

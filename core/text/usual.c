@@ -161,11 +161,23 @@ static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *a
     return TAKE(at, "];");
 }
 
+/* The end of the line and the next one's indentation, where an operation or a type follows there: then the statement is
+ * at its end, too, for a block that might belong to it begins with "(" or "block". */
+static inline bool take_line(cursor *at) {
+    if (at->p > at->limit || *at->p != '\n') return false;
+    const char *next = mil__lex_spaces_end(at->p + 1, at->limit + AHEAD);
+    if (next > at->limit || mil__name_class[(unsigned char)*next] != 1 || *next == 'b') return false;
+    at->p = next;
+    return true;
+}
+
 bool mil__parse_usual(mil__parser *ps, mil__statement *st) {
     if (ps->lex.end - ps->lex.p < AHEAD) return false;
     cursor at = {ps->lex.p, ps->lex.end - AHEAD};
     if (take_statement(ps, st, &at)) {
         st->n_results = 1;
+        st->is_ended = take_line(&at);
+        ps->lex.line += st->is_ended;
         ps->lex.p = at.p;
         return st->has_label = true;
     }
