@@ -26,7 +26,7 @@ static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot
     slots[i] = entry;
 }
 
-static bool grow(mil__map *map) {
+bool mil__map_grow(mil__map *map) {
     uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
     if (size == 0) return false;
     struct mil__map_slot *slots = mil__calloc(size, sizeof *slots);
@@ -40,11 +40,6 @@ static bool grow(mil__map *map) {
     mil__free(map->slots);
     *map = (mil__map){slots, size - 1, used};
     return true;
-}
-
-bool mil__map_more(mil__map *map) {
-    bool full = !map->slots || (uint64_t)(map->used + 1) * 8 > (uint64_t)(map->mask + 1) * 5;
-    return !full || grow(map);
 }
 
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {
