@@ -22,9 +22,11 @@ static void report_weights(void *ctx, uint64_t bytes) {
     if (s->bytes) mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1);
 }
 
-void mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
+mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
     mil__model_writer *w = &s->w;
+    w->kept_model = mil__write_kept(w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor);
     w->version = mil__write_version(w->program);
+    if (w->kept_model && w->kept_model->version > w->version) w->version = w->kept_model->version;
     w->blob_name = blob_name;
     w->blob_elements = blob_elements;
     for (uint32_t i = 1; i < w->program->n_values; i++) {
@@ -34,6 +36,7 @@ void mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_eleme
     w->blobs.progress = report_weights;
     w->blobs.progress_ctx = s;
     mil__saving_report(s, "program", 0);
+    return w->status;
 }
 
 /* ---- pieces ---- */
@@ -117,7 +120,7 @@ static mil_status write_package(mil__saving *s, const mil__folder *folder) {
 
 static mil_status save_package(mil__saving *s, mil__folder *folder) {
     char *weights, *file;
-    mil__saving_begin(s, "@model_path/weights/weight.bin", MIL__BLOB_ELEMENTS);
+    MIL__TRY(mil__saving_begin(s, "@model_path/weights/weight.bin", MIL__BLOB_ELEMENTS));
     MIL__TRY(mil__path_join(folder->aside, "Data/com.apple.CoreML/weights", &weights, s->w.err));
     mil_status status = mil__path_join(weights, "weight.bin", &file, s->w.err);
     if (status == MIL_OK) {

@@ -12,20 +12,48 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "package/package.h"
 #include "package/write.h"
 #include "text/print.h"
 
 /* ---- consts' places ---- */
 
-static mil_status place(void *ctx, const mil__value *value, uint64_t *offset, mil_error *err) {
-    mil__model_writer *w = &((mil__saving *)ctx)->w;
-    if (!mil__const_is_large(w, value)) return MIL_OK;
+static mil_status place_const(mil__model_writer *w, mil_value id) {
+    const mil__value *value = w->program->values[id];
+    if (!value->is_const || w->offsets[id] || !mil__const_is_large(w, value)) return MIL_OK;
     if (!w->blobs.is_open && mkdir(w->blob_folder, 0777) == 0) w->made_folder = true;
-    return mil__blob_add(&w->blobs, value->data, offset, err);
+    return mil__blob_add(&w->blobs, value->data, &w->offsets[id], w->err);
+}
+
+/* In the order in which a package's writer meets them (an op's parameters as they are declared): so the weights of a package
+ * and of its bundle are the same file. */
+static mil_status place_block(mil__model_writer *w, mil_block block) {
+    const mil_program *program = w->program;
+    for (mil_operation at = program->blocks[block]->first; at; at = program->ops[at]->next) {
+        const mil__op *op = program->ops[at];
+        if (op->decl == mil__op_const() && program->values[op->outputs[0]]->name) MIL__TRY(place_const(w, op->outputs[0]));
+        for (int a = 0; a < op->n_args; a++)
+            for (uint32_t i = 0; i < op->args[a].n; i++) MIL__TRY(place_const(w, op->args[a].values[i]));
+        for (uint16_t b = 0; b < op->n_blocks; b++) MIL__TRY(place_block(w, op->blocks[b]));
+    }
+    return MIL_OK;
+}
+
+static mil_status place_all(mil__model_writer *w) {
+    w->offsets = mil__write_array(w, w->program->n_values, sizeof *w->offsets);
+    if (!w->offsets) return w->status;
+    for (uint32_t i = 0; i < w->program->n_functions; i++) MIL__TRY(place_block(w, w->program->functions[i].block));
+    return MIL_OK;
+}
+
+static uint64_t place_of(void *ctx, const mil__value *value) {
+    const mil__model_writer *w = ctx;
+    return value->op ? w->offsets[w->program->ops[value->op]->outputs[0]] : 0;
 }
 
 static mil_status print(mil__saving *s, char **text, size_t *n) {
-    mil__text_places places = {.path = s->w.blob_name, .place = place, .ctx = s};
+    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w};
+    MIL__TRY(place_all(&s->w));
     return mil__text_print(s->w.program, &places, text, n, s->w.err);
 }
 
@@ -62,8 +90,8 @@ mil_status mil__save_text(mil__saving *s) {
     mil__str_printf(&folder, "%.*sweights", n_folder, s->path);
     mil__str_printf(&file, "%s/%.*s.bin", folder.s ? folder.s : "", n_stem, base);
     mil_status status = name.failed || folder.failed || file.failed ? mil__nomem(w->err) : MIL_OK;
+    if (status == MIL_OK) status = mil__saving_begin(s, name.s, MIL__TEXT_ELEMENTS);
     if (status == MIL_OK) {
-        mil__saving_begin(s, name.s, MIL__TEXT_ELEMENTS);
         w->blobs.path = file.s;
         w->blob_folder = folder.s;
         status = write_text(s);
@@ -175,10 +203,12 @@ static json_t *availability(int version) {
         {"16.0", "13.0", "16.0", "9.0", "1.0", "16.0"},
         {"17.0", "14.0", "17.0", "10.0", "1.0", "17.0"},
         {"18.0", "15.0", "18.0", "11.0", "2.0", "18.0"},
+        {"26.0", "26.0", "26.0", "26.0", "26.0", "26.0"},
     };
     static const char *const systems[] = {"iOS", "macOS", "tvOS", "watchOS", "visionOS", "macCatalyst"};
     json_t *object = json_object();
-    for (int i = 0; i < 6; i++) put(object, systems[i], rows[version - 6][i]);
+    int row = version < 10 ? version - 6 : 4;
+    for (int i = 0; i < 6; i++) put(object, systems[i], rows[row][i]);
     return object;
 }
 
@@ -224,8 +254,9 @@ static mil_status write_metadata(mil__saving *s, const mil__folder *folder, cons
 static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
     char *text;
     size_t n;
-    const Mil__Spec__Description *description = mil__write_description(&s->w);
+    Mil__Spec__Description *description = mil__write_description(&s->w);
     if (!description) return s->w.status;
+    if (s->w.kept_model && s->w.kept_model->description) mil__take_unknown(&description->base, &s->w.kept_model->description->base);
     MIL__TRY(write_coremldata(s, folder, description));
     MIL__TRY(write_metadata(s, folder, description));
     MIL__TRY(print(s, &text, &n));
@@ -237,7 +268,7 @@ static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
 
 mil_status mil__save_bundle(mil__saving *s, mil__folder *folder) {
     char *weights, *file = NULL;
-    mil__saving_begin(s, "@model_path/weights/weight.bin", MIL__BLOB_ELEMENTS);
+    MIL__TRY(mil__saving_begin(s, "@model_path/weights/weight.bin", MIL__BLOB_ELEMENTS));
     MIL__TRY(mil__path_join(folder->aside, "weights", &weights, s->w.err));
     mil_status status = mil__path_join(weights, "weight.bin", &file, s->w.err);
     if (status == MIL_OK) {

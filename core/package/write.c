@@ -5,6 +5,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 
+#include "package/package.h"
 #include "package/write.h"
 
 typedef struct operations { /* of a block, as they come */
@@ -190,13 +191,13 @@ static bool write_args(mil__model_writer *w, const mil__op *op, operations *out,
 
 /* ---- operations ---- */
 
-static Mil__Spec__Block *write_block(mil__model_writer *w, const mil__block *block, bool is_body);
+static Mil__Spec__Block *write_block(mil__model_writer *w, mil_block id, bool is_body);
 
 static bool write_nested(mil__model_writer *w, const mil__op *op, Mil__Spec__Operation *message) {
     message->n_blocks = op->n_blocks;
     if (!(message->blocks = mil__write_array(w, op->n_blocks, sizeof *message->blocks))) return false;
     for (uint16_t b = 0; b < op->n_blocks; b++)
-        if (!(message->blocks[b] = write_block(w, w->program->blocks[op->blocks[b]], false))) return false;
+        if (!(message->blocks[b] = write_block(w, op->blocks[b], false))) return false;
     return true;
 }
 
@@ -266,12 +267,16 @@ static bool is_at_its_uses(const mil__model_writer *w, const mil__op *op) {
     return !value->name || (folded && folded == value->n_uses);
 }
 
-static bool write_operation(mil__model_writer *w, const mil__op *op, operations *out) {
+static bool write_operation(mil__model_writer *w, mil_operation id, operations *out) {
+    const mil__op *op = w->program->ops[id];
     if (is_at_its_uses(w, op)) return true;
     w->value = op->n_outputs ? op->outputs[0] : 0;
-    bool is_update = strcmp(op->decl->name, "coreml_update_state") == 0;
-    bool done = is_update ? write_update(w, op, out) : write_usual(w, op, out);
-    if (done) w->value = 0;
+    if (strcmp(op->decl->name, "coreml_update_state") == 0) return write_update(w, op, out);
+    Mil__Spec__Operation *kept = mil__write_kept(w, MIL__KEPT_OPERATION, id, &mil__spec__operation__descriptor);
+    w->fresh_types = kept;
+    bool done = w->status == MIL_OK && write_usual(w, op, out);
+    w->fresh_types = false;
+    if (done && kept) mil__take_unknown(&out->list[out->n - 1]->base, &kept->base);
     return done;
 }
 
@@ -283,8 +288,9 @@ static size_t most_messages(const mil__model_writer *w, const mil__op *op) {
     return n;
 }
 
-static Mil__Spec__Block *write_block(mil__model_writer *w, const mil__block *block, bool is_body) {
+static Mil__Spec__Block *write_block(mil__model_writer *w, mil_block id, bool is_body) {
     const mil_program *program = w->program;
+    const mil__block *block = program->blocks[id];
     Mil__Spec__Block *message = MIL__NEW(w, Block, block);
     operations out = {0};
     size_t most = 0;
@@ -292,7 +298,7 @@ static Mil__Spec__Block *write_block(mil__model_writer *w, const mil__block *blo
     for (mil_operation at = block->first; at; at = program->ops[at]->next) most += most_messages(w, program->ops[at]);
     if (!(out.list = mil__write_array(w, most, sizeof *out.list))) return NULL;
     for (mil_operation at = block->first; at; at = program->ops[at]->next)
-        if (!write_operation(w, program->ops[at], &out)) return NULL;
+        if (!write_operation(w, at, &out)) return NULL;
     message->operations = out.list;
     message->n_operations = out.n;
     if (!is_body) {
@@ -302,7 +308,10 @@ static Mil__Spec__Block *write_block(mil__model_writer *w, const mil__block *blo
     if (!(message->outputs = mil__write_array(w, block->n_outputs, sizeof *message->outputs))) return NULL;
     for (uint32_t i = 0; i < block->n_outputs; i++) message->outputs[i] = text(program->values[block->outputs[i]]->name);
     message->n_outputs = block->n_outputs;
-    return message;
+    w->value = 0;
+    Mil__Spec__Block *kept = mil__write_kept(w, MIL__KEPT_BLOCK, id, &mil__spec__block__descriptor);
+    if (kept) mil__take_unknown(&message->base, &kept->base);
+    return w->status == MIL_OK ? message : NULL;
 }
 
 /* ---- functions, programs ---- */
@@ -319,16 +328,20 @@ static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__func
     const mil__block *body = w->program->blocks[function->block];
     Mil__Spec__Function *message = MIL__NEW(w, Function, function);
     Mil__Spec__BlockEntry *entry = message ? MIL__NEW(w, BlockEntry, block_entry) : NULL;
-    if (!entry || !(message->blocks = mil__write_array(w, 1, sizeof *message->blocks))) return NULL;
+    Mil__Spec__Function *kept = mil__write_kept(w, MIL__KEPT_FUNCTION, function->block, &mil__spec__function__descriptor);
+    w->fresh_types = kept;
+    if (w->status != MIL_OK || !(message->blocks = mil__write_array(w, 1, sizeof *message->blocks))) return NULL;
     message->opset = text(opset_name(function->opset));
     message->n_inputs = body->n_inputs;
     if (!(message->inputs = write_all_named(w, body->inputs, body->n_inputs))) return NULL;
     if (!(message->attributes = write_attrs(w, function->attrs, FLEXIBLE, &message->n_attributes))) return NULL;
+    w->fresh_types = false;
     message->n_blocks = 1;
     message->blocks[0] = entry;
     entry->key = message->opset;
-    entry->value = write_block(w, body, true);
-    return entry->value ? message : NULL;
+    if (!(entry->value = write_block(w, function->block, true))) return NULL;
+    if (kept) mil__take_unknown(&message->base, &kept->base);
+    return message;
 }
 
 Mil__Spec__Program *mil__write_program(mil__model_writer *w) {
@@ -337,7 +350,9 @@ Mil__Spec__Program *mil__write_program(mil__model_writer *w) {
     if (!message || count_folded(w) != MIL_OK) return NULL;
     find_last_literal(w);
     message->version = 1;
+    w->fresh_types = w->kept_model;
     if (!(message->attributes = write_attrs(w, program->attrs, "", &message->n_attributes))) return NULL;
+    w->fresh_types = false;
     if (!(message->functions = mil__write_array(w, program->n_functions, sizeof *message->functions))) return NULL;
     for (uint32_t i = 0; i < program->n_functions; i++) {
         Mil__Spec__FunctionEntry *entry = MIL__NEW(w, FunctionEntry, function_entry);
@@ -356,8 +371,9 @@ Mil__Spec__Model *mil__write_model(mil__model_writer *w) {
     if (!message) return NULL;
     message->version = w->version;
     if (!(message->description = mil__write_description(w))) return NULL; /* before the weights: it says what can't be */
-    message->program = mil__write_program(w);
-    return message->program ? message : NULL;
+    if (!(message->program = mil__write_program(w))) return NULL;
+    if (w->kept_model) mil__take_unknown(&message->base, &w->kept_model->base); /* the description's are there already */
+    return message;
 }
 
 void mil__model_writer_free(mil__model_writer *w) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the writer of packages is made of: write_value.c (types, values), write.c (operations, functions, programs),
- * write_description.c (the model's description), save.c (files and folders). Messages are made in one arena; strings in
- * them are the program's own. */
+ * write_feature.c and write_description.c (the model's description), save.c and save_text.c (files and folders). Messages
+ * are made in one arena; strings in them are the program's own. */
 #ifndef MIL__WRITE_H
 #define MIL__WRITE_H
 
@@ -19,13 +19,16 @@ enum {
 
 typedef struct mil__model_writer {
     const mil_program *program;
-    int version;              /* of the specification: 6 to 9 */
+    int version;              /* of the specification, from 6 on */
+    Mil__Spec__Model *kept_model; /* of the package that the program was read from, without functions; NULL: none */
+    bool fresh_types;         /* each has a message of its own: fields that are not in the schema go into it */
     mil__arena arena;
     mil__blob_writer blobs;
     const char *blob_name;    /* as the program names that file: "@model_path/weights/weight.bin" */
     int64_t blob_elements;    /* from so many on, a const is there */
     const char *blob_folder;  /* text only: made when the first const comes */
     bool made_folder;
+    uint64_t *offsets;        /* text only: by value, of the consts that are in the weights file */
     uint32_t *folded;         /* by value: uses of a const that are written with its value at that place */
     int64_t last_literal;     /* of the names literal_<n> that are taken */
     struct {                  /* one message a type, since a few make up most of a program */
@@ -46,6 +49,9 @@ __attribute__((format(printf, 3, 4))) void *mil__write_fail(mil__model_writer *w
 
 void *mil__write_nomem(mil__model_writer *w);
 
+/* The part of the program's package that is kept, in a copy to be used up; NULL: none, or it fails. */
+void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id, const ProtobufCMessageDescriptor *descriptor);
+
 Mil__Spec__Type *mil__write_type(mil__model_writer *w, const mil_type *type);
 Mil__Spec__Value *mil__write_text(mil__model_writer *w, const char *text);
 Mil__Spec__Value *mil__write_attr(mil__model_writer *w, const mil__attr *attr);
@@ -57,6 +63,10 @@ bool mil__const_is_in_file(const mil_program *program, const mil__value *value);
 
 int mil__write_version(const mil_program *program); /* of the specification: the least that has all that it asks for */
 Mil__Spec__Program *mil__write_program(mil__model_writer *w);
+bool mil__type_is_flexible(const mil_type *type);
+Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id);
+Mil__Spec__Feature *mil__write_state(mil__model_writer *w, mil_value id);
+Mil__Spec__Feature *mil__write_output(mil__model_writer *w, mil_value id);
 Mil__Spec__Description *mil__write_description(mil__model_writer *w);
 Mil__Spec__Model *mil__write_model(mil__model_writer *w);
 void mil__model_writer_free(mil__model_writer *w);
@@ -72,7 +82,7 @@ typedef struct mil__saving {
 } mil__saving;
 
 /* What every save begins with: blob_elements as above, blob_name in the arena or static. */
-void mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements);
+mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements);
 void mil__saving_report(const mil__saving *s, const char *stage, double part);
 /* Writes n bytes as the file `name` of the folder. */
 mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const char *name, const void *data, size_t n);

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What a model says of itself: its functions' inputs, outputs and states, as Core ML checks them when it loads a model; so
- * what it would refuse is refused here, with the function, the value, and what to do. */
+/* What a model says of itself: its version, its functions, its metadata. write_feature.c has inputs, outputs and states. */
 #include <protobuf-c/protobuf-c.h>
 
+#include "package/package.h"
 #include "package/write.h"
-#include "tensor/tensor.h"
 
 static char *text(const char *s) { return (char *)(uintptr_t)s; }
 
 static const mil_type *type_of(const mil__model_writer *w, mil_value id) { return w->program->values[id]->type; }
 
-#define TYPE_TEXT(w, type) MIL__TYPE_TEXT((w)->program->types, (type))
-
 /* ---- the specification's version ---- */
-
-static bool is_flexible(const mil_type *type) {
-    for (int i = 0; type->kind == MIL_TENSOR && i < type->rank; i++)
-        if (type->shape[i] < 0) return true;
-    return false;
-}
 
 static bool is_half(const mil_type *type) { return type->kind == MIL_TENSOR && type->dtype == MIL_FP16; }
 
@@ -30,7 +21,7 @@ static int function_version(const mil_program *program, const mil__function *fun
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         const mil_type *type = program->values[body->inputs[i]]->type;
         has_half |= is_half(type);
-        n_enumerated += is_flexible(type) && mil__input_shapes(program, body->inputs[i]);
+        n_enumerated += mil__type_is_flexible(type) && mil__input_shapes(program, body->inputs[i]);
     }
     for (uint32_t i = 0; i < body->n_outputs; i++) has_half |= is_half(program->values[body->outputs[i]]->type);
     if (has_half && version < 7) version = 7;
@@ -51,171 +42,6 @@ int mil__write_version(const mil_program *program) {
     return version;
 }
 
-/* ---- arrays ---- */
-
-/* ArrayFeatureType's numbers; 0: a model's border can't have it. */
-static int array_dtype(mil_dtype dtype) {
-    switch (dtype) {
-    case MIL_FP16: return 65552;
-    case MIL_FP32: return 65568;
-    case MIL_INT32: return 131104;
-    default: return 0;
-    }
-}
-
-static Mil__Spec__Array *new_array(mil__model_writer *w, mil_dtype dtype, size_t rank) {
-    Mil__Spec__Array *array = MIL__NEW(w, Array, array);
-    if (!array || !(array->shape = mil__write_array(w, rank, sizeof *array->shape))) return NULL;
-    array->dtype = array_dtype(dtype);
-    return array;
-}
-
-/* The sizes that a dim may have, and the usual one. */
-static bool range_of(mil__model_writer *w, mil_dim dim, uint64_t *lower, int64_t *upper, int64_t *standard) {
-    if (dim >= 0) {
-        *lower = (uint64_t)dim, *upper = *standard = dim;
-        return true;
-    }
-    const char *name = MIL__DIM_TEXT(w->program->types, dim);
-    const mil_symbol *symbol = mil__dim_symbol_info(w->program->types, dim);
-    if (!symbol)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a package can't say that an input's size is %s; make it a symbol of its own", name);
-    if (symbol->max < 1 || symbol->max == INT64_MAX)
-        return mil__write_fail(w, MIL_EVALUE, "the size %s has no upper limit, which Core ML demands; give it a range: "
-                               "mil.dim(\"%s\", { min = 1, max = 512 }), or mil.shapes", name, *name == '?' ? "S" : name);
-    *lower = symbol->min > 0 ? (uint64_t)symbol->min : 1;
-    *upper = symbol->max;
-    *standard = symbol->standard > 0 ? symbol->standard : (int64_t)*lower;
-    return true;
-}
-
-static bool put_ranges(mil__model_writer *w, const mil_type *type, Mil__Spec__Array *array) {
-    Mil__Spec__Ranges *ranges = MIL__NEW(w, Ranges, ranges);
-    if (!ranges || !(ranges->ranges = mil__write_array(w, array->n_shape, sizeof *ranges->ranges))) return false;
-    for (int i = 0; i < type->rank; i++) {
-        Mil__Spec__Range *range = MIL__NEW(w, Range, range);
-        if (!range || !range_of(w, type->shape[i], &range->lower, &range->upper, &array->shape[i])) return false;
-        ranges->ranges[ranges->n_ranges++] = range;
-    }
-    array->flexibility_case = MIL__SPEC__ARRAY__FLEXIBILITY_RANGES;
-    array->ranges = ranges;
-    return true;
-}
-
-/* The first is the usual one. */
-static bool put_shapes(mil__model_writer *w, const mil__shapes *given, Mil__Spec__Array *array) {
-    size_t rank = array->n_shape;
-    Mil__Spec__Shapes *shapes = MIL__NEW(w, Shapes, shapes);
-    if (!shapes || !(shapes->shapes = mil__write_array(w, given->n, sizeof *shapes->shapes))) return false;
-    memcpy(array->shape, given->shapes, rank * sizeof *array->shape);
-    for (size_t i = 0; i < given->n; i++) {
-        Mil__Spec__Shape *shape = MIL__NEW(w, Shape, shape);
-        if (!shape || !(shape->sizes = mil__write_array(w, rank, sizeof *shape->sizes))) return false;
-        memcpy(shape->sizes, given->shapes + i * rank, rank * sizeof *shape->sizes);
-        shape->n_sizes = rank;
-        shapes->shapes[shapes->n_shapes++] = shape;
-    }
-    array->flexibility_case = MIL__SPEC__ARRAY__FLEXIBILITY_SHAPES;
-    array->shapes = shapes;
-    return true;
-}
-
-/* ---- features ---- */
-
-static Mil__Spec__Feature *new_feature(mil__model_writer *w, mil_value id) {
-    Mil__Spec__Feature *feature = MIL__NEW(w, Feature, feature);
-    if (!feature || !(feature->type = MIL__NEW(w, FeatureType, feature_type))) return NULL;
-    feature->name = text(w->program->values[id]->name);
-    return feature;
-}
-
-static bool put_array(Mil__Spec__Feature *feature, Mil__Spec__Array *array) {
-    feature->type->kind_case = MIL__SPEC__FEATURE_TYPE__KIND_ARRAY;
-    feature->type->array = array;
-    return array;
-}
-
-static Mil__Spec__Feature *write_input(mil__model_writer *w, mil_value id) {
-    const mil_type *type = type_of(w, id);
-    if (type->kind != MIL_TENSOR || !array_dtype(type->dtype))
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs are fp16, fp32 or int32 tensors, not %s; make it one of "
-                               "them, and cast it inside", TYPE_TEXT(w, type));
-    if (type->rank == 0)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs have a rank of at least 1; make it %s[1], and squeeze it inside",
-                               TYPE_TEXT(w, type));
-    const mil__shapes *shapes = mil__input_shapes(w->program, id);
-    Mil__Spec__Feature *feature = new_feature(w, id);
-    Mil__Spec__Array *array = feature ? new_array(w, type->dtype, (size_t)type->rank) : NULL;
-    if (!array) return NULL;
-    array->n_shape = (size_t)type->rank;
-    bool done = put_array(feature, array);
-    if (is_flexible(type)) done = shapes ? put_shapes(w, shapes, array) : put_ranges(w, type, array);
-    else for (int i = 0; i < type->rank; i++) array->shape[i] = type->shape[i];
-    return done ? feature : NULL;
-}
-
-static Mil__Spec__Feature *write_state(mil__model_writer *w, mil_value id) {
-    const mil_type *type = type_of(w, id)->items[0];
-    if (type->dtype != MIL_FP16 || is_flexible(type) || type->rank == 0)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states are fp16 tensors of a fixed shape, not %s", TYPE_TEXT(w, type));
-    Mil__Spec__Feature *feature = new_feature(w, id);
-    Mil__Spec__State *state = feature ? MIL__NEW(w, State, state) : NULL;
-    if (!state || !(state->array = new_array(w, type->dtype, (size_t)type->rank))) return NULL;
-    state->kind_case = MIL__SPEC__STATE__KIND_ARRAY;
-    state->array->n_shape = (size_t)type->rank;
-    for (int i = 0; i < type->rank; i++) state->array->shape[i] = type->shape[i];
-    feature->type->kind_case = MIL__SPEC__FEATURE_TYPE__KIND_STATE;
-    feature->type->state = state;
-    return feature;
-}
-
-/* A classifier's: the label, and what each label's probability is. */
-static bool put_label(mil__model_writer *w, const mil_type *type, Mil__Spec__FeatureType *out) {
-    bool is_text = type->dtype == MIL_STRING;
-    out->kind_case = is_text ? MIL__SPEC__FEATURE_TYPE__KIND_STRING : MIL__SPEC__FEATURE_TYPE__KIND_INT64;
-    Mil__Spec__Empty *empty = MIL__NEW(w, Empty, empty);
-    if (is_text) out->string = empty;
-    else out->int64 = empty;
-    return empty;
-}
-
-static bool put_dictionary(mil__model_writer *w, const mil_type *type, Mil__Spec__FeatureType *out) {
-    bool is_text = type->items[0]->dtype == MIL_STRING;
-    Mil__Spec__Dictionary *dictionary = MIL__NEW(w, Dictionary, dictionary);
-    Mil__Spec__Empty *empty = MIL__NEW(w, Empty, empty);
-    if (!dictionary || !empty) return false;
-    dictionary->key_case = is_text ? MIL__SPEC__DICTIONARY__KEY_STRING : MIL__SPEC__DICTIONARY__KEY_INT64;
-    if (is_text) dictionary->string = empty;
-    else dictionary->int64 = empty;
-    out->kind_case = MIL__SPEC__FEATURE_TYPE__KIND_DICTIONARY;
-    out->dictionary = dictionary;
-    return true;
-}
-
-/* No shape where it is not known before a run, and none of a scalar. */
-static bool put_output_array(mil__model_writer *w, const mil_type *type, Mil__Spec__Feature *feature) {
-    Mil__Spec__Array *array = new_array(w, type->dtype, (size_t)type->rank);
-    if (!array) return false;
-    if (!is_flexible(type)) array->n_shape = (size_t)type->rank;
-    for (size_t i = 0; i < array->n_shape; i++) array->shape[i] = type->shape[i];
-    return put_array(feature, array);
-}
-
-static bool is_label(const mil_type *type) {
-    return type->kind == MIL_TENSOR && type->rank == 0 && (type->dtype == MIL_STRING || type->dtype == MIL_INT64);
-}
-
-static Mil__Spec__Feature *write_output(mil__model_writer *w, mil_value id) {
-    const mil_type *type = type_of(w, id);
-    Mil__Spec__Feature *feature = new_feature(w, id);
-    if (!feature) return NULL;
-    if (type->kind == MIL_TENSOR && array_dtype(type->dtype)) return put_output_array(w, type, feature) ? feature : NULL;
-    if (is_label(type)) return put_label(w, type, feature->type) ? feature : NULL;
-    if (type->kind == MIL_DICT) return put_dictionary(w, type, feature->type) ? feature : NULL;
-    return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's outputs are fp16, fp32 or int32 tensors, not %s; cast it to one of them",
-                           TYPE_TEXT(w, type));
-}
-
 /* ---- functions ---- */
 
 /* The features of those values that are states, or of those that are none. */
@@ -225,7 +51,7 @@ static Mil__Spec__Feature **write_inputs(mil__model_writer *w, const mil__block 
     for (uint32_t i = 0; list && i < body->n_inputs; i++) {
         w->value = body->inputs[i];
         if ((type_of(w, w->value)->kind == MIL_STATE) != states) continue;
-        if (!(list[*n] = states ? write_state(w, w->value) : write_input(w, w->value))) return NULL;
+        if (!(list[*n] = states ? mil__write_state(w, w->value) : mil__write_input(w, w->value))) return NULL;
         ++*n;
     }
     if (list) w->value = 0;
@@ -236,10 +62,16 @@ static Mil__Spec__Feature **write_outputs(mil__model_writer *w, const mil__block
     Mil__Spec__Feature **list = mil__write_array(w, body->n_outputs, sizeof *list);
     for (uint32_t i = 0; list && i < body->n_outputs; i++) {
         w->value = body->outputs[i];
-        if (!(list[i] = write_output(w, w->value))) return NULL;
+        if (!(list[i] = mil__write_output(w, w->value))) return NULL;
     }
     if (list) w->value = 0;
     return list;
+}
+
+/* An output that is still one. */
+static char *name_of(const mil__model_writer *w, mil_value id) {
+    const mil__value *value = mil__value_at(w->program, id);
+    return value && value->is_output ? text(value->name) : (char *)(uintptr_t)protobuf_c_empty_string;
 }
 
 static Mil__Spec__FunctionDescription *write_function(mil__model_writer *w, const mil__function *function) {
@@ -253,6 +85,12 @@ static Mil__Spec__FunctionDescription *write_function(mil__model_writer *w, cons
     if (!(message->states = write_inputs(w, body, true, &message->n_states))) return NULL;
     if (!(message->outputs = write_outputs(w, body))) return NULL;
     message->n_outputs = body->n_outputs;
+    if (function->label) message->predicted_feature = name_of(w, function->label);
+    if (function->probabilities) message->predicted_probabilities = name_of(w, function->probabilities);
+    Mil__Spec__FunctionDescription *kept = mil__write_kept(w, MIL__KEPT_DESCRIPTION, function->block,
+                                                           &mil__spec__function_description__descriptor);
+    if (kept) mil__take_unknown(&message->base, &kept->base);
+    if (w->status != MIL_OK) return NULL;
     w->function = NULL;
     return message;
 }
@@ -272,6 +110,7 @@ static bool put_single(mil__model_writer *w, Mil__Spec__Description *description
 }
 
 static const char *default_function(const mil_program *program) {
+    if (program->default_function) return mil_function_name(program, program->default_function);
     return mil_program_function_find(program, "main") ? "main" : program->functions[0].name;
 }
 
@@ -285,10 +124,49 @@ static bool put_several(mil__model_writer *w, Mil__Spec__Description *descriptio
     return true;
 }
 
+/* ---- metadata ---- */
+
+static int by_key(const void *a, const void *b) {
+    return strcmp((*(Mil__Spec__MetadataEntry *const *)a)->key, (*(Mil__Spec__MetadataEntry *const *)b)->key);
+}
+
+static bool has_metadata(const mil__model_writer *w) {
+    const Mil__Spec__Model *kept = w->kept_model;
+    return mil_program_n_metadata(w->program) > 0 || (kept && kept->description && kept->description->metadata);
+}
+
+/* One of Core ML's own fields. */
+static char **own_field(Mil__Spec__Metadata *metadata, const char *key) {
+    if (strcmp(key, "description") == 0) return &metadata->description;
+    if (strcmp(key, "version") == 0) return &metadata->version;
+    return strcmp(key, "author") == 0 ? &metadata->author : &metadata->license;
+}
+
+static Mil__Spec__Metadata *write_metadata(mil__model_writer *w) {
+    size_t n = mil_program_n_metadata(w->program);
+    Mil__Spec__Metadata *metadata = MIL__NEW(w, Metadata, metadata);
+    if (!metadata || !(metadata->user = mil__write_array(w, n, sizeof *metadata->user))) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *value, *key = mil_program_metadata_at(w->program, i, &value), *user = mil__user_key(key);
+        if (!user) {
+            *own_field(metadata, key) = text(value);
+            continue;
+        }
+        Mil__Spec__MetadataEntry *entry = MIL__NEW(w, MetadataEntry, metadata_entry);
+        if (!entry) return NULL;
+        entry->key = text(user);
+        entry->value = text(value);
+        metadata->user[metadata->n_user++] = entry;
+    }
+    qsort(metadata->user, metadata->n_user, sizeof *metadata->user, by_key);
+    return metadata;
+}
+
 Mil__Spec__Description *mil__write_description(mil__model_writer *w) {
     Mil__Spec__Description *description = MIL__NEW(w, Description, description);
     if (!description) return NULL;
     if (w->program->n_functions == 0) return mil__write_fail(w, MIL_ESTATE, "the program has no function");
     bool done = is_single(w->program) ? put_single(w, description) : put_several(w, description);
-    return done ? description : NULL;
+    if (done && has_metadata(w)) description->metadata = write_metadata(w);
+    return done && w->status == MIL_OK ? description : NULL;
 }

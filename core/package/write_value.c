@@ -31,6 +31,17 @@ void *mil__write_array(mil__model_writer *w, size_t n, size_t bytes) {
     return array ? array : mil__write_nomem(w);
 }
 
+static void *arena_alloc(void *arena, size_t bytes) { return mil__arena_alloc(arena, bytes ? bytes : 1); }
+static void arena_free(void *arena, void *ptr) { (void)arena, (void)ptr; }
+
+void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id, const ProtobufCMessageDescriptor *descriptor) {
+    const mil__kept *kept = mil__program_kept(w->program, what, id);
+    if (!kept) return NULL;
+    ProtobufCAllocator allocator = {arena_alloc, arena_free, &w->arena};
+    void *message = protobuf_c_message_unpack(descriptor, &allocator, kept->n, kept->data);
+    return message ? message : mil__write_nomem(w); /* the reader wrote it */
+}
+
 /* ---- types ---- */
 
 static Mil__Spec__Dimension *write_dim(mil__model_writer *w, mil_dim dim) {
@@ -121,6 +132,7 @@ static Mil__Spec__Type *write_new_type(mil__model_writer *w, const mil_type *typ
 }
 
 Mil__Spec__Type *mil__write_type(mil__model_writer *w, const mil_type *type) {
+    if (w->fresh_types) return write_new_type(w, type);
     size_t slot = ((uintptr_t)type >> 4) * 0x9e3779b97f4a7c15u >> 58;
     if (w->types[slot].type == type) return w->types[slot].message;
     Mil__Spec__Type *message = write_new_type(w, type);

@@ -242,8 +242,7 @@ static const mil__attr *find_attr(const mil__op *op, const char *name) {
 static mil_status put_const(printer *pr, const mil__value *value, mil_error *err) {
     const mil__attr *val = value->op ? find_attr(pr->program->ops[value->op], "val") : NULL;
     if (pr->places && value->data) {
-        uint64_t offset = 0;
-        MIL__TRY(pr->places->place(pr->places->ctx, value, &offset, err));
+        uint64_t offset = pr->places->place(pr->places->ctx, value);
         if (offset) put_place(pr, value->type, offset);
         else put_literal(pr, value->type, value->data);
     } else if (val) put_attr_value(pr, val);

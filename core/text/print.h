@@ -8,7 +8,7 @@
 typedef struct mil__text_places {
     const char *path;         /* of the weights file, as the text names it */
     /* The offset of the const's record in that file; 0: its elements stand in the text. */
-    mil_status (*place)(void *ctx, const mil__value *value, uint64_t *offset, mil_error *err);
+    uint64_t (*place)(void *ctx, const mil__value *value);
     void *ctx;
 } mil__text_places;
 

@@ -186,7 +186,7 @@ rows = {
   { "ops", "[F]", "the operations of a function: F, or the one worked on last", ops_command },
   { "undo", "[F]", "take back the last operation", undo_command },
   { "load", "[FILE]", "run a Lua file here, and again whenever it has changed", load_command },
-  { "save", "FILE", "write the session's chunks to a Lua file, or the program to a .mil file", save_command },
+  { "save", "FILE", "write the session's chunks to a Lua file, or the program to a .mil file or a package", save_command },
   { "mem", "", "memory in use", memory_command },
   { "quit", "", "leave (Ctrl-D does too)", function(session) session.done = true end },
 }

@@ -154,8 +154,14 @@ local function write_call(name, row, opset, blobs)
   local results = { builder(f, row, blobs)(row) }
   for i, value in ipairs(results) do
     if value.op == "const" then return false end -- folded: nothing is left of the op
-    if not at_border[value.type.dtype] then value = value:cast { dtype = "fp32" } end
+    if not at_border[value.type.dtype] then
+      if opset < 17 and value.type.dtype ~= "bool" then return false end -- no cast takes it
+      value = value:cast { dtype = "fp32" }
+    end
     f:output("out" .. i, value)
+  end
+  if #f.inputs == 0 then -- which takes ios18
+    f:output("unused_out", f:input("unused", "fp32", { 1 }):identity())
   end
   save(name, f.program)
   return true
@@ -241,6 +247,14 @@ for _, dtype in ipairs { "fp16", "fp32", "int32", "int16", "uint16", "int8", "ui
     end
     return f.program, { blobs = 2 }
   end
+end
+
+function program.states()
+  local f = mil.func { opset = "ios18" }
+  local x, kv = f:input("x", "fp16", { 1, 4 }), f:state("kv", "fp16", { 1, 4 })
+  local sum = f:read_state { input = kv } + x
+  f:output("y", f:coreml_update_state { state = kv, value = sum, name = "kept" } * 2)
+  return f.program
 end
 
 function program.consts_bool()

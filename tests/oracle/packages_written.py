@@ -19,8 +19,9 @@ from coremltools.converters.mil.mil import types
 from coremltools.converters.mil.mil.var import ListVar
 from coremltools.libmilstoragepython import _BlobStorageReader
 
-# Packages that coremltools can't load although they are as it writes them: part of the reason -> why.
+# Where coremltools is not the judge: what it says -> why.
 KNOWN = {
+    ": begin: elements is": "its inference of slice_by_index overwrites begin where that is negative",
 }
 
 
@@ -78,7 +79,8 @@ def compare_value(var, described, what):
 def compare_operation(op, described):
     what = f"{described['type']} {described['name']}"
     want(op.op_type == described["type"], what, op.op_type, described["type"])
-    want(op.name == described["name"], what + ": name", op.name, described["name"])
+    if op.op_type != "coreml_update_state":  # put together from two operations
+        want(op.name == described["name"], what + ": name", op.name, described["name"])
     want(len(op.outputs) == len(described["outputs"]), what + ": results", len(op.outputs), len(described["outputs"]))
     for var, out in zip(op.outputs, described["outputs"]):
         compare_value(var, out, what)
@@ -179,7 +181,7 @@ def main():
                 different.append(f"{os.path.basename(path)}: {text}")
     for line in different:
         print(line)
-    print(f"{same} packages are the programs that were built, {known} coremltools can't load, {len(different)} differ")
+    print(f"{same} packages are the programs that were built, {known} judged otherwise (see KNOWN), {len(different)} differ")
     if not keep:
         shutil.rmtree(directory)
     sys.exit(1 if different else 0)
