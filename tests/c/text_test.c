@@ -709,5 +709,82 @@ static void programs_run(void) {
         for (int optimize = 0; optimize < 2; optimize++) check_run(names[i], optimize);
 }
 
+/* ---- statements in their usual form, which are read in one go, and the same with a blank more, which are not ---- */
+
+static const char usual_text[] =
+    "program(1.3)\n{\n    func main<ios18>(tensor<fp16, [1, 4]> x, tensor<fp16, [?, 4]> s) {\n"
+    "            fp16 c = const()[name = string(\"c\"), val = fp16(0x1.8p+0)];\n"
+    "            fp16 c1 = const()[name = string(\"c1\"), val = fp16(0x1.8p+0)];\n"
+    "            tensor<fp16, [1, 4]> x_1 = mul(x = x, y = c)[name = string(\"x_1\")];\n"
+    "            tensor<fp16, [1, 4]> x_1_b = mul(x = x_1, y = c1)[name = string(\"x_1_b\")];\n"
+    "            tensor<fp16, [1, 4]> u@0 = add(x = x_1, y = x_1_b)[name = string(\"u@0\")];\n"
+    "            tensor<fp16, [1, 4]> a_name_longer_than_a_word = tanh(x = u@0)[name = string(\"a_name_longer_than_a_word\")];\n"
+    "            tensor<fp16, [1, 4]> t = tanh(x = a_name_longer_than_a_word)[name = string(\"t\")];\n"
+    "            int32 axis = const()[name = string(\"axis\"), val = int32(1)];\n"
+    "            bool no = const()[name = string(\"no\"), val = bool(false)];\n"
+    "            tensor<fp16, [2, 4]> j = concat(axis = axis, interleave = no, values = (x_1, t))[name = string(\"j\")];\n"
+    "            tensor<fp16, [?, 4]> r = relu(x = s)[name = string(\"r\")];\n"
+    "            tensor<fp16, [?, 4]> r2 = relu(x = r)[name = string(\"r2\")];\n"
+    "        } -> (j, r2);\n}";
+
+/* A copy with a blank before every "[name"; the caller's to free. */
+static text with_blanks(text t) {
+    text out = {malloc(2 * t.n + 1), 0};
+    for (size_t i = 0; i < t.n; i++) {
+        if (t.n - i > 5 && memcmp(t.s + i, "[name", 5) == 0) out.s[out.n++] = ' ';
+        out.s[out.n++] = t.s[i];
+    }
+    out.s[out.n] = 0;
+    return out;
+}
+
+/* What it prints as, or its error without the column; the caller's to free. */
+static char *outcome(text t, mil_status *status) {
+    mil_error err = {0};
+    mil_program *program;
+    *status = mil_text_parse(t.s, t.n, NULL, &program, &err);
+    if (*status != MIL_OK) {
+        const char *message = strstr(err.message, ": "); /* after the place */
+        char *out = malloc(sizeof err.message + 16);
+        sprintf(out, "%d%s", err.line, message ? message : err.message);
+        return out;
+    }
+    char *made = NULL;
+    CHECK_OK(mil_text_print(program, &made, NULL, &err), &err);
+    mil_program_free(program);
+    char *out = made ? strdup(made) : NULL;
+    mil_free(made);
+    return out;
+}
+
+static void check_both_ways(text t) {
+    mil_status one, two;
+    text blanks = with_blanks(t);
+    char *usual = outcome(t, &one), *other = outcome(blanks, &two);
+    CHECK_EQ(one, two);
+    if (usual && other) CHECK_EQ((const char *)usual, (const char *)other);
+    free(usual);
+    free(other);
+    free(blanks.s);
+}
+
+/* Whatever becomes of one character, the two ways agree: on the program, or on the error and its line. */
+static void usual_or_not(void) {
+    static const char instead[] = " \nxb,;()[]=?0\"@";
+    text t = {malloc(sizeof usual_text), sizeof usual_text - 1};
+    memcpy(t.s, usual_text, sizeof usual_text);
+    check_both_ways(t);
+    for (size_t i = 0; i < t.n; i++) {
+        char was = t.s[i];
+        for (const char *c = instead; *c; c++) {
+            t.s[i] = *c;
+            check_both_ways(t);
+        }
+        t.s[i] = was;
+    }
+    free(t.s);
+}
+
 TEST_MAIN(CASE(programs_run), CASE(good), CASE(bad), CASE(corpus), CASE(numbers_read), CASE(numbers_as_libc), CASE(numbers_written),
-          CASE(hostile_texts), CASE(too_large_at_a_const), CASE(cut_short), CASE(other_formats), CASE(allocations), CASE(built), CASE(weights_of_a_file))
+          CASE(hostile_texts), CASE(too_large_at_a_const), CASE(cut_short), CASE(other_formats), CASE(allocations), CASE(built), CASE(weights_of_a_file),
+          CASE(usual_or_not))
