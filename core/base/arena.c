@@ -45,14 +45,6 @@ void *mil__arena_copy(mil__arena *arena, const void *data, size_t bytes) {
     return p;
 }
 
-char *mil__arena_text(mil__arena *arena, const char *s, size_t n) {
-    char *copy = n < SIZE_MAX ? mil__arena_aligned(arena, n + 1, 1) : NULL;
-    if (!copy) return NULL;
-    if (n) memcpy(copy, s, n);
-    copy[n] = 0;
-    return copy;
-}
-
 static void free_last(mil__arena *arena) {
     mil__chunk *chunk = arena->last;
     arena->last = chunk->before;

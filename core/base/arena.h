@@ -35,7 +35,14 @@ static inline void *mil__arena_alloc(mil__arena *arena, size_t bytes) { return m
 
 void *mil__arena_zero(mil__arena *arena, size_t n, size_t bytes);   /* n * bytes zeros */
 void *mil__arena_copy(mil__arena *arena, const void *data, size_t bytes);
-char *mil__arena_text(mil__arena *arena, const char *s, size_t n);  /* a copy that ends in 0 */
+/* A copy that ends in 0. */
+static inline char *mil__arena_text(mil__arena *arena, const char *s, size_t n) {
+    char *copy = n < SIZE_MAX ? mil__arena_aligned(arena, n + 1, 1) : NULL;
+    if (!copy) return NULL;
+    if (n) memcpy(copy, s, n);
+    copy[n] = 0;
+    return copy;
+}
 /* Bytes held but for what is free of the last chunk, which no page may stand behind yet. */
 static inline size_t mil__arena_used(const mil__arena *arena) { return arena->bytes - (size_t)(arena->end - arena->at); }
 static inline mil__mark mil__arena_mark(const mil__arena *arena) { return (mil__mark){arena->last, arena->at}; }

@@ -80,7 +80,8 @@ void *mil__alloc(size_t bytes) { return mil__realloc(NULL, bytes); }
 void *mil__calloc(size_t n, size_t bytes) {
     size_t total;
     if (!mil__mul_size(n, bytes, &total)) return NULL;
-    void *p = mil__alloc(total);
+    bool huge = total >= HUGE_PAGE && allocator == libc_realloc; /* all of it will be touched: half of a huge page is no waste */
+    void *p = huge ? huge_alloc(total) : mil__alloc(total);
     return p ? memset(p, 0, total) : NULL;
 }
 

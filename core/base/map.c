@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Open addressing with linear probing, at most 3/4 full (removed entries count until the table grows). See map.h. */
+/* Open addressing with linear probing, at most 5/8 full (removed entries count until the table grows). See map.h. */
 #include "base/map.h"
 
 enum { FIRST_SIZE = 16 };
@@ -26,7 +26,7 @@ static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot
     slots[i] = entry;
 }
 
-static bool grow(mil__map *map) {
+bool mil__map_grow(mil__map *map) {
     uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
     if (size == 0) return false;
     struct mil__map_slot *slots = mil__calloc(size, sizeof *slots);
@@ -40,11 +40,6 @@ static bool grow(mil__map *map) {
     mil__free(map->slots);
     *map = (mil__map){slots, size - 1, used};
     return true;
-}
-
-bool mil__map_more(mil__map *map) {
-    bool full = !map->slots || (uint64_t)(map->used + 1) * 4 > (uint64_t)(map->mask + 1) * 3;
-    return !full || grow(map);
 }
 
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {

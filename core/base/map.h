@@ -69,7 +69,11 @@ static inline void mil__map_prefetch(const mil__map *map, uint64_t hash) {
     if (map->slots) __builtin_prefetch(&map->slots[(uint32_t)hash & map->mask]);
 }
 /* Makes room for one more. Returns false when out of memory. */
-bool mil__map_more(mil__map *map);
+bool mil__map_grow(mil__map *map);
+static inline bool mil__map_more(mil__map *map) {
+    bool full = !map->slots || (uint64_t)(map->used + 1) * 8 > (uint64_t)(map->mask + 1) * 5;
+    return !full || mil__map_grow(map);
+}
 /* The number with that key; where there is none, `number` is added (for which there is room) and MIL__NOT_FOUND returned. */
 static inline uint32_t mil__map_find_or_add(mil__map *map, uint64_t hash, uint32_t number, mil__same *same, const void *ctx,
                                             const void *key) {

@@ -28,6 +28,14 @@ static inline uint64_t mil__word_at(const char *p) {
     return word;
 }
 
+/* Are the n characters at a and b the same? Eight or more may be read at either. */
+static inline bool mil__same_ahead(const char *a, const char *b, size_t n) {
+    if (n < 8) return n == 0 || (mil__word_at(a) ^ mil__word_at(b)) << (64 - 8 * n) == 0;
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (mil__word_at(a + i) != mil__word_at(b + i)) return false;
+    return mil__word_at(a + n - 8) == mil__word_at(b + n - 8);
+}
+
 extern const unsigned char mil__name_class[256]; /* 1: may begin a name; 3: a digit or @: may go on in one */
 bool mil__is_name(mil__slice text);              /* a letter or _, then letters, digits, _ and @ */
 

@@ -1,53 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* scatter_gather: inference and plain evaluation. Evaluation works on dense x (a copy where it is not) and on indices as
+/* scatter_gather: the gathers; inference and plain evaluation. Evaluation works on dense x (a copy where it is not) and on indices as
  * int64s, with x seen as [batch, middle, the indexed axis, inner]. */
+#include "ops/indices.h"
 #include "ops/rules.h"
-
-/* ---- indices ---- */
-
-/* What becomes of an index that lies outside. */
-typedef struct index_rule {
-    bool wraps;   /* below 0 it counts from the end */
-    bool clamps;  /* else it is an error */
-} index_rule;
-
-static mil_status get_rule(mil__call *call, index_rule *out) {
-    bool validate = false;
-    if (call->opset >= MIL_IOS17) MIL__TRY(mil__get_bool(call, "validate_indices", &validate));
-    *out = (index_rule){.wraps = !validate, .clamps = call->opset >= MIL_IOS17 && !validate};
-    return MIL_OK;
-}
-
-/* The position that an index means; false where it is an error. */
-static bool place_of(index_rule rule, int64_t index, int64_t n, int64_t *out) {
-    if (rule.wraps && index < 0) index += n;
-    if (index >= 0 && index < n) {
-        *out = index;
-        return true;
-    }
-    *out = index < 0 ? 0 : n - 1;
-    return rule.clamps && n > 0;
-}
-
-static mil_status bad_index(mil__call *call, int64_t index, int axis, int64_t n) {
-    return mil__call_fail(call, MIL_EVALUE, "index %lld is outside of axis %d, which has %lld elements", (long long)index, axis,
-                          (long long)n);
-}
-
-/* Known indices are checked while the program is made, where the run would check them. */
-static mil_status check_known(mil__call *call, int axis) {
-    const mil_tensor *indices = mil__arg(call, "indices")->data;
-    mil_dim n = mil__dim(mil__arg(call, "x"), axis);
-    index_rule rule;
-    MIL__TRY(get_rule(call, &rule));
-    if (!indices || n < 0 || rule.clamps || mil__numel(indices) == 0) return MIL_OK;
-    int64_t *values = mil__arena_alloc(call->arena, (size_t)mil__numel(indices) * sizeof *values), at;
-    if (!values) return mil__nomem(call->err);
-    mil__read_i64(indices, values);
-    for (int64_t i = 0; i < mil__numel(indices); i++)
-        if (!place_of(rule, values[i], n, &at)) return bad_index(call, values[i], axis, n);
-    return MIL_OK;
-}
 
 /* x dense, and the indices as int64s; both live in call->arena or are the tensor's own. */
 static mil_status read_operands(mil__call *call, const char **x_data, const int64_t **indices) {
@@ -63,12 +18,6 @@ static mil_status read_operands(mil__call *call, const char **x_data, const int6
     mil__gather_contiguous(x, dense);
     *x_data = dense;
     return MIL_OK;
-}
-
-static int64_t extent(const int64_t *shape, int begin, int end) {
-    int64_t n = 1;
-    for (int i = begin; i < end; i++) n *= shape[i];
-    return n;
 }
 
 /* batch_dims, where the opset has it; x and indices must agree along those axes. */
@@ -102,16 +51,16 @@ static mil_status get_axis(mil__call *call, int *out) {
 static mil_status gather_symbols(mil__call *call) {
     const mil__operand *x = mil__arg(call, "x"), *indices = mil__arg(call, "indices");
     int64_t n, values[MIL__MAX_SYM], at;
-    index_rule rule;
+    mil__index_rule rule;
     if (!x->sym || x->type->rank != 1 || x->type->shape[0] < 0 || !indices->data) return MIL_OK;
     n = mil__numel(indices->data);
     if (n > MIL__MAX_SYM) return MIL_OK;
-    MIL__TRY(get_rule(call, &rule));
+    MIL__TRY(mil__index_rule_of(call, &rule));
     mil_dim *sym = mil__arena_alloc(call->arena, ((size_t)n + 1) * sizeof *sym);
     if (!sym) return mil__nomem(call->err);
     mil__read_i64(indices->data, values);
     for (int64_t i = 0; i < n; i++) {
-        if (!place_of(rule, values[i], x->type->shape[0], &at)) return MIL_OK;
+        if (!mil__index_place(rule, values[i], x->type->shape[0], &at)) return MIL_OK;
         sym[i] = x->sym[at];
     }
     call->out_sym[0] = sym;
@@ -130,7 +79,7 @@ mil_status mil__infer_gather(mil__call *call) {
     mil_dim shape[2 * MIL_MAX_RANK];
     int axis, batch, rank = 0;
     MIL__TRY(gather_axes(call, &axis, &batch));
-    MIL__TRY(check_known(call, axis));
+    MIL__TRY(mil__index_check(call, "x", axis));
     for (int i = 0; i < axis; i++) shape[rank++] = x->shape[i];
     for (int i = batch; i < indices->rank; i++) shape[rank++] = indices->shape[i];
     for (int i = axis + 1; i < x->rank; i++) shape[rank++] = x->shape[i];
@@ -142,20 +91,20 @@ mil_status mil__eval_gather(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
     const char *from;
     const int64_t *index;
-    index_rule rule;
+    mil__index_rule rule;
     int axis, batch;
     MIL__TRY(gather_axes(call, &axis, &batch));
-    MIL__TRY(get_rule(call, &rule));
+    MIL__TRY(mil__index_rule_of(call, &rule));
     MIL__TRY(read_operands(call, &from, &index));
-    int64_t n_batch = extent(x->shape, 0, batch), middle = extent(x->shape, batch, axis), n = x->shape[axis], at = 0;
-    int64_t taken = extent(indices->shape, batch, indices->rank);
-    size_t inner = (size_t)extent(x->shape, axis + 1, x->rank) * mil__element_size(x->dtype);
+    int64_t n_batch = mil__extent(x->shape, 0, batch), middle = mil__extent(x->shape, batch, axis), n = x->shape[axis], at = 0;
+    int64_t taken = mil__extent(indices->shape, batch, indices->rank);
+    size_t inner = (size_t)mil__extent(x->shape, axis + 1, x->rank) * mil__element_size(x->dtype);
     char *to = call->result[0]->data;
     for (int64_t b = 0; b < n_batch; b++)
         for (int64_t m = 0; m < middle; m++)
             for (int64_t i = 0; i < taken; i++, to += inner) {
                 int64_t wanted = index[b * taken + i];
-                if (!place_of(rule, wanted, n, &at)) return bad_index(call, wanted, axis, n);
+                if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
                 memcpy(to, from + (size_t)((b * middle + m) * n + at) * inner, inner);
             }
     return MIL_OK;
@@ -173,7 +122,7 @@ mil_status mil__infer_gather_along_axis(mil__call *call) {
     if (!fits)
         return mil__call_fail(call, MIL_ETYPE, "%s must have the shape of %s, but for axis %d", MIL__ARG_TEXT(call, "indices"),
                               MIL__ARG_TEXT(call, "x"), axis);
-    MIL__TRY(check_known(call, axis));
+    MIL__TRY(mil__index_check(call, "x", axis));
     return mil__call_tensor(call, x->dtype, indices->rank, indices->shape);
 }
 
@@ -181,22 +130,22 @@ mil_status mil__eval_gather_along_axis(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
     const char *from;
     const int64_t *index;
-    index_rule rule;
+    mil__index_rule rule;
     int axis;
     MIL__TRY(get_axis(call, &axis));
-    MIL__TRY(get_rule(call, &rule));
+    MIL__TRY(mil__index_rule_of(call, &rule));
     MIL__TRY(read_operands(call, &from, &index));
     for (int i = 0; i < x->rank; i++)
         if (i != axis && x->shape[i] != indices->shape[i])
             return mil__call_fail(call, MIL_ETYPE, "x and indices differ at axis %d", i);
-    int64_t outer = extent(x->shape, 0, axis), inner = extent(x->shape, axis + 1, x->rank), n = x->shape[axis], at = 0;
+    int64_t outer = mil__extent(x->shape, 0, axis), inner = mil__extent(x->shape, axis + 1, x->rank), n = x->shape[axis], at = 0;
     size_t size = mil__element_size(x->dtype);
     char *to = call->result[0]->data;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t k = 0; k < indices->shape[axis]; k++)
             for (int64_t i = 0; i < inner; i++, to += size) {
                 int64_t wanted = *index++;
-                if (!place_of(rule, wanted, n, &at)) return bad_index(call, wanted, axis, n);
+                if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
                 memcpy(to, from + (size_t)((o * n + at) * inner + i) * size, size);
             }
     return MIL_OK;
@@ -230,20 +179,20 @@ mil_status mil__eval_gather_nd(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
     const char *from;
     const int64_t *index;
-    index_rule rule;
+    mil__index_rule rule;
     int batch, depth;
     MIL__TRY(nd_axes(call, &batch, &depth));
-    MIL__TRY(get_rule(call, &rule));
+    MIL__TRY(mil__index_rule_of(call, &rule));
     MIL__TRY(read_operands(call, &from, &index));
-    int64_t n_batch = extent(x->shape, 0, batch), taken = extent(indices->shape, batch, indices->rank - 1);
-    size_t inner = (size_t)extent(x->shape, batch + depth, x->rank) * mil__element_size(x->dtype);
+    int64_t n_batch = mil__extent(x->shape, 0, batch), taken = mil__extent(indices->shape, batch, indices->rank - 1);
+    size_t inner = (size_t)mil__extent(x->shape, batch + depth, x->rank) * mil__element_size(x->dtype);
     char *to = call->result[0]->data;
     for (int64_t b = 0; b < n_batch; b++)
         for (int64_t i = 0; i < taken; i++, to += inner) {
             int64_t at = b, place = 0;
             for (int k = 0; k < depth; k++) {
                 int64_t wanted = *index++, n = x->shape[batch + k];
-                if (!place_of(rule, wanted, n, &place)) return bad_index(call, wanted, batch + k, n);
+                if (!mil__index_place(rule, wanted, n, &place)) return mil__index_fail(call, wanted, batch + k, n);
                 at = at * n + place;
             }
             memcpy(to, from + (size_t)at * inner, inner);

@@ -351,9 +351,13 @@ static void locate(mil_error *err, mil_status status, const char *op, mil_where 
 static mil_operation begin_operation(mil_program *program, const mil__new_op *new_op, int n_outputs) {
     mil_operation operation = mil__new_operation(program);
     if (!operation) return 0;
-    mil__op *op = program->ops[operation];
-    *op = (mil__op){.decl = new_op->decl, .attrs = new_op->attrs, .label = new_op->label, .line = new_op->where.line,
-                    .file = mil__program_file(program, new_op->where.file), .n_blocks = (uint16_t)new_op->n_blocks};
+    mil__op *op = program->ops[operation]; /* zeros */
+    op->decl = new_op->decl;
+    op->attrs = new_op->attrs;
+    op->label = new_op->label;
+    op->line = new_op->where.line;
+    op->file = new_op->where.file ? mil__program_file(program, new_op->where.file) : NULL;
+    op->n_blocks = (uint16_t)new_op->n_blocks;
     return copy_args(program, op, new_op, n_outputs) == MIL_OK ? operation : 0;
 }
 
@@ -402,7 +406,10 @@ static mil_status add_like_before(mil_program *program, mil_block block, const m
     mil_value value = operation ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
     mil__op *op = program->ops[operation];
-    *program->values[value] = (mil__value){.type = type, .op = operation, .block = block};
+    mil__value *v = program->values[value]; /* zeros */
+    v->type = type;
+    v->op = operation;
+    v->block = block;
     op->outputs[op->n_outputs++] = value;
     MIL__TRY(name_result(program, new_op, value, 0, true, NULL, err));
     end_operation(program, operation, block, new_op);
@@ -428,7 +435,8 @@ mil_status mil__program_add(mil_program *program, mil_block block, const mil__ne
     mil__mark scratch = mil__arena_mark(&program->scratch);
     mil_status status = add(program, block, new_op, out, err);
     mil__arena_rewind(&program->scratch, scratch);
-    if (status != MIL_OK) undo_to(program, before);
+    if (status == MIL_OK) return MIL_OK;
+    undo_to(program, before);
     locate(err, status, new_op->decl->name, new_op->where);
     return status;
 }
@@ -453,9 +461,18 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
     mil_status status = outputs ? MIL_OK : mil__nomem(err);
     if (status == MIL_OK) {
         *outputs = value;
-        *program->values[value] = (mil__value){.type = type, .op = operation, .block = block, .is_const = true};
-        *program->ops[operation] = (mil__op){.decl = decl, .n_outputs = 1, .outputs = outputs, .line = where.line,
-                                             .file = mil__program_file(program, where.file), .is_inline = is_inline};
+        mil__value *v = program->values[value]; /* zeros, as is op */
+        mil__op *op = program->ops[operation];
+        v->type = type;
+        v->op = operation;
+        v->block = block;
+        v->is_const = true;
+        op->decl = decl;
+        op->n_outputs = 1;
+        op->outputs = outputs;
+        op->line = where.line;
+        op->file = where.file ? mil__program_file(program, where.file) : NULL;
+        op->is_inline = is_inline;
         if (name.s) status = mil__name_value(program, value, name, hash, err);
         else if (!is_inline)
             status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], err);

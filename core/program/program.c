@@ -16,19 +16,6 @@ bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
     return true;
 }
 
-/* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
-#define NEW_ENTRY(program, type, table, count, cap)                                                                   \
-    bool room = mil__grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));            \
-    type *made = room ? mil__arena_aligned(&(program)->arena, sizeof *made, _Alignof(type)) : NULL;                   \
-    if (!made) return 0;                                                                                              \
-    *made = (type){0};                                                                                                \
-    (program)->table[(program)->count] = made;                                                                        \
-    return (program)->count++
-
-mil_operation mil__new_operation(mil_program *program) { NEW_ENTRY(program, mil__op, ops, n_ops, cap_ops); }
-mil_value mil__new_value(mil_program *program) { NEW_ENTRY(program, mil__value, values, n_values, cap_values); }
-mil_block mil__new_block(mil_program *program) { NEW_ENTRY(program, mil__block, blocks, n_blocks, cap_blocks); }
-
 mil__op *mil__op_at(const mil_program *program, mil_operation operation) {
     return operation < program->n_ops ? program->ops[operation] : NULL;
 }

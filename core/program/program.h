@@ -336,10 +336,19 @@ mil_status mil__input_check(const mil_program *program, mil_block function, cons
 /* Room for one more entry of a table that doubles. */
 bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes);
 
-/* New table entries, zeroed; 0: out of memory. */
-mil_operation mil__new_operation(mil_program *program);
-mil_value mil__new_value(mil_program *program);
-mil_block mil__new_block(mil_program *program);
+/* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
+#define MIL__NEW_ENTRY(program, type, table, count, cap)                                                                   \
+    bool room = (program)->count < (program)->cap ||                                                                   \
+                mil__grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));        \
+    type *made = room ? mil__arena_aligned(&(program)->arena, sizeof *made, _Alignof(type)) : NULL;                   \
+    if (!made) return 0;                                                                                              \
+    *made = (type){0};                                                                                                \
+    (program)->table[(program)->count] = made;                                                                        \
+    return (program)->count++
+
+static inline mil_operation mil__new_operation(mil_program *program) { MIL__NEW_ENTRY(program, mil__op, ops, n_ops, cap_ops); }
+static inline mil_value mil__new_value(mil_program *program) { MIL__NEW_ENTRY(program, mil__value, values, n_values, cap_values); }
+static inline mil_block mil__new_block(mil_program *program) { MIL__NEW_ENTRY(program, mil__block, blocks, n_blocks, cap_blocks); }
 /* Gives a value its name (copied into the arena). Fails: MIL_ENAME where the name is not an identifier, is reserved, or
  * is taken in a scope that meets the value's. hash: mil__hash of a name that is known to be an identifier; 0: not known. */
 mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err);

@@ -5,22 +5,12 @@
 #include "base/bytes.h"
 #include "text/lex.h"
 
-/* Behind the spaces at p, eight at a time: lines begin with many. */
-static const char *after_spaces(const char *p, const char *end) {
-    for (; end - p >= 8; p += 8) {
-        uint64_t others = mil__word_at(p) ^ 0x2020202020202020u;
-        if (others) return p + __builtin_ctzll(others) / 8;
-    }
-    while (p < end && *p == ' ') p++;
-    return p;
-}
-
 void mil__lex_space(mil__lexer *lex) {
     const char *p = lex->p, *end = lex->end;
     for (; p < end; p++) {
         if (*p == '\n') {
             lex->line++;
-            p = after_spaces(p + 1, end) - 1;
+            p = mil__lex_spaces_end(p + 1, end) - 1;
         } else if (*p == '/' && end - p > 1 && p[1] == '/') {
             const char *eol = memchr(p, '\n', (size_t)(end - p));
             p = (eol ? eol : end) - 1;

@@ -18,6 +18,16 @@ typedef struct mil__lexer {
     mil_error *err;
 } mil__lexer;
 
+/* Behind the spaces at p, eight at a time: lines begin with many. */
+static inline const char *mil__lex_spaces_end(const char *p, const char *end) {
+    for (; end - p >= 8; p += 8) {
+        uint64_t others = mil__word_at(p) ^ 0x2020202020202020u;
+        if (others) return p + __builtin_ctzll(others) / 8;
+    }
+    while (p < end && *p == ' ') p++;
+    return p;
+}
+
 /* Moves over white space and comments. */
 void mil__lex_space(mil__lexer *lex);
 

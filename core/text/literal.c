@@ -179,15 +179,16 @@ static size_t slot_of(mil__slice text) {
 
 static bool is_tensor_type(mil__slice text) { return text.n >= 16 && memcmp(text.s, "tensor<", 7) == 0; }
 
-const char *mil__parse_known_type(const mil__parser *ps, const char *p, const mil_type **out) {
+const char *mil__parse_known_type(mil__parser *ps, const char *p, const mil_type **out) {
     size_t left = (size_t)(ps->lex.end - p), n = ps->scalar.n;
     if (left <= sizeof(uint64_t)) return NULL;
     bool is_scalar = n && !((mil__word_at(p) ^ ps->scalar.word) << (64 - 8 * n)) && (p[n] == ' ' || p[n] == '(');
     if (is_scalar) return *out = ps->scalar.type, p + n;
     mil__slice text = ps->types[ps->last_type].text;
-    if (text.n && text.n <= left && mil__word_at(p + 8) == mil__word_at(text.s + 8) && memcmp(text.s, p, text.n) == 0) return *out = ps->types[ps->last_type].type, p + text.n;
+    if (text.n && text.n <= left && mil__same_ahead(text.s, p, text.n)) return *out = ps->types[ps->last_type].type, p + text.n;
     text = piece(ps, p, '>', 128);
     if (!is_tensor_type(text) || !mil__same_slice(ps->types[slot_of(text)].text, text)) return NULL;
+    ps->last_type = slot_of(text);
     return *out = ps->types[slot_of(text)].type, p + text.n;
 }
 

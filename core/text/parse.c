@@ -496,7 +496,7 @@ static mil_status parse_results(mil__parser *ps, mil__statement *st) {
 }
 
 static mil_status parse_parts(mil__parser *ps, mil__statement *st) {
-    if (mil__parse_usual(ps, st)) return at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
+    if (mil__parse_usual(ps, st)) return !st->is_ended && at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
     if (at_type(ps)) MIL__TRY(parse_results(ps, st));
     MIL__TRY(mil__lex_expect_name(&ps->lex, st->n_results ? "an op" : "a type or an op", &st->op_name));
     MIL__TRY(find_op(ps, st));

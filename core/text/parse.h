@@ -94,6 +94,7 @@ typedef struct mil__statement {
     uint32_t cap[MIL__MAX_INPUTS]; /* of args' values */
     int n_args;
     const char *label;
+    bool is_ended;                 /* no block can follow */
     bool has_label;                /* a name attribute, or its absence, that label tells of */
     mil__attr *attrs, **attrs_end;
     mil__attr val;                 /* a const's value; val.type NULL: none yet */
@@ -113,7 +114,7 @@ mil_status mil__parse_literal(mil__parser *ps, mil__literal_use use, mil__attr *
 /* The const's literal at p, if one was read that is written the same: *out without name and next. Returns where it ends, or NULL. */
 const char *mil__parse_known_literal(const mil__parser *ps, const char *p, mil__attr *out);
 /* The type at p, if it was read before: where it ends, or NULL. */
-const char *mil__parse_known_type(const mil__parser *ps, const char *p, const mil_type **out);
+const char *mil__parse_known_type(mil__parser *ps, const char *p, const mil_type **out);
 /* The same, after the type. */
 mil_status mil__parse_payload(mil__parser *ps, const mil_type *type, mil__literal_use use, mil__attr *out);
 /* MIL_ELIMIT where the program has become too large for its text. */

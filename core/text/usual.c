@@ -9,14 +9,6 @@
  * to parse.c, which knows the whole grammar: here is nothing that it would not read to the same. */
 #include "text/parse.h"
 
-/* Are the n characters at a and b the same? Eight or more stand at either. */
-static inline bool are_same(const char *a, const char *b, size_t n) {
-    if (n < 8) return n == 0 || (mil__word_at(a) ^ mil__word_at(b)) << (64 - 8 * n) == 0;
-    for (size_t i = 0; i + 8 < n; i += 8)
-        if (mil__word_at(a + i) != mil__word_at(b + i)) return false;
-    return mil__word_at(a + n - 8) == mil__word_at(b + n - 8);
-}
-
 /* ---- what was met before ---- */
 
 void mil__parse_remember(mil__parser *ps, mil_block block, const mil__result *result, mil_value value) {
@@ -30,8 +22,7 @@ void mil__parse_remember(mil__parser *ps, mil_block block, const mil__result *re
 static inline mil_value value_of(const mil__parser *ps, mil_block block, mil__slice name) {
     uint64_t hash = mil__hash(name.s, name.n);
     const mil__recent *r = &ps->recent[hash % MIL__RECENT];
-    bool same = r->hash == hash && r->block == block && r->name.n == name.n && memcmp(r->name.s, name.s, name.n) == 0;
-    if (same) return r->value;
+    if (r->hash == hash && r->block == block && mil__same_slice(r->name, name)) return r->value;
     return mil__value_hashed(ps->program, block, name, hash);
 }
 
@@ -41,7 +32,7 @@ mil_value mil__parse_value(const mil__parser *ps, mil_block block, mil__slice na
 static inline mil__met_op *met_op(mil__parser *ps, mil__slice name) {
     unsigned first = (unsigned char)name.s[0], last = (unsigned char)name.s[name.n - 1];
     mil__met_op *met = &ps->ops[(first + last * 7u + name.n) % MIL__OP_CACHE];
-    if (mil__same_slice(met->name, name)) return met;
+    if (met->name.n == name.n && mil__same_ahead(met->name.s, name.s, name.n)) return met;
     char text[64];
     if (name.n >= sizeof text) return NULL;
     memcpy(text, name.s, name.n);
@@ -66,7 +57,8 @@ typedef struct cursor {
 } cursor;
 
 static inline bool take(cursor *at, const char *text, size_t n) {
-    if (at->p > at->limit || memcmp(at->p, text, n) != 0) return false;
+    bool same = at->p <= at->limit && (n < 8 ? memcmp(at->p, text, n) == 0 : mil__same_ahead(at->p, text, n));
+    if (!same) return false;
     at->p += n;
     return true;
 }
@@ -75,7 +67,7 @@ static inline bool take(cursor *at, const char *text, size_t n) {
 
 /* A piece of text that was read before, maybe longer. */
 static inline bool take_again(cursor *at, mil__slice text) {
-    if (at->p > at->limit || (size_t)(at->limit + AHEAD - at->p) < text.n || !are_same(at->p, text.s, text.n)) return false;
+    if (at->p > at->limit || (size_t)(at->limit + AHEAD - at->p) < text.n || !mil__same_ahead(at->p, text.s, text.n)) return false;
     at->p += text.n;
     return true;
 }
@@ -161,11 +153,23 @@ static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *a
     return TAKE(at, "];");
 }
 
+/* The end of the line and the next one's indentation, where an operation or a type follows there: then the statement is
+ * at its end, too, for a block that might belong to it begins with "(" or "block". */
+static inline bool take_line(cursor *at) {
+    if (at->p > at->limit || *at->p != '\n') return false;
+    const char *next = mil__lex_spaces_end(at->p + 1, at->limit + AHEAD);
+    if (next > at->limit || mil__name_class[(unsigned char)*next] != 1 || *next == 'b') return false;
+    at->p = next;
+    return true;
+}
+
 bool mil__parse_usual(mil__parser *ps, mil__statement *st) {
     if (ps->lex.end - ps->lex.p < AHEAD) return false;
     cursor at = {ps->lex.p, ps->lex.end - AHEAD};
     if (take_statement(ps, st, &at)) {
         st->n_results = 1;
+        st->is_ended = take_line(&at);
+        ps->lex.line += st->is_ended;
         ps->lex.p = at.p;
         return st->has_label = true;
     }

@@ -2323,6 +2323,62 @@ function value:scaled_tanh(args) end
 ---@return mil.value
 function func:scaled_tanh(args) end
 
+---@class mil.args.scatter
+---@field name? string # of the result
+---@field data mil.operand # rank 1 or above
+---@field indices mil.operand # any shape
+---@field updates mil.operand # of data's shape, but indices' axes in the place of axis
+---@field axis? mil.operand # of data
+---@field mode? mil.operand # what becomes of the old element: update, or add, sub, mul, div, max, min
+---@field validate_indices? mil.operand # an index outside of 0 .. size - 1 is an error
+
+---data with updates put to slices along axis, by index. One index may come several times. Indices as gather has them, but from ios17 on what lies outside is left out
+---@param args mil.args.scatter|mil.operand|nil
+---@return mil.value
+function value:scatter(args) end
+
+---data with updates put to slices along axis, by index. One index may come several times. Indices as gather has them, but from ios17 on what lies outside is left out
+---@param args mil.args.scatter
+---@return mil.value
+function func:scatter(args) end
+
+---@class mil.args.scatter_along_axis
+---@field name? string # of the result
+---@field data mil.operand # rank 1 or above
+---@field indices mil.operand # data's shape, but for axis
+---@field updates mil.operand # indices' shape
+---@field axis? mil.operand # of data
+---@field mode? mil.operand # what becomes of the old element: update, or add, sub, mul, div, max, min
+---@field validate_indices? mil.operand # an index outside of 0 .. size - 1 is an error
+
+---data with updates put to elements along axis, by index: result[indices[i, j], j] for axis 0. As scatter else
+---@param args mil.args.scatter_along_axis|mil.operand|nil
+---@return mil.value
+function value:scatter_along_axis(args) end
+
+---data with updates put to elements along axis, by index: result[indices[i, j], j] for axis 0. As scatter else
+---@param args mil.args.scatter_along_axis
+---@return mil.value
+function func:scatter_along_axis(args) end
+
+---@class mil.args.scatter_nd
+---@field name? string # of the result
+---@field data mil.operand # rank 1 or above
+---@field indices mil.operand # its last axis indexes data's first axes
+---@field updates mil.operand # indices' axes but the last, then those of data that are not indexed
+---@field mode? mil.operand # what becomes of the old element: update, or add, sub, mul, div, max, min
+---@field validate_indices? mil.operand # an index outside of 0 .. size - 1 is an error
+
+---data with updates put to slices by vectors of indices, which lie along the last axis of indices. As scatter else
+---@param args mil.args.scatter_nd|mil.operand|nil
+---@return mil.value
+function value:scatter_nd(args) end
+
+---data with updates put to slices by vectors of indices, which lie along the last axis of indices. As scatter else
+---@param args mil.args.scatter_nd
+---@return mil.value
+function func:scatter_nd(args) end
+
 ---@class mil.args.select
 ---@field name? string # of the result
 ---@field cond mil.operand # broadcasts with a and b

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from values import plain, reference
+from values import Sum, plain, reference
 
 
 @reference("identity")
@@ -227,3 +227,35 @@ def reshape_like(given):
     for tensor, begin, end, to_end in zip(given.ref_tensors, given.begins, given.ends, given.end_masks):
         shape += tensor.shape[int(begin) :] if to_end else tensor.shape[int(begin) : int(end)]
     return given.x.reshape(shape)
+
+
+def scattered(given, places):
+    """places: for each element of updates the number of the one in data that it goes to, updates after updates."""
+    mode = given.get("mode", "add")
+    out, size, most = given.data.astype(np.float64).reshape(-1), np.abs(given.data.astype(np.float64)).reshape(-1), 1
+    counts = np.zeros(out.size, int)
+    for at, u in zip(np.reshape(places, -1), given.updates.reshape(-1)):
+        old, counts[at], size[at] = out[at], counts[at] + 1, size[at] + abs(u)
+        out[at] = {"update": lambda: u, "add": lambda: old + u, "sub": lambda: old - u, "mul": lambda: old * u, "div": lambda: old / u, "max": lambda: max(old, u), "min": lambda: min(old, u)}[mode]()
+    most = int(counts.max(initial=0))
+    out, size = out.reshape(given.data.shape), size.reshape(given.data.shape)
+    return Sum(out, most, size) if mode in ("add", "sub") and given.data.dtype == np.float64 else out
+
+
+def numbers(given):
+    return np.arange(given.data.size).reshape(given.data.shape)
+
+
+@reference("scatter")
+def scatter(given):
+    return scattered(given, np.take(numbers(given), np.asarray(given.indices, np.int64), int(given.get("axis", 0))))
+
+
+@reference("scatter_along_axis")
+def scatter_along_axis(given):
+    return scattered(given, np.take_along_axis(numbers(given), np.asarray(given.indices, np.int64), int(given.get("axis", 0))))
+
+
+@reference("scatter_nd")
+def scatter_nd(given):
+    return scattered(given, numbers(given)[tuple(np.moveaxis(np.asarray(given.indices, np.int64), -1, 0))])

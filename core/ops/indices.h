@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What indices of gathers and scatters mean, and what becomes of one that lies outside. */
+#ifndef MIL__INDICES_H
+#define MIL__INDICES_H
+
+#include "ops/op.h"
+
+typedef struct mil__index_rule {
+    bool wraps;   /* below 0 it counts from the end */
+    bool clamps;  /* outside, the nearest one is meant (a scatter leaves it out); else it is an error */
+} mil__index_rule;
+
+/* That of the call, by its opset and validate_indices. */
+mil_status mil__index_rule_of(mil__call *call, mil__index_rule *out);
+/* The position that an index means; false where it is an error. */
+bool mil__index_place(mil__index_rule rule, int64_t index, int64_t n, int64_t *out);
+mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n);
+/* Known indices into an axis of a parameter are checked while the program is made, where the run would check them. */
+mil_status mil__index_check(mil__call *call, const char *param, int axis);
+
+/* The product of extents begin .. end - 1. */
+static inline int64_t mil__extent(const int64_t *shape, int begin, int end) {
+    int64_t n = 1;
+    for (int i = begin; i < end; i++) n *= shape[i];
+    return n;
+}
+
+#endif
