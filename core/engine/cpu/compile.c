@@ -2,6 +2,7 @@
 /* From a program to a plan: slots for values, groups of operations, a step a group, and memory. */
 #include <stdio.h>
 
+#include "engine/cpu/compressed.h"
 #include "engine/cpu/plan.h"
 #include "engine/cpu/steps.h"
 #include "passes/pass.h"
@@ -276,6 +277,7 @@ static mil_status run_copy_bytes(mil__run *run, const mil__step *step) {
 /* An output that is an input, a const, part of something else, or an output already, is copied to memory of its own. */
 static mil_status output_slot(mil__lower *lower, mil_value value, uint32_t *out) {
     uint32_t slot = lower->slot_of[value];
+    MIL__TRY(mil__slot_dense(lower, slot));
     mil__slot *s = &lower->plan->slots[slot], *root = &lower->plan->slots[s->root];
     if (root->kind == MIL__SLOT_DYNAMIC) {
         *out = slot;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* conv, conv_transpose and pooling on their kernels. */
+#include "engine/cpu/compressed.h"
 #include "engine/cpu/epilogue.h"
 #include "ops/params.h"
 
@@ -62,6 +63,7 @@ typedef struct conv_params {
     void (*kernel)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
     void (*pack)(const mil__conv *conv, const void *weight, void *packed);
     bool has_add;
+    bool packs_late; /* the step's second input is the packed weight */
 } conv_params;
 
 static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) {
@@ -73,31 +75,35 @@ static mil_status run_conv(mil__run *run, const mil__step *step) {
     conv_params p = *(const conv_params *)step->params;
     p.conv.x = run->t[step->in[0]].data;
     p.conv.y = run->t[step->out[0]].data;
+    if (p.packs_late) p.conv.packed_w = run->t[step->in[1]].data;
     if (p.has_add) p.conv.ep.add = run->t[step->in[step->n_in - 1]].data;
     mil__run_tiles(run, p.conv.n_tiles, run_tiles, &p);
     return MIL_OK;
 }
 
-static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_params *p, uint32_t x, const mil__slot *w,
-                            bool is_transpose) {
-    mil__after after = {.alpha = 1};
-    if (!is_transpose) mil__after_read(lower, group, NULL, &after);
-    const mil_program *program = lower->program;
-    const mil__op *op = program->ops[group->ops[0]];
-    const mil__values *bias = mil__op_arg_named(op, "bias");
-    uint32_t *in = mil__lower_alloc(lower, 3 * sizeof *in), n_in = 1, out = mil__slot_of(lower, group->result);
-    if (!in) return mil__nomem(lower->err);
-    MIL__TRY(mil__after_fill(lower, &after, &p->conv.ep));
-    if (bias) MIL__TRY(mil__lower_floats(lower, program->values[bias->values[0]]->data, &p->conv.ep.bias));
-    in[0] = x;
-    in[2] = out;
-    if (after.add) {
-        p->has_add = true;
-        in[n_in++] = mil__slot_of(lower, after.add);
-        mil__after_share(lower, out, in[1], in, 1);
-    }
-    if (is_transpose) lower->k->conv_transpose_plan(&p->conv, lower->n_lanes);
-    else lower->k->conv_plan(&p->conv, lower->n_lanes);
+static mil_status run_pack(mil__run *run, const mil__step *step) {
+    const conv_params *p = step->params;
+    p->pack(&p->conv, run->t[step->in[0]].data, run->t[step->out[0]].data);
+    return MIL_OK;
+}
+
+/* A compressed weight that no kernel expands by itself is expanded and packed in each run, in memory that other values have
+ * before and after. */
+static mil_status pack_late(mil__lower *lower, conv_params *p, uint32_t w, uint32_t *out) {
+    const int64_t bytes = (int64_t)p->conv.packed_w_bytes;
+    uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
+    if (!ends) return mil__nomem(lower->err);
+    MIL__TRY(mil__slot_dense(lower, w));
+    MIL__TRY(mil__slot_new(lower, MIL_UINT8, 1, &bytes, out));
+    ends[0] = w;
+    ends[1] = *out;
+    p->packs_late = true;
+    mil__step step = {.run = run_pack, .params = p, .in = ends, .n_in = 1, .out = ends + 1, .n_out = 1, .kernel = "pack"};
+    return mil__lower_step(lower, NULL, &step);
+}
+
+/* A const weight is packed once, when compiled. */
+static mil_status pack_now(mil__lower *lower, conv_params *p, const mil__slot *w, bool is_transpose) {
     void *packed;
     bool fresh;
     const size_t *kernel = p->conv.window.kernel;
@@ -105,11 +111,40 @@ static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_par
         p->conv.method + (is_transpose ? 16 : 0), (int64_t)p->conv.groups, (int64_t)p->conv.c_in, (int64_t)p->conv.c_out,
         (int64_t)(kernel[0] * kernel[1] * kernel[2]), is_transpose ? (int64_t)p->conv.tile_c : 0};
     MIL__TRY(mil__lower_packed(lower, w->data, key, p->conv.packed_w_bytes, &packed, &fresh));
-    if (fresh) (is_transpose ? lower->k->conv_transpose_pack_w : lower->k->conv_pack_w)(&p->conv, w->data->data, packed);
+    if (fresh) p->pack(&p->conv, w->data->data, packed);
     p->conv.packed_w = packed;
+    return MIL_OK;
+}
+
+static mil_status emit_conv(mil__lower *lower, const mil__group *group, conv_params *p, uint32_t x, uint32_t w,
+                            bool is_transpose) {
+    mil__after after = {.alpha = 1};
+    if (!is_transpose) mil__after_read(lower, group, NULL, &after);
+    const mil_program *program = lower->program;
+    const mil__op *op = program->ops[group->ops[0]];
+    const mil__values *bias = mil__op_arg_named(op, "bias");
+    uint32_t *in = mil__lower_alloc(lower, 4 * sizeof *in), n_in = 1, out = mil__slot_of(lower, group->result);
+    if (!in) return mil__nomem(lower->err);
+    MIL__TRY(mil__after_fill(lower, &after, &p->conv.ep));
+    if (bias) MIL__TRY(mil__lower_floats(lower, program->values[bias->values[0]]->data, &p->conv.ep.bias));
+    p->pack = is_transpose ? lower->k->conv_transpose_pack_w : lower->k->conv_pack_w;
+    if (is_transpose) lower->k->conv_transpose_plan(&p->conv, lower->n_lanes);
+    else lower->k->conv_plan(&p->conv, lower->n_lanes);
+    const char *kernel = is_transpose ? "conv_transpose" : "conv";
+    in[0] = x;
+    in[3] = out;
+    if (!mil__source_of(lower, w)) MIL__TRY(pack_now(lower, p, mil__slot_at(lower, w), is_transpose));
+    else if (p->conv.packed_w_bytes) MIL__TRY(pack_late(lower, p, w, &in[n_in++]));
+    else kernel = "conv, compressed";
+    if (p->packs_late) p->conv.source = NULL;
+    if (after.add) {
+        p->has_add = true;
+        in[n_in++] = mil__slot_of(lower, after.add);
+        mil__after_share(lower, out, in[n_in - 1], in, 1);
+    }
     p->kernel = is_transpose ? lower->k->conv_transpose : lower->k->conv;
-    mil__step step = {.run = run_conv, .params = p, .in = in, .n_in = n_in, .out = in + 2, .n_out = 1,
-                      .scratch = p->conv.scratch_bytes, .kernel = is_transpose ? "conv_transpose" : "conv"};
+    mil__step step = {.run = run_conv, .params = p, .in = in, .n_in = n_in, .out = in + 3, .n_out = 1,
+                      .scratch = p->conv.scratch_bytes, .kernel = kernel};
     return mil__lower_step(lower, group, &step);
 }
 
@@ -120,7 +155,7 @@ static mil_status select_conv(mil__lower *lower, const mil__group *group, bool i
     uint32_t w = mil__slot_of(lower, mil__op_arg_named(op, "weight")->values[0]);
     const mil__slot *xs = mil__slot_at(lower, x), *ws = mil__slot_at(lower, w);
     const mil__slot *ys = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
-    bool known = ws->kind == MIL__SLOT_CONST && (!bias || lower->program->values[bias->values[0]]->data);
+    bool known = (ws->kind == MIL__SLOT_CONST || ws->source) && (!bias || lower->program->values[bias->values[0]]->data);
     if (!known || !mil__kernel_float(xs->dtype) || !mil__kernel_float(ws->dtype)) return MIL_OK;
     const void *params;
     MIL__TRY(mil__lower_params(lower, op, &params));
@@ -138,7 +173,8 @@ static mil_status select_conv(mil__lower *lower, const mil__group *group, bool i
     turn_window(&p->conv.window, NULL);
     if (!is_ordinary(&p->conv.window)) return MIL_OK;
     *done = true;
-    return emit_conv(lower, group, p, x, ws, is_transpose);
+    p->conv.source = is_transpose ? NULL : ws->source;
+    return emit_conv(lower, group, p, x, w, is_transpose);
 }
 
 mil_status mil__select_conv(mil__lower *lower, const mil__group *group, bool *done) {

@@ -100,6 +100,8 @@ typedef struct mil__gemm {
     size_t m, n, k;
     mil__mat a, b;
     const void *packed_b;           /* b as gemm_pack_b left it; NULL: b is read as it lies */
+    const struct mil__compressed *source; /* b's elements, numbered as its strides count them; b has no data then, and is not
+                                           * packed before. NULL: b is not compressed */
     void *c;
     mil__storage c_dtype;
     ptrdiff_t c_rs, c_cs;
@@ -123,6 +125,7 @@ typedef struct mil__conv {
     mil__storage x_dtype, w_dtype, y_dtype;
     ptrdiff_t x_channel, x_image, y_channel, y_image; /* in elements; the spatial axes are dense */
     const void *packed_w;           /* as conv_pack_w left it */
+    const struct mil__compressed *source; /* of the weights: read a panel at a time, where the method is a gemm; or NULL */
     mil__epilogue ep;
     size_t n_tiles, scratch_bytes, packed_w_bytes; /* the plan's */
     int method;
@@ -181,6 +184,11 @@ typedef struct mil__kernels {
 
     void (*chain_plan)(mil__chain *chain, int n_lanes);
     void (*chain)(const mil__chain *chain, void *const *data /* by operand */, size_t begin, size_t end, void *scratch);
+
+    /* Elements begin .. begin + n of a compressed tensor of fp16 or fp32, as floats (which hold what the dtype does), or stored
+     * as the tensor has them. Neither has a plan; scratch is the stack. */
+    void (*expand)(const struct mil__compressed *c, int64_t begin, int64_t n, float *to);
+    void (*expand_store)(const struct mil__compressed *c, int64_t begin, int64_t n, void *to);
 
     size_t (*gemm_packed_b_bytes)(size_t k, size_t n, mil__storage dtype);
     void (*gemm_pack_b)(const mil__mat *b, size_t k, size_t n, void *packed);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* matmul and linear on gemm: operands as strided matrices, const ones packed when compiled, batches as a loop around. */
+#include "engine/cpu/compressed.h"
 #include "engine/cpu/epilogue.h"
 #include "ops/params.h"
 
@@ -57,7 +58,7 @@ static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) 
 static mil_status run_matmul(mil__run *run, const mil__step *step) {
     const matmul_params *p = step->params;
     matmul_run work = {.params = p, .a = run->t[step->in[0]].data, .c = run->t[step->out[0]].data};
-    work.b = p->gemm.packed_b ? NULL : run->t[step->in[1]].data;
+    work.b = p->gemm.packed_b || p->gemm.source ? NULL : run->t[step->in[1]].data;
     if (p->has_add) work.add = run->t[step->in[step->n_in - 1]].data;
     mil__run_tiles(run, p->gemm.n_tiles * (size_t)p->batches.n, run_tiles, &work);
     return MIL_OK;
@@ -65,8 +66,13 @@ static mil_status run_matmul(mil__run *run, const mil__step *step) {
 
 static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
 
-/* A const B is packed once. */
+/* A const B is packed once; a compressed one stays as it is. */
 static mil_status pack(mil__lower *lower, mil__gemm *gemm, const mil__slot *b) {
+    if (b->source) {
+        gemm->source = b->source;
+        gemm->b.dtype = MIL__F32;
+        return MIL_OK;
+    }
     if (b->kind != MIL__SLOT_CONST) return MIL_OK;
     void *packed;
     bool fresh;
@@ -111,7 +117,7 @@ static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params
     p->kernel = lower->k->gemm;
     lower->k->gemm_plan(&p->gemm, lower->n_lanes);
     mil__step step = {.run = run_matmul, .params = p, .in = in, .n_in = n_in, .out = out_list, .n_out = 1,
-                      .scratch = p->gemm.scratch_bytes, .kernel = p->gemm.packed_b ? "gemm, packed" : "gemm"};
+                      .scratch = p->gemm.scratch_bytes, .kernel = p->gemm.source ? "gemm, compressed" : p->gemm.packed_b ? "gemm, packed" : "gemm"};
     return mil__lower_step(lower, group, &step);
 }
 
@@ -196,5 +202,6 @@ mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *
         p->batches.rank = 0;
     }
     *done = true;
+    if (!one_y) MIL__TRY(mil__slot_dense(lower, y));
     return emit(lower, group, p, x, y, NULL, one_y);
 }

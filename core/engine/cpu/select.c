@@ -2,6 +2,7 @@
 /* Which kernel an operation runs on: one table, a row an op. What has no row, or whose selector declines, is evaluated
  * plainly. Views (operations that move no data) become aliases here. */
 #include "engine/cpu/attention.h"
+#include "engine/cpu/compressed.h"
 #include "engine/cpu/norm.h"
 
 /* ---- operations that move no data ---- */
@@ -13,8 +14,10 @@ static mil_status select_view(mil__lower *lower, const mil__group *group, bool *
     const mil__op *op = lower->program->ops[group->ops[0]];
     uint32_t in = mil__slot_of(lower, mil__op_arg(op, 0)->values[0]), out = mil__slot_of(lower, op->outputs[0]);
     if (is_dynamic(mil__slot_at(lower, in)) || is_dynamic(mil__slot_at(lower, out))) return MIL_OK;
-    mil__slot_alias(lower, out, in, 0);
     *done = true;
+    lower->plan->slots[out].source = mil__source_of(lower, in);
+    if (mil__slot_at(lower, in)->kind == MIL__SLOT_COMPRESSED) lower->plan->slots[out].kind = MIL__SLOT_COMPRESSED;
+    else mil__slot_alias(lower, out, in, 0);
     return MIL_OK;
 }
 
@@ -23,12 +26,13 @@ static mil_status select_view(mil__lower *lower, const mil__group *group, bool *
 static const struct {
     const char *op;
     mil__select_fn *select;
+    const char *compressed; /* the parameter that its kernels expand themselves; others are expanded beforehand */
 } rows[] = {
-    {"identity", select_view},
-    {"reshape", select_view},
-    {"expand_dims", select_view},
-    {"squeeze", select_view},
-    {"flatten2d", select_view},
+    {"identity", select_view, "x"},
+    {"reshape", select_view, "x"},
+    {"expand_dims", select_view, "x"},
+    {"squeeze", select_view, "x"},
+    {"flatten2d", select_view, "x"},
 #include "engine/cpu/select.def"
 };
 
@@ -86,6 +90,7 @@ static bool touches_plain(mil__lower *lower, const mil__group *group) {
 
 /* Each operation of a group that no kernel takes whole, in a step of its own. */
 static mil_status select_apart(mil__lower *lower, const mil__group *group) {
+    MIL__TRY(mil__group_dense(lower, group, NULL));
     for (uint32_t k = 0; k < group->n_ops; k++) {
         mil__group one = {.kind = MIL__GROUP_ONE, .ops = &group->ops[k], .n_ops = 1};
         MIL__TRY(select_plain(lower, &one));
@@ -97,15 +102,16 @@ mil_status mil__select(mil__lower *lower, const mil__group *group) {
     bool done = false;
     const char *name = lower->program->ops[group->ops[0]]->decl->name;
     if (!lower->model->options.optimize || touches_plain(lower, group)) return select_apart(lower, group);
-    if (group->kind == MIL__GROUP_CHAIN) {
-        MIL__TRY(mil__select_chain(lower, group, &done));
-    } else if (group->kind == MIL__GROUP_ATTENTION) {
-        MIL__TRY(mil__select_written_attention(lower, group, &done));
-    } else if (group->kind == MIL__GROUP_NORM) {
-        MIL__TRY(mil__select_written_norm(lower, group, &done));
-    } else {
-        for (size_t i = 0; i < MIL__COUNT(rows) && !done; i++)
-            if (strcmp(rows[i].op, name) == 0) MIL__TRY(rows[i].select(lower, group, &done));
+    size_t row = 0;
+    while (row < MIL__COUNT(rows) && strcmp(rows[row].op, name) != 0) row++;
+    bool by_row = row < MIL__COUNT(rows) && (group->kind == MIL__GROUP_ONE || group->kind == MIL__GROUP_ROOTED);
+    MIL__TRY(mil__group_dense(lower, group, by_row ? rows[row].compressed : NULL));
+    switch (group->kind) {
+    case MIL__GROUP_CHAIN: MIL__TRY(mil__select_chain(lower, group, &done)); break;
+    case MIL__GROUP_ATTENTION: MIL__TRY(mil__select_written_attention(lower, group, &done)); break;
+    case MIL__GROUP_NORM: MIL__TRY(mil__select_written_norm(lower, group, &done)); break;
+    default:
+        if (by_row) MIL__TRY(rows[row].select(lower, group, &done));
     }
     return done ? MIL_OK : select_apart(lower, group);
 }

@@ -10,6 +10,7 @@
  *   INPUT    what the run was given               OUTPUT   what the run is to write
  *   ALIAS    another slot's memory, `shift` bytes on (views: reshape, leading slices ...)
  *   DYNAMIC  memory that grows as needed, its size known at run time
+ *   COMPRESSED  none: kernels expand it as they go (compressed.c)
  */
 #ifndef MIL__STEPS_H
 #define MIL__STEPS_H
@@ -19,7 +20,8 @@
 #include "engine/engine.h"
 
 typedef enum mil__slot_kind {
-    MIL__SLOT_ARENA, MIL__SLOT_CONST, MIL__SLOT_INPUT, MIL__SLOT_OUTPUT, MIL__SLOT_ALIAS, MIL__SLOT_DYNAMIC
+    MIL__SLOT_ARENA, MIL__SLOT_CONST, MIL__SLOT_INPUT, MIL__SLOT_OUTPUT, MIL__SLOT_ALIAS, MIL__SLOT_DYNAMIC,
+    MIL__SLOT_COMPRESSED
 } mil__slot_kind;
 
 typedef struct mil__slot {
@@ -29,6 +31,7 @@ typedef struct mil__slot {
     int64_t shape[MIL_MAX_RANK];  /* dims below 0 only where dynamic */
     size_t bytes;
     const mil_tensor *data;       /* CONST */
+    const struct mil__compressed *source; /* COMPRESSED, and expanded from it (ARENA) */
     uint32_t root;                /* the slot whose memory this is: itself, or ALIAS's */
     size_t shift;                 /* ALIAS: from the root's first byte */
     uint32_t first, last;         /* of a root: the steps between which its memory is needed */
@@ -182,7 +185,7 @@ typedef mil_status mil__select_fn(mil__lower *lower, const mil__group *group, bo
 mil_status mil__select(mil__lower *lower, const mil__group *group);
 mil__select_fn mil__select_chain, mil__select_matmul, mil__select_linear, mil__select_conv, mil__select_softmax,
     mil__select_conv_transpose, mil__select_reduce, mil__select_norm, mil__select_pool, mil__select_copy,
-    mil__select_gather, mil__select_attention;
+    mil__select_gather, mil__select_attention, mil__select_constexpr;
 /* Can `op` be applied to the result of a rooted group (bias, activation, residual)? */
 bool mil__epilogue_takes(const mil__lower *lower, const mil__group *group, const mil__op *op);
 

@@ -16,6 +16,16 @@ static inline vf v_load(const float *p) { return vld1q_f32(p); }
 static inline void v_store(float *p, vf a) { vst1q_f32(p, a); }
 static inline vf v_load_h(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 static inline void v_store_h(uint16_t *p, vf a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
+static inline vf v_load_i8(const int8_t *p) {
+    int8x8_t bytes = vdup_n_s8(0);
+    memcpy(&bytes, p, VL);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))));
+}
+static inline vf v_load_u8(const uint8_t *p) {
+    uint8x8_t bytes = vdup_n_u8(0);
+    memcpy(&bytes, p, VL);
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))));
+}
 static inline vf v_load_even(const float *p) { return vuzp1q_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
 static inline vf v_set(float x) { return vdupq_n_f32(x); }
 static inline vf v_add(vf a, vf b) { return vaddq_f32(a, b); }

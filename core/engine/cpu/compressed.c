@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Weights that stay compressed: the constexpr ops.
+ *
+ *   constexpr op --> slot of kind COMPRESSED: no step, no memory; what it is expanded from
+ *                      |-- linear, matmul, conv ..: their kernels expand it tile by tile
+ *                      '-- whatever else reads it:  before that, a step that expands it to the arena, where its memory is
+ *                                                   other values' before and after
+ */
+#include "engine/cpu/compressed.h"
+
+/* ---- the step ---- */
+
+enum { TILE = 1 << 14 }; /* elements of a tile */
+
+typedef struct expand_params {
+    const mil__compressed *source;
+    void (*store)(const mil__compressed *c, int64_t begin, int64_t n, void *to);
+} expand_params;
+
+typedef struct expand_run {
+    const expand_params *params;
+    char *to;
+} expand_run;
+
+static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) {
+    const expand_run *work = ctx;
+    const mil__compressed *c = work->params->source;
+    int64_t from = (int64_t)begin * TILE, to = (int64_t)end * TILE < c->n ? (int64_t)end * TILE : c->n;
+    (void)scratch;
+    work->params->store(c, from, to - from, work->to + (size_t)from * ((size_t)mil_dtype_bits(c->dtype) / 8));
+}
+
+static mil_status run_expand(mil__run *run, const mil__step *step) {
+    const expand_params *params = step->params;
+    expand_run work = {params, run->t[step->out[0]].data};
+    mil__run_tiles(run, (size_t)((params->source->n + TILE - 1) / TILE), run_tiles, &work);
+    return MIL_OK;
+}
+
+mil_status mil__slot_dense(mil__lower *lower, uint32_t slot) {
+    mil__slot *s = &lower->plan->slots[slot];
+    if (s->kind != MIL__SLOT_COMPRESSED) return MIL_OK;
+    expand_params *params = mil__lower_alloc(lower, sizeof *params);
+    uint32_t *out = mil__lower_alloc(lower, sizeof *out);
+    if (!params || !out) return mil__nomem(lower->err);
+    *params = (expand_params){s->source, lower->k->expand_store};
+    *out = slot;
+    s->kind = MIL__SLOT_ARENA;
+    mil__group group = {.kind = MIL__GROUP_ONE, .ops = &lower->program->values[s->value]->op, .n_ops = 1};
+    mil__step step = {.run = run_expand, .params = params, .out = out, .n_out = 1, .kernel = "expand"};
+    return mil__lower_step(lower, &group, &step);
+}
+
+mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const char *but) {
+    for (uint32_t k = 0; k < group->n_ops; k++) {
+        const mil__op *op = lower->program->ops[group->ops[k]];
+        for (uint16_t a = 0; a < op->n_args; a++) {
+            bool stays = k == 0 && but && strcmp(mil__op_slot_name(op->decl, op->args[a].slot), but) == 0;
+            for (uint32_t i = 0; !stays && i < op->args[a].n; i++)
+                MIL__TRY(mil__slot_dense(lower, mil__slot_of(lower, op->args[a].values[i])));
+        }
+    }
+    return MIL_OK;
+}
+
+/* ---- the ops ---- */
+
+static bool is_at_hand(const mil__call *call) {
+    for (int slot = 0, n = mil__op_n_slots(call->op); slot < n; slot++)
+        for (int i = 0; i < call->in[slot].n; i++)
+            if (!call->in[slot].items[i].data) return false;
+    return true;
+}
+
+mil_status mil__select_constexpr(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    mil__slot *slot = &lower->plan->slots[mil__slot_of(lower, op->outputs[0])];
+    mil__call call = {.op = op->decl, .opset = lower->program->functions[0].opset, .types = lower->program->types,
+                      .arena = &lower->plan->arena, .err = lower->err};
+    if (!mil__kernel_float(slot->dtype)) return MIL_OK;
+    MIL__TRY(mil__call_of(lower->program, op, &call));
+    MIL__TRY(op->decl->infer(&call));
+    if (!is_at_hand(&call)) return MIL_OK;
+    mil__compressed *source = mil__lower_alloc(lower, sizeof *source);
+    if (!source) return mil__nomem(lower->err);
+    MIL__TRY(mil__compressed_open(&call, &lower->plan->arena, source));
+    slot->kind = MIL__SLOT_COMPRESSED;
+    slot->source = source;
+    *done = true;
+    return MIL_OK;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Weights that stay compressed (compressed.c). */
+#ifndef MIL__CPU_COMPRESSED_H
+#define MIL__CPU_COMPRESSED_H
+
+#include "engine/cpu/steps.h"
+#include "ops/compressed.h"
+
+/* What a slot is expanded from; NULL: it was never compressed. Kernels that read it so take no notice of the slot. */
+static inline const mil__compressed *mil__source_of(const mil__lower *lower, uint32_t slot) {
+    return mil__slot_at(lower, slot)->source;
+}
+/* Sees to it that a slot has memory of its own during the run: appends a step that expands it, the first time. */
+mil_status mil__slot_dense(mil__lower *lower, uint32_t slot);
+/* The same for all operands of a group, but for the first operation's parameter `but` (may be NULL). */
+mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const char *but);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* Compressed tensors: each instruction set's expansion against the plain one, from any element on; and gemm and conv of a
+ * compressed matrix against the same with the matrix expanded before, bit for bit. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/cpu/kernel.h"
+#include "ops/compressed.h"
+
+#include "test.h"
+
+static uint32_t seed = 1;
+
+static uint32_t random_bits(void) {
+    seed = seed * 1664525u + 1013904223u;
+    return seed >> 8;
+}
+
+static float uniform(void) { return (float)random_bits() / (1 << 23) - 1; }
+
+/* ---- a compressed tensor of random contents, its memory of exact size ---- */
+
+typedef struct scheme {
+    const char *name;
+    mil__compression kind;
+    mil_dtype dtype, data_dtype;
+    int bits;                     /* of data */
+    int64_t shape[3], blocks[3];
+    bool zero;
+} scheme;
+
+typedef struct tensor {
+    mil__compressed c;
+    void *memory[4];
+} tensor;
+
+static void *random_bytes(size_t n) {
+    uint8_t *bytes = malloc(n ? n : 1);
+    for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)random_bits();
+    return bytes;
+}
+
+static float *random_floats(size_t n, mil_dtype dtype) {
+    float *floats = malloc((n ? n : 1) * sizeof *floats);
+    for (size_t i = 0; i < n; i++) floats[i] = dtype == MIL_FP16 ? mil__half_to_float(mil__float_to_half(uniform())) : uniform();
+    return floats;
+}
+
+static void make_sparse(tensor *t) {
+    mil__compressed *c = &t->c;
+    uint8_t *mask = random_bytes((size_t)(c->n + 7) / 8);
+    if (c->n % 8) mask[c->n / 8] &= (uint8_t)((1 << c->n % 8) - 1);
+    int64_t blocks = c->n / MIL__SPARSE_BLOCK + 1, *before = malloc((size_t)blocks * sizeof *before);
+    for (int64_t b = 0; b < blocks; b++) before[b] = mil__set_bits(mask, 0, b * MIL__SPARSE_BLOCK);
+    size_t set = (size_t)mil__set_bits(mask, 0, c->n);
+    float *floats = random_floats(set, c->dtype);
+    uint16_t *halves = malloc((set ? set : 1) * sizeof *halves);
+    for (size_t i = 0; i < set; i++) halves[i] = mil__float_to_half(floats[i]);
+    c->mask = t->memory[0] = mask;
+    c->before = t->memory[1] = before;
+    t->memory[2] = floats;
+    t->memory[3] = halves;
+    c->data = c->data_dtype == MIL_FP16 ? (void *)halves : (void *)floats;
+}
+
+static void make(const scheme *s, tensor *t) {
+    *t = (tensor){.c = {.kind = s->kind, .dtype = s->dtype, .data_dtype = s->data_dtype, .bits = s->bits}};
+    t->c.n = s->shape[0] * s->shape[1] * s->shape[2];
+    if (s->kind == MIL__SPARSE) {
+        make_sparse(t);
+        return;
+    }
+    t->c.data = t->memory[0] = random_bytes(((size_t)t->c.n * (size_t)s->bits + 7) / 8);
+    if (s->kind == MIL__LUT) {
+        t->c.table = t->memory[1] = random_floats((size_t)1 << s->bits, s->dtype);
+        return;
+    }
+    mil__compressed_blocks(&t->c, 3, s->shape, s->blocks);
+    t->c.scale = t->memory[1] = random_floats((size_t)t->c.blocks.n, s->dtype);
+    float *zero = random_floats((size_t)t->c.blocks.n, s->dtype);
+    for (int64_t i = 0; i < t->c.blocks.n; i++) zero[i] = rintf(zero[i] * 20);
+    t->memory[2] = zero;
+    if (s->zero) t->c.zero = zero;
+}
+
+static void drop(tensor *t) {
+    for (int i = 0; i < 4; i++) free(t->memory[i]);
+}
+
+/* The tensor as it is when expanded, as floats. */
+static float *expanded(const mil__compressed *c) {
+    float *all = malloc((size_t)c->n * sizeof *all);
+    mil__compressed_expand(c, 0, c->n, all);
+    for (int64_t i = 0; c->dtype == MIL_FP16 && i < c->n; i++) all[i] = mil__half_to_float(mil__float_to_half(all[i]));
+    return all;
+}
+
+#define SHAPES {5, 24, 40}
+static const scheme schemes[] = {
+    {"int8 by row", MIL__AFFINE, MIL_FP16, MIL_INT8, 8, SHAPES, {5, 1, 1}, true},
+    {"int8 by row, fp32, no zero", MIL__AFFINE, MIL_FP32, MIL_INT8, 8, SHAPES, {5, 1, 1}, false},
+    {"uint8 by middle axis", MIL__AFFINE, MIL_FP32, MIL_UINT8, 8, SHAPES, {1, 24, 1}, true},
+    {"uint8 by column", MIL__AFFINE, MIL_FP16, MIL_UINT8, 8, SHAPES, {1, 1, 40}, true},
+    {"int8 of one scale", MIL__AFFINE, MIL_FP32, MIL_INT8, 8, SHAPES, {1, 1, 1}, true},
+    {"int4 by blocks", MIL__AFFINE, MIL_FP16, MIL_INT4, 4, SHAPES, {5, 24, 5}, false},
+    {"uint4 by blocks", MIL__AFFINE, MIL_FP32, MIL_UINT4, 4, SHAPES, {5, 12, 2}, true},
+    {"int4 by column", MIL__AFFINE, MIL_FP32, MIL_INT4, 4, {3, 7, 33}, {1, 7, 33}, true},
+    {"uint4 by rows of blocks", MIL__AFFINE, MIL_FP16, MIL_UINT4, 4, {4, 6, 9}, {2, 3, 3}, true},
+    {"lut of 1 bit", MIL__LUT, MIL_FP16, MIL_UINT8, 1, SHAPES, {0}, false},
+    {"lut of 2 bits", MIL__LUT, MIL_FP32, MIL_UINT8, 2, {3, 7, 11}, {0}, false},
+    {"lut of 4 bits", MIL__LUT, MIL_FP16, MIL_UINT8, 4, SHAPES, {0}, false},
+    {"lut of 6 bits", MIL__LUT, MIL_FP32, MIL_UINT8, 6, {3, 7, 11}, {0}, false},
+    {"lut of 8 bits", MIL__LUT, MIL_FP16, MIL_UINT8, 8, SHAPES, {0}, false},
+    {"sparse fp16", MIL__SPARSE, MIL_FP16, MIL_FP16, 0, SHAPES, {0}, false},
+    {"sparse fp32", MIL__SPARSE, MIL_FP32, MIL_FP32, 0, {3, 7, 11}, {0}, false},
+};
+
+/* ---- runs ---- */
+
+static void check_run(const mil__kernels *k, const mil__compressed *c, const float *all, int64_t begin, int64_t n) {
+    float *run = malloc((size_t)(n ? n : 1) * sizeof *run);
+    k->expand(c, begin, n, run);
+    CHECK(memcmp(run, all + begin, (size_t)n * sizeof *run) == 0);
+    void *stored = malloc((size_t)(n ? n : 1) * sizeof *run);
+    k->expand_store(c, begin, n, stored);
+    for (int64_t i = 0; i < n; i++) {
+        float x = c->dtype == MIL_FP16 ? mil__half_to_float(((uint16_t *)stored)[i]) : ((float *)stored)[i];
+        if (!CHECK(x == all[begin + i])) break;
+    }
+    free(run);
+    free(stored);
+}
+
+static void check_runs(const mil__kernels *k, const scheme *s) {
+    tensor t;
+    make(s, &t);
+    float *all = expanded(&t.c);
+    check_run(k, &t.c, all, 0, t.c.n);
+    for (int i = 0; i < 200; i++) {
+        int64_t begin = random_bits() % (uint32_t)t.c.n, most = t.c.n - begin, n = random_bits() % (uint32_t)(i % 2 ? most + 1 : 20);
+        check_run(k, &t.c, all, begin, n < most ? n : most);
+    }
+    free(all);
+    drop(&t);
+}
+
+/* ---- gemm: b as it is compressed, or transposed ---- */
+
+static void check_gemm(const mil__kernels *k, const scheme *s, size_t m, bool transposed, int lanes) {
+    tensor t;
+    make(s, &t);
+    float *all = expanded(&t.c);
+    size_t rows = (size_t)(s->shape[0] * s->shape[1]), columns = (size_t)s->shape[2], n = transposed ? rows : columns;
+    size_t depth = transposed ? columns : rows;
+    float *a = random_floats(m * depth, MIL_FP32), *c[2] = {malloc(m * n * sizeof(float)), malloc(m * n * sizeof(float))};
+    for (int source = 0; source < 2; source++) {
+        mil__gemm g = {.m = m, .n = n, .k = depth, .a = {.data = a, .dtype = MIL__F32, .rs = (ptrdiff_t)depth, .cs = 1},
+                       .b = {.data = source ? NULL : all, .dtype = MIL__F32, .rs = transposed ? 1 : (ptrdiff_t)columns,
+                             .cs = transposed ? (ptrdiff_t)columns : 1},
+                       .source = source ? &t.c : NULL, .c = c[source], .c_dtype = MIL__F32, .c_rs = (ptrdiff_t)n, .c_cs = 1};
+        k->gemm_plan(&g, lanes);
+        void *scratch = aligned_alloc(64, g.scratch_bytes + 64);
+        for (size_t tile = g.n_tiles; tile-- > 0;) k->gemm(&g, tile, tile + 1, scratch);
+        free(scratch);
+    }
+    CHECK(memcmp(c[0], c[1], m * n * sizeof(float)) == 0);
+    free(a);
+    free(c[0]);
+    free(c[1]);
+    free(all);
+    drop(&t);
+}
+
+/* ---- conv: 24 kernels of the first group, 40 inputs a group, or so ---- */
+
+static void check_conv(const mil__kernels *k, const scheme *s, size_t groups, size_t taps) {
+    tensor t;
+    make(s, &t);
+    float *all = expanded(&t.c);
+    size_t c_out = (size_t)(s->shape[0] * s->shape[1]), group_in = (size_t)s->shape[2] / taps, width = 37;
+    float *x = random_floats(groups * group_in * width, MIL_FP32), *y[2] = {malloc(c_out * width * sizeof(float)), malloc(c_out * width * sizeof(float))};
+    for (int source = 0; source < 2; source++) {
+        mil__conv c = {.batch = 1, .c_in = groups * group_in, .c_out = c_out, .groups = groups, .x = x, .y = y[source],
+                       .window = {.in = {1, 1, width}, .out = {1, 1, width}, .kernel = {1, 1, taps}, .stride = {1, 1, 1},
+                                  .dilation = {1, 1, 1}, .before = {0, 0, taps / 2}},
+                       .x_channel = (ptrdiff_t)width, .y_channel = (ptrdiff_t)width, .source = source ? &t.c : NULL};
+        k->conv_plan(&c, 1);
+        void *scratch = aligned_alloc(64, c.scratch_bytes + 64), *packed = malloc(c.packed_w_bytes + 1);
+        CHECK_EQ(c.packed_w_bytes == 0, source == 1);
+        if (!source) k->conv_pack_w(&c, all, packed);
+        c.packed_w = packed;
+        k->conv(&c, 0, c.n_tiles, scratch);
+        free(scratch);
+        free(packed);
+    }
+    CHECK(memcmp(y[0], y[1], c_out * width * sizeof(float)) == 0);
+    free(x);
+    free(y[0]);
+    free(y[1]);
+    free(all);
+    drop(&t);
+}
+
+/* ---- the whole ---- */
+
+static void each(void (*check)(const mil__kernels *k, const scheme *s)) {
+    static char row[200];
+    bool runs;
+    const mil__kernels *k;
+    for (size_t i = 0; (k = mil__kernels_at(i, &runs)); i++)
+        for (size_t n = 0; runs && n < MIL__COUNT(schemes); n++) {
+            snprintf(row, sizeof row, "%s, %s", k->isa, schemes[n].name);
+            test_row = row;
+            check(k, &schemes[n]);
+        }
+    test_row = "";
+}
+
+static void gemms(const mil__kernels *k, const scheme *s) {
+    static const size_t ms[] = {1, 2, 17, 200};
+    for (size_t i = 0; i < MIL__COUNT(ms); i++)
+        for (int transposed = 0; transposed < 2; transposed++) check_gemm(k, s, ms[i], transposed, i == 3 ? 2 : 1);
+}
+
+static void convs(const mil__kernels *k, const scheme *s) {
+    if (s->shape[2] != 40) return;
+    check_conv(k, s, 1, 1);
+    check_conv(k, s, 1, 5);
+    check_conv(k, s, 4, 2);
+}
+
+static void expanded_runs(void) { each(check_runs); }
+static void gemm_of_compressed(void) { each(gemms); }
+static void conv_of_compressed(void) { each(convs); }
+
+TEST_MAIN(CASE(expanded_runs), CASE(gemm_of_compressed), CASE(conv_of_compressed))
