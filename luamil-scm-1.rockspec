@@ -29,6 +29,7 @@ build = {
         "core/engine/cpu/attention.c",
         "core/engine/cpu/chain.c",
         "core/engine/cpu/compile.c",
+        "core/engine/cpu/compressed.c",
         "core/engine/cpu/conv.c",
         "core/engine/cpu/cpu.c",
         "core/engine/cpu/dynamic.c",

@@ -10,6 +10,12 @@ typedef struct mil__index_rule {
     bool clamps;  /* outside, the nearest one is meant (a scatter leaves it out); else it is an error */
 } mil__index_rule;
 
+/* What inference of gather leaves in call->params. */
+struct mil__gather_params {
+    int axis;
+    mil__index_rule rule;
+};
+
 /* That of the call, by its opset and validate_indices. */
 mil_status mil__index_rule_of(mil__call *call, mil__index_rule *out);
 /* The position that an index means; false where it is an error. */

@@ -6,6 +6,7 @@
 #include "ops/stanza.h"
 #include "ops/compressed.h"
 #include "ops/elementwise.h"
+#include "ops/indices.h"
 #include "ops/params.h"
 #include "ops/rules.h"
 #include "ops/slices.h"

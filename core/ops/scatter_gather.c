@@ -77,9 +77,12 @@ static mil_status gather_axes(mil__call *call, int *axis, int *batch) {
 mil_status mil__infer_gather(mil__call *call) {
     const mil_type *x = mil__arg(call, "x")->type, *indices = mil__arg(call, "indices")->type;
     mil_dim shape[2 * MIL_MAX_RANK];
+    struct mil__gather_params *params = call->params;
     int axis, batch, rank = 0;
     MIL__TRY(gather_axes(call, &axis, &batch));
     MIL__TRY(mil__index_check(call, "x", axis));
+    MIL__TRY(mil__index_rule_of(call, &params->rule));
+    params->axis = axis;
     for (int i = 0; i < axis; i++) shape[rank++] = x->shape[i];
     for (int i = batch; i < indices->rank; i++) shape[rank++] = indices->shape[i];
     for (int i = axis + 1; i < x->rank; i++) shape[rank++] = x->shape[i];

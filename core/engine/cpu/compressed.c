@@ -2,11 +2,12 @@
 /* Weights that stay compressed: the constexpr ops.
  *
  *   constexpr op --> slot of kind COMPRESSED: no step, no memory; what it is expanded from
- *                      |-- linear, matmul, conv ..: their kernels expand it tile by tile
+ *                      |-- linear, matmul, conv ..: their kernels expand it tile by tile; gather: the rows that it takes
  *                      '-- whatever else reads it:  before that, a step that expands it to the arena, where its memory is
  *                                                   other values' before and after
  */
 #include "engine/cpu/compressed.h"
+#include "ops/indices.h"
 
 /* ---- the step ---- */
 
@@ -61,6 +62,51 @@ mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const ch
         }
     }
     return MIL_OK;
+}
+
+/* ---- gather of a compressed x, along its first axis ---- */
+
+typedef struct gather_params {
+    const mil__compressed *source;
+    void (*store)(const mil__compressed *c, int64_t begin, int64_t n, void *to);
+    mil__index_rule rule;
+    int64_t rows, row;            /* of x, and elements of one */
+} gather_params;
+
+static mil_status run_gather(mil__run *run, const mil__step *step) {
+    const gather_params *p = step->params;
+    const mil_tensor *indices = &run->t[step->in[0]];
+    char *to = run->t[step->out[0]].data;
+    size_t bytes = (size_t)p->row * ((size_t)mil_dtype_bits(p->source->dtype) / 8);
+    for (int64_t i = 0, at; i < mil__numel(indices); i++, to += bytes) {
+        int64_t index = mil__load_i64(indices, i);
+        if (!mil__index_place(p->rule, index, p->rows, &at))
+            return mil__fail(run->err, MIL_EVALUE, "gather: index %lld is outside of axis 0, which has %lld elements",
+                             (long long)index, (long long)p->rows);
+        p->store(p->source, at * p->row, p->row, to);
+    }
+    return MIL_OK;
+}
+
+mil_status mil__select_gather(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    uint32_t x = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
+    const mil__compressed *source = mil__source_of(lower, x);
+    const void *inferred;
+    MIL__TRY(mil__lower_params(lower, op, &inferred));
+    const struct mil__gather_params *given = inferred;
+    if (!source || given->axis != 0) return MIL_OK;
+    gather_params *params = mil__lower_alloc(lower, sizeof *params);
+    uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
+    if (!params || !ends) return mil__nomem(lower->err);
+    int64_t rows = mil__slot_at(lower, x)->shape[0];
+    *params = (gather_params){source, lower->k->expand_store, given->rule, rows, source->n / rows};
+    ends[0] = mil__slot_of(lower, mil__op_arg_named(op, "indices")->values[0]);
+    ends[1] = mil__slot_of(lower, op->outputs[0]);
+    mil__step step = {.run = run_gather, .params = params, .in = ends, .n_in = 1, .out = ends + 1, .n_out = 1,
+                      .kernel = "gather, compressed"};
+    *done = true;
+    return mil__lower_step(lower, group, &step);
 }
 
 /* ---- the ops ---- */

@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+-- Weights that stay compressed: what they take, and that the cpu engine's kernels compute what plain evaluation does.
+local mil = require "mil"
+
+-- A whole number of 0 .. n - 1 an index, the same ones each time
+local seed = 1
+local function random(n)
+  seed = (seed * 16807) % 2147483647
+  return seed % n
+end
+
+local function numbers(count, from, to)
+  local list = {}
+  for i = 1, count do list[i] = from + random(to - from + 1) end
+  return list
+end
+
+local function tensor(dtype, shape, list) return mil.tensor(dtype, list):reshape(shape) end
+
+-- Compressed forms of [rows, columns, ..]: functions of a func and a shape
+local forms = {}
+
+function forms.affine(f, shape)
+  local n = 1
+  for _, d in ipairs(shape) do n = n * d end
+  local scale = {}
+  for i = 1, shape[1] do scale[i] = 1 / (16 + random(32)) end
+  return f:constexpr_affine_dequantize {
+    quantized_data = tensor("int8", shape, numbers(n, -8, 8)), scale = mil.tensor("fp16", scale),
+    zero_point = tensor("int8", { shape[1] }, numbers(shape[1], -2, 2)), axis = 0,
+  }
+end
+
+function forms.lut(f, shape)
+  local n = 1
+  for _, d in ipairs(shape) do n = n * d end
+  local lut = {}
+  for i = 1, 16 do lut[i] = (i - 8) / 16 end
+  return f:constexpr_lut_to_dense {
+    indices = mil.tensor("uint8", numbers(math.floor((n + 1) / 2), 0, 255)), lut = mil.tensor("fp16", lut),
+    shape = mil.tensor("uint32", shape),
+  }
+end
+
+function forms.sparse(f, shape)
+  local n = 1
+  for _, d in ipairs(shape) do n = n * d end
+  local mask, set = {}, 0
+  for byte = 1, math.floor((n + 7) / 8) do
+    local bits = random(256)
+    if byte * 8 > n then bits = bits % 2 ^ (n - (byte - 1) * 8) end
+    mask[byte] = bits
+    while bits > 0 do
+      set = set + bits % 2
+      bits = math.floor(bits / 2)
+    end
+  end
+  local values = numbers(set, -9, 9)
+  for i = 1, set do values[i] = values[i] / 8 end
+  return f:constexpr_sparse_to_dense {
+    nonzero_data = mil.tensor("fp16", values), mask = mil.tensor("uint8", mask), shape = mil.tensor("uint32", shape),
+  }
+end
+
+-- What reads them: functions of f, a form and x's dtype, which give the result
+local uses = {
+  { "linear", "gemm, compressed", { 5, 40 }, function(x, weight) return x:linear { weight = weight { 24, 40 } }:relu() end },
+  { "linear of one row", "gemm, compressed", { 1, 40 }, function(x, weight) return x:linear { weight = weight { 24, 40 } } end },
+  { "matmul", "gemm, compressed", { 2, 5, 24 }, function(x, weight) return x:matmul { y = weight { 24, 40 } } end },
+  { "matmul of one row", "gemm, compressed", { 1, 24 }, function(x, weight) return x:matmul { y = weight { 24, 40 } } end },
+  { "a reshaped weight", "gemm, compressed", { 1, 24 }, function(x, weight) return x:matmul { y = weight { 40, 24, 1 }:reshape { shape = { 40, 24 } }, transpose_y = true } end },
+  { "conv", "conv, compressed", { 1, 8, 6, 7 }, function(x, weight) return x:conv { weight = weight { 12, 4, 3, 3 }, groups = 2, pad_type = "same" } end },
+  { "conv, and what follows", "conv, compressed", { 1, 8, 1, 7 }, function(x, weight) return x:conv { weight = weight { 8, 8, 1, 1 } }:relu() + x end },
+  { "depthwise conv", "pack", { 1, 8, 6, 7 }, function(x, weight) return x:conv { weight = weight { 8, 1, 3, 3 }, groups = 8, pad_type = "same" } + x end },
+  { "conv_transpose", "pack", { 1, 8, 6, 7 }, function(x, weight) return x:conv_transpose { weight = weight { 8, 4, 3, 3 } } end },
+  { "a batch of matrices", "expand", { 2, 5, 24 }, function(x, weight) return x:matmul { y = weight { 2, 24, 40 } } end },
+  { "elementwise", "expand", { 5, 40 }, function(x, weight) return x * weight { 5, 40 } end },
+  { "gather", "gather, compressed", { 5 }, function(x, weight) return weight { 40, 24 }:gather { indices = x:cast { dtype = "int32" } } end },
+  { "several", "expand", { 5, 40 }, function(x, weight)
+    local w = weight { 40, 40 }
+    return x:linear { weight = w } + w:slice_by_size { begin = { 0, 0 }, size = { 5, 40 } }
+  end },
+}
+
+local function program(use, form)
+  local f = mil.func { opset = "ios17" }
+  local x = f:input("x", "fp16", use[3])
+  seed = 7
+  f:output("y", use[4](x, function(shape) return forms[form](f, shape) end))
+  return f
+end
+
+local function input(use)
+  local n = 1
+  for _, d in ipairs(use[3]) do n = n * d end
+  local list = numbers(n, 0, 4)
+  return tensor("fp16", use[3], list)
+end
+
+describe("compressed weights", function()
+  for _, use in ipairs(uses) do
+    it("are read by " .. use[1], function()
+      for form in pairs(forms) do
+        local f, x = program(use, form), input(use)
+        local wanted = f:compile { engine = "cpu", optimize = 0 }:run { x = x }.y
+        for _, options in ipairs { {}, { threads = 2 }, { precision = "strict" } } do
+          options.engine = "cpu"
+          local model = f:compile(options)
+          assert.truthy(model:describe():find("[" .. use[2], 1, true), use[1] .. ", " .. form .. ":\n" .. model:describe())
+          for _ = 1, 2 do assert.is_true(model:run({ x = x }).y:close(wanted, 2e-3), use[1] .. ", " .. form) end
+        end
+      end
+    end)
+  end
+
+  it("may be outputs", function()
+    local f = mil.func { opset = "ios17" }
+    local x = f:input("x", "fp16", { 1 })
+    seed = 7
+    local w = forms.lut(f, { 3, 5 })
+    f:output("w", w)
+    f:output("y", w + x)
+    local out = f:compile({ engine = "cpu" }):run { x = { 0 } }
+    assert.same(out.w:table(), out.y:table())
+  end)
+
+  it("take the memory of what they are compressed to", function()
+    local n = 1024
+    local function model(weight_of)
+      local f = mil.func { opset = "ios17" }
+      local x = f:input("x", "fp16", { 4, n })
+      for _ = 1, 4 do x = x:linear { weight = weight_of(f) } end
+      f:output("y", x)
+      return f:compile { engine = "cpu" }
+    end
+    local dense = model(function() return mil.randn("fp16", { n, n }) end):memory()
+    local data, scale = mil.zeros("int8", { n, n }), mil.ones("fp16", { n })
+    local compressed = model(function(f)
+      return f:constexpr_affine_dequantize { quantized_data = data, scale = scale, zero_point = mil.tensor("int8", 0), axis = 0 }
+    end):memory()
+    assert.is_true(dense.weights >= 4 * n * n * 2)
+    assert.is_true(compressed.weights <= 4096, tostring(compressed.weights)) -- the data are the program's
+    assert.is_true(compressed.context < 2 * n * n, tostring(compressed.context)) -- never a whole weight, expanded
+  end)
+end)
