@@ -48,21 +48,34 @@ static void mark_block(rebuilding *r, const mil__block *block) {
 
 /* ---- making it ---- */
 
+static bool copy_dim(rebuilding *r, mil_dim *dim) {
+    mil__types *types = r->to->types;
+    const mil_symbol *symbol = *dim < 0 ? mil__dim_symbol_info(r->from->types, *dim) : NULL;
+    if (*dim < 0) *dim = symbol && symbol->name ? mil__dim_symbol(types, symbol->name) : mil__dim_fresh(types);
+    return !symbol || mil__dim_describe(types, *dim, symbol, r->err) == MIL_OK;
+}
+
 static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
     mil__types *types = r->to->types;
-    if (type->kind == MIL_STATE) {
-        const mil_type *tensor = copy_type(r, type->items[0]);
-        return tensor ? mil__state_type(types, tensor) : NULL;
+    if (type->kind == MIL_TENSOR) {
+        mil_dim shape[MIL_MAX_RANK];
+        for (int i = 0; i < type->rank; i++) {
+            shape[i] = type->shape[i];
+            if (!copy_dim(r, &shape[i])) return NULL;
+        }
+        return mil__tensor_type(types, type->dtype, type->rank, shape);
     }
-    if (type->kind != MIL_TENSOR) return NULL; /* inputs of functions are tensors or states */
-    mil_dim shape[MIL_MAX_RANK];
-    for (int i = 0; i < type->rank; i++) {
-        shape[i] = type->shape[i];
-        const mil_symbol *symbol = shape[i] < 0 ? mil__dim_symbol_info(r->from->types, shape[i]) : NULL;
-        if (shape[i] < 0) shape[i] = symbol && symbol->name ? mil__dim_symbol(types, symbol->name) : mil__dim_fresh(types);
-        if (symbol && mil__dim_describe(types, shape[i], symbol, r->err) != MIL_OK) return NULL;
+    const mil_type **items = mil__arena_zero(&r->arena, (size_t)type->n_items + 1, sizeof *items);
+    for (int i = 0; items && i < type->n_items; i++)
+        if (!(items[i] = copy_type(r, type->items[i]))) return NULL;
+    mil_dim length = type->kind == MIL_LIST ? type->length : 0;
+    if (!items || !copy_dim(r, &length)) return NULL;
+    switch (type->kind) {
+    case MIL_STATE: return mil__state_type(types, items[0]);
+    case MIL_LIST: return mil__list_type(types, items[0], length);
+    case MIL_DICT: return mil__dict_type(types, items[0], items[1]);
+    default: return mil__tuple_type(types, type->n_items, items);
     }
-    return mil__tensor_type(types, type->dtype, type->rank, shape);
 }
 
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
@@ -93,18 +106,53 @@ static mil_status no_data(rebuilding *r, const mil__value *value, const mil__op 
     return status;
 }
 
+/* Data that lives in the other program's arena gets memory of its own. */
+static mil_status copy_data(rebuilding *r, mil_tensor *data, mil_tensor **out) {
+    if (!data->buffer) return mil_tensor_convert(data, data->dtype, out, r->err);
+    *out = mil_tensor_retain(data);
+    return MIL_OK;
+}
+
+/* Into *to, which belongs to the new program already: whatever fails, nothing is lost. */
+static mil_status copy_attr(rebuilding *r, const mil__attr *from, mil__attr *to) {
+    mil__arena *arena = &r->to->arena;
+    to->name = from->name ? mil__arena_text(arena, from->name, strlen(from->name)) : NULL;
+    to->type = from->type ? copy_type(r, from->type) : NULL;
+    to->items = from->n_items ? mil__arena_zero(arena, (size_t)from->n_items, sizeof *to->items) : NULL;
+    bool made = (to->name || !from->name) && (to->type || !from->type) && (to->items || !from->n_items);
+    if (!made) return mil__nomem(r->err);
+    to->n_items = from->n_items;
+    for (int i = 0; i < from->n_items; i++) MIL__TRY(copy_attr(r, &from->items[i], &to->items[i]));
+    return from->data ? copy_data(r, from->data, &to->data) : MIL_OK;
+}
+
+/* A part keeps what its operations say of themselves. */
+static mil_status copy_attrs(rebuilding *r, const mil__op *from, mil__op *to) {
+    mil__attr **end = &to->attrs;
+    for (const mil__attr *at = r->given ? from->attrs : NULL; at; at = at->next) {
+        if (!(*end = mil__arena_zero(&r->to->arena, 1, sizeof **end))) return mil__nomem(r->err);
+        MIL__TRY(copy_attr(r, at, *end));
+        end = &(*end)->next;
+    }
+    if (!r->given || !from->label) return MIL_OK;
+    to->label = mil__arena_text(&r->to->arena, from->label, strlen(from->label));
+    return to->label ? MIL_OK : mil__nomem(r->err);
+}
+
 static mil_status make_const(rebuilding *r, mil_block to, const mil__op *op) {
     const mil__value *old = r->from->values[op->outputs[0]];
-    mil_tensor *data = old->data, *copy = NULL;
-    if (!data) return no_data(r, old, op);
-    if (!data->buffer) { /* it lives in the other program's arena */
-        MIL__TRY(mil_tensor_convert(data, data->dtype, &copy, r->err));
-        data = copy;
-    }
-    mil_status status = mil__program_const(r->to, to, data, old->name, !old->name, (mil_where){op->file, op->line}, 0,
-                                           &r->values[op->outputs[0]], r->err);
-    mil_tensor_free(copy);
-    return status;
+    const mil_type *type = copy_type(r, old->type);
+    mil_tensor *data = NULL;
+    mil_value value = 0;
+    if (!old->data && !r->given) return no_data(r, old, op);
+    if (!type) return mil__nomem(r->err);
+    if (old->data) MIL__TRY(copy_data(r, old->data, &data));
+    mil_status status = mil__program_const_of(r->to, to, type, data, mil__slice_of(old->name), 0, !old->name,
+                                              (mil_where){op->file, op->line}, 0, &value, r->err);
+    mil_tensor_free(data);
+    MIL__TRY(status);
+    if (!is_given(r, op->outputs[0])) r->values[op->outputs[0]] = value;
+    return copy_attrs(r, op, r->to->ops[r->to->values[value]->op]);
 }
 
 static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to);
@@ -153,7 +201,7 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     for (uint32_t i = 0; i < op->n_outputs; i++)
         if (!is_given(r, op->outputs[i])) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];
     mil__arena_rewind(&r->arena, mark);
-    return MIL_OK;
+    return copy_attrs(r, op, r->to->ops[made]);
 }
 
 static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to) {

@@ -203,6 +203,48 @@ static void users(void) {
     checked(p);
 }
 
+/* A part keeps labels, attributes and weights that are not at hand, and begins where it is told to. */
+static mil_status cut(void *ctx, mil_error *e) {
+    static const char text[] =
+        "program(1.3)\n{ func main<ios18>(tensor<fp32, [2, 4]> x) {\n tensor<fp32, [2, 4]> a = relu(x = x);\n"
+        "tensor<fp32, [3, 4]> w = const()[name = string(\"weights\"), val = tensor<fp32, [3, 4]>(BLOBFILE(path = "
+        "string(\"@model_path/weights/w.bin\"), offset = uint64(64)))];\n"
+        "tensor<fp32, [2, 3]> y = linear(x = a, weight = w)[name = string(\"the last\"), note = dict<string, int32>({{\"k\", 7}})];\n"
+        "} -> (y); }";
+    mil_program *p = NULL, *part = NULL;
+    char *printed = NULL;
+    (void)ctx;
+    mil_status status = mil_text_parse(text, sizeof text - 1, &(mil_text_options){.unchecked = true}, &p, e);
+    if (status != MIL_OK) return status;
+    mil_value from = value(p, "a"), to = value(p, "y");
+    status = mil_program_extract(p, &(mil_part){&to, 1, &from, 1}, &part, e);
+    if (status == MIL_OK) status = mil_text_print(part, &printed, NULL, e);
+    if (status == MIL_OK) {
+        CHECK_HAS(printed, "func main<ios18>(tensor<fp32, [2, 4]> a) {");
+        CHECK_HAS(printed, "name = string(\"weights\"), val = tensor<fp32, [3, 4]>(BLOBFILE(path = string(\"@model_path/weights/w.bin\")");
+        CHECK_HAS(printed, "name = string(\"the last\"), note = dict<string, int32>({{\"k\", 7}})]");
+        CHECK(!strstr(printed, "relu"));
+    }
+    mil_free(printed);
+    mil_program_free(part);
+    mil_program_free(p);
+    return status;
+}
+
+static void parts(void) {
+    mil_set_allocator(test_realloc, NULL);
+    CHECK(test_each_allocation(cut, NULL) > 20);
+    mil_set_allocator(NULL, NULL);
+    mil_program *p = parse(CHAIN), *part = NULL;
+    mil_value c = value(p, "c"), none = 99, twice[] = {value(p, "a"), value(p, "a")};
+    CHECK_STATUS(mil_program_extract(p, &(mil_part){&c, 0, NULL, 0}, &part, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_extract(p, &(mil_part){&none, 1, NULL, 0}, &part, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_extract(p, &(mil_part){&c, 1, &none, 1}, &part, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_extract(p, &(mil_part){&c, 1, twice, 2}, &part, &err), MIL_EINVAL, &err);
+    CHECK(part == NULL);
+    checked(p);
+}
+
 /* What a package said of an output is said of what takes its place, whether or not memory runs out. */
 static mil_status replace_kept(void *ctx, mil_error *e) {
     mil_program *p = NULL;
@@ -431,4 +473,4 @@ static void wild_edits(void) {
     }
 }
 
-TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(kept_of_outputs), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
+TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(parts), CASE(kept_of_outputs), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
