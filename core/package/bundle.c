@@ -33,6 +33,33 @@ static mil_status no_program(const char *path, const mil__file *data, mil_error 
     return mil__fail(err, MIL_EFORMAT, "%.200s: this is no compiled bundle: there is no model.mil", path);
 }
 
+/* Its description; false where it is not laid out as above. */
+static bool find_description(const mil__file *data, mil__bytes *out) {
+    mil__bytes bytes = {.data = data->data, .n = data->bytes};
+    mil__bytes_take(&bytes, 28);
+    mil__bytes_take(&bytes, mil__bytes_u64(&bytes));
+    mil__bytes_take(&bytes, 32);
+    uint64_t n = mil__bytes_u64(&bytes);
+    const uint8_t *description = mil__bytes_take(&bytes, n);
+    if (!description || bytes.failed) return false;
+    *out = (mil__bytes){.data = description, .n = (size_t)n};
+    return true;
+}
+
+static mil_status describe(const char *path, mil_program *program, const mil__file *data, mil_error *err) {
+    mil__arena messages = {0};
+    mil__bytes bytes;
+    void *description;
+    if (!find_description(data, &bytes)) return MIL_OK;
+    mil__reader r = {.program = program, .most_bytes = mil__arena_used(&program->arena) + bytes.n * 16 + ((size_t)1 << 20), .err = err};
+    mil_status status = mil__unpack(&mil__spec__description__descriptor, bytes.data, bytes.n, &messages, &description, err);
+    if (status == MIL_OK) status = mil__describe_program(&r, description);
+    status = mil__read_locate(&r, path, status);
+    mil__arena_free(&r.tmp);
+    mil__arena_free(&messages);
+    return status;
+}
+
 mil_status mil__load_bundle(const char *path, const mil_load_options *options, mil_program **out, mil_error *err) {
     char *name;
     mil__file data = {0};
@@ -44,6 +71,11 @@ mil_status mil__load_bundle(const char *path, const mil_load_options *options, m
         bool is_program = access(name, F_OK) == 0 || access(path, F_OK) != 0;
         status = is_program ? mil__load_text(name, options, out, err) : no_program(path, &data, err);
         mil__free(name);
+    }
+    if (status == MIL_OK && has_data) status = describe(path, *out, &data, err);
+    if (status != MIL_OK && *out) {
+        mil_program_free(*out);
+        *out = NULL;
     }
     if (has_data) mil__file_close(&data);
     return status;

@@ -48,7 +48,7 @@ static mil_status find_model(const char *path, char **out, mil_error *err) {
 }
 
 /* "M.mlpackage: function main: y: conv: ..." */
-static mil_status locate(const mil__reader *r, const char *path, mil_status status) {
+mil_status mil__read_locate(const mil__reader *r, const char *path, mil_status status) {
     mil_error *err = r->err;
     if (!err || status == MIL_OK || status == MIL_ENOMEM) return status;
     char message[sizeof err->message];
@@ -70,7 +70,7 @@ static mil_status read_model(mil__reader *r, const char *path, const void *data,
     r->most_bytes = (n > SIZE_MAX / 64 ? SIZE_MAX / 2 : n * 16) + ((size_t)4 << 20);
     mil_status status = mil__model_unpack(data, n, &messages, &model, r->err);
     if (status == MIL_OK) status = mil__read_model(r, model);
-    status = locate(r, path, status);
+    status = mil__read_locate(r, path, status);
     mil__arena_free(&messages);
     return status;
 }

@@ -12,6 +12,8 @@
 
 /* The messages are in the arena, which is the caller's to free whatever comes out. Fails: MIL_EFORMAT (no model, or not as
  * the format has it), MIL_ELIMIT (nested too deeply, or larger in memory than its bytes explain), MIL_ENOMEM. */
+mil_status mil__unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t n, mil__arena *arena,
+                       void **out, mil_error *err);
 mil_status mil__model_unpack(const void *data, size_t n, mil__arena *arena, Mil__Spec__Model **out, mil_error *err);
 
 typedef struct mil__reader {
@@ -36,6 +38,8 @@ mil_status mil__read_type(mil__reader *r, const Mil__Spec__Type *type, bool fres
 mil_status mil__read_value(mil__reader *r, const Mil__Spec__Value *value, bool for_const, mil__attr *out);
 /* MIL_ELIMIT where the program has become too large for its file. */
 mil_status mil__read_check_size(const mil__reader *r);
+/* Puts path, function and value before the message of a failure; gives the status back. */
+mil_status mil__read_locate(const mil__reader *r, const char *path, mil_status status);
 /* The model's program, one function after another, with what its description says of inputs. Fails: MIL_EUNSUPPORTED where
  * it is no ML Program; and as mil_text_parse, but MIL_EFORMAT for what has no place in a program. */
 mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model);
@@ -49,11 +53,14 @@ typedef struct mil__described {
     const Mil__Spec__FunctionDescription *function;   /* NULL: it is the description itself */
 } mil__described;
 
-void mil__described_function(const Mil__Spec__Model *model, const char *name, mil__described *out);
+/* d: may be NULL. n_functions: of the program. */
+void mil__described_function(const Mil__Spec__Description *d, size_t n_functions, const char *name, mil__described *out);
 mil_status mil__read_inputs(mil__reader *r, mil_block block, const Mil__Spec__Function *function, const mil__described *d);
 mil_status mil__read_outputs(mil__reader *r, mil__function *function, const mil__described *d);
-/* What is not of a function: metadata, which is the default. */
-mil_status mil__read_description(mil__reader *r, const Mil__Spec__Model *model);
+/* What is not of a function: metadata, which is the default. d: may be NULL. */
+mil_status mil__read_description(mil__reader *r, const Mil__Spec__Description *d);
+/* All that a description says of a program that is there. */
+mil_status mil__describe_program(mil__reader *r, const Mil__Spec__Description *d);
 mil_status mil__keep_model(mil__reader *r, const Mil__Spec__Model *model);
 mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__Function *function);
 mil_status mil__keep_block(mil__reader *r, mil_block made, const Mil__Spec__Block *block);

@@ -316,7 +316,7 @@ static mil_status read_function(mil__reader *r, const Mil__Spec__Model *model, c
     if (program->n_functions == 1 || r->opset > program->opset) program->opset = r->opset;
     made->opset = r->opset;
     mil__described described;
-    mil__described_function(model, entry->key, &described);
+    mil__described_function(model->description, model->program->n_functions, entry->key, &described);
     return read_body(r, made, function, body, &described);
 }
 
@@ -387,5 +387,5 @@ mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
         mil__arena_rewind(&r->tmp, mark);
     }
     r->function = NULL;
-    return mil__read_description(r, model);
+    return mil__read_description(r, model->description);
 }

@@ -46,6 +46,12 @@ static mil_status sort_features(mil__reader *r, const mil__described *d, input *
     return MIL_OK;
 }
 
+static const input *find_feature(const input *described, size_t n, const char *name) {
+    Mil__Spec__Feature feature = {.name = (char *)(uintptr_t)name};
+    const input key = {.feature = &feature};
+    return bsearch(&key, described, n, sizeof key, by_feature_name);
+}
+
 /* The function's inputs in the order of their features; those that have none last. */
 static mil_status order_inputs(mil__reader *r, const Mil__Spec__Function *function, const mil__described *d, input **out) {
     input *described, *inputs = mil__arena_zero(&r->tmp, function->n_inputs + 1, sizeof *inputs);
@@ -53,8 +59,7 @@ static mil_status order_inputs(mil__reader *r, const Mil__Spec__Function *functi
     MIL__TRY(sort_features(r, d, &described, &n));
     if (!inputs) return mil__nomem(r->err);
     for (size_t i = 0; i < function->n_inputs; i++) {
-        Mil__Spec__Feature name = {.name = function->inputs[i]->name};
-        const input key = {.feature = &name}, *found = bsearch(&key, described, n, sizeof key, by_feature_name);
+        const input *found = find_feature(described, n, function->inputs[i]->name);
         inputs[i] = (input){function->inputs[i], found ? found->feature : NULL, found ? found->rank : n + i};
     }
     qsort(inputs, function->n_inputs, sizeof *inputs, by_rank);
@@ -192,8 +197,7 @@ mil_status mil__read_outputs(mil__reader *r, mil__function *function, const mil_
 
 /* ---- the model ---- */
 
-void mil__described_function(const Mil__Spec__Model *model, const char *name, mil__described *out) {
-    const Mil__Spec__Description *d = model->description;
+void mil__described_function(const Mil__Spec__Description *d, size_t n_functions, const char *name, mil__described *out) {
     *out = (mil__described){.label = "", .probabilities = ""};
     for (size_t i = 0; d && i < d->n_functions; i++) {
         const Mil__Spec__FunctionDescription *f = d->functions[i];
@@ -201,7 +205,7 @@ void mil__described_function(const Mil__Spec__Model *model, const char *name, mi
         *out = (mil__described){f->inputs, f->outputs, f->states, f->n_inputs, f->n_outputs, f->n_states,
                                 f->predicted_feature, f->predicted_probabilities, f};
     }
-    if (d && !d->n_functions && (model->program->n_functions == 1 || strcmp(name, "main") == 0))
+    if (d && !d->n_functions && (n_functions == 1 || strcmp(name, "main") == 0))
         *out = (mil__described){d->inputs, d->outputs, d->states, d->n_inputs, d->n_outputs, d->n_states,
                                 d->predicted_feature, d->predicted_probabilities, NULL};
 }
@@ -241,13 +245,42 @@ static mil_status read_metadata(mil__reader *r, const Mil__Spec__Metadata *m) {
     return MIL_OK;
 }
 
-mil_status mil__read_description(mil__reader *r, const Mil__Spec__Model *model) {
-    const Mil__Spec__Description *d = model->description;
+mil_status mil__read_description(mil__reader *r, const Mil__Spec__Description *d) {
     if (d && d->metadata) MIL__TRY(read_metadata(r, d->metadata));
     if (!d || !*d->default_function) return MIL_OK;
     r->program->default_function = mil_program_function_find(r->program, d->default_function);
     if (r->program->default_function) return MIL_OK;
     return mil__fail(r->err, MIL_EFORMAT, "the default function \"%s\" is not there", MIL__PRINTABLE(d->default_function));
+}
+
+/* ---- a program that is there ---- */
+
+static mil_status describe_inputs(mil__reader *r, const mil__block *body, const mil__described *d) {
+    input *described;
+    size_t n;
+    MIL__TRY(sort_features(r, d, &described, &n));
+    for (uint32_t i = 0; i < body->n_inputs; i++) {
+        const input *found = find_feature(described, n, r->program->values[body->inputs[i]]->name);
+        if (!found) continue;
+        mil_status status = describe_input(r, body->inputs[i], found->feature);
+        if (status != MIL_OK && r->err) snprintf(r->err->value, sizeof r->err->value, "%.120s", found->feature->name);
+        MIL__TRY(status);
+        MIL__TRY(keep(r, MIL__KEPT_INPUT, body->inputs[i], &found->feature->base));
+    }
+    return MIL_OK;
+}
+
+mil_status mil__describe_program(mil__reader *r, const Mil__Spec__Description *d) {
+    mil_program *program = r->program;
+    for (uint32_t i = 0; i < program->n_functions; i++) {
+        mil__described described;
+        r->function = program->functions[i].name;
+        mil__described_function(d, program->n_functions, program->functions[i].name, &described);
+        MIL__TRY(describe_inputs(r, program->blocks[program->functions[i].block], &described));
+        MIL__TRY(mil__read_outputs(r, &program->functions[i], &described));
+    }
+    r->function = NULL;
+    return mil__read_description(r, d);
 }
 
 /* ---- what is kept ---- */

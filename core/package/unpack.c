@@ -80,15 +80,23 @@ static void *limited_alloc(void *ctx, size_t bytes) {
 
 static void limited_free(void *ctx, void *ptr) { (void)ctx, (void)ptr; }
 
-mil_status mil__model_unpack(const void *data, size_t n, mil__arena *arena, Mil__Spec__Model **out, mil_error *err) {
+mil_status mil__unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t n, mil__arena *arena,
+                       void **out, mil_error *err) {
     *out = NULL;
     mil__bytes bytes = {.data = data, .n = n};
-    MIL__TRY(check_message(&mil__spec__model__descriptor, bytes, 0, err));
+    MIL__TRY(check_message(descriptor, bytes, 0, err));
     limited l = {arena, (n > SIZE_MAX / 64 ? SIZE_MAX / 2 : n * 28) + ((size_t)6 << 20), false, false};
     ProtobufCAllocator allocator = {limited_alloc, limited_free, &l};
-    *out = mil__spec__model__unpack(&allocator, n, data);
+    *out = protobuf_c_message_unpack(descriptor, &allocator, n, data);
     if (*out) return MIL_OK;
     if (l.is_over) return mil__fail(err, MIL_ELIMIT, "the model takes too much memory for its %zu bytes", n);
     if (l.has_failed) return mil__nomem(err);
     return mil__fail(err, MIL_EFORMAT, "not a model, or a damaged one: a field is not of its type");
+}
+
+mil_status mil__model_unpack(const void *data, size_t n, mil__arena *arena, Mil__Spec__Model **out, mil_error *err) {
+    void *model = NULL;
+    mil_status status = mil__unpack(&mil__spec__model__descriptor, data, n, arena, &model, err);
+    *out = model;
+    return status;
 }
