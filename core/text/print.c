@@ -308,15 +308,37 @@ static bool has_attribute_args(const printer *pr, const mil__op *op) {
     return mil__op_has_attributes(op->decl, pr->program->functions[pr->program->blocks[op->block]->function].opset);
 }
 
+/* Of a label that is the first result's name, nothing can need an escape. */
+static void put_label(printer *pr, const mil__op *op, const char *label) {
+    put_text(pr, pr->long_scalars ? "name = tensor<string, []>(" : "name = string(");
+    if (op->label) {
+        put_string(pr, label, strlen(label));
+    } else {
+        PUT(pr, "\"");
+        put_text(pr, label);
+        PUT(pr, "\"");
+    }
+    PUT(pr, ")");
+}
+
+/* name and val are all there is, as a rule. */
+static mil_status put_usual_attrs(printer *pr, const mil__op *op, bool is_const, mil_error *err) {
+    const char *label = label_of(pr, op);
+    if (!label && !is_const) return MIL_OK;
+    PUT(pr, "[");
+    if (label) put_label(pr, op, label);
+    if (is_const) {
+        if (label) PUT(pr, ", ");
+        PUT(pr, "val = ");
+        MIL__TRY(put_const(pr, pr->program->values[op->outputs[0]], err));
+    }
+    PUT(pr, "]");
+    return MIL_OK;
+}
+
 static mil_status put_operation_attrs(printer *pr, const mil__op *op, bool is_const, bool with_args, mil_error *err) {
     const char *label = label_of(pr, op);
-    if (!op->attrs && !is_const && !with_args) { /* as a rule */
-        if (!label) return MIL_OK;
-        put_text(pr, pr->long_scalars ? "[name = tensor<string, []>(" : "[name = string(");
-        put_string(pr, label, strlen(label));
-        PUT(pr, ")]");
-        return MIL_OK;
-    }
+    if (!op->attrs && !with_args) return put_usual_attrs(pr, op, is_const, err);
     size_t n = 0;
     mil__mark mark = mil__arena_mark(&pr->tmp);
     entry *entries = mil__arena_zero(&pr->tmp, count_attrs(op->attrs) + MIL__MAX_INPUTS + 2, sizeof *entries);
