@@ -236,6 +236,15 @@ int luamil_list_users(lua_State *L, luamil_program *owner, mil_value value);
 luamil_program *luamil_new_program(lua_State *L);
 luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *owner);
 luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
+/* progress.c: begin, which leaves two values on the stack, reads the option `progress` of the table at index `options`; NULL:
+ * there is none. After the work, and once what it gave has an owner, end raises what the function raised. */
+typedef struct luamil_progress {
+    lua_State *L;
+    int index;
+    bool failed;
+} luamil_progress;
+mil_progress *luamil_begin_progress(lua_State *L, int options, const char *fn, luamil_progress *self);
+void luamil_end_progress(const luamil_progress *self);
 /* start.c: model:start */
 int luamil_start(lua_State *L);
 /* state.c: model:state; the state in the options at index (NULL where none is given), which takes their place */

@@ -111,10 +111,12 @@ static mil_precision option_precision(lua_State *L, int options, const char *fn)
 }
 
 int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
-    static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", NULL};
+    static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit",
+                                       "progress", NULL};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     mil_error err;
     mil_model_memory memory;
+    luamil_progress progress;
     luamil_check_keys(L, at, fn, keys);
     luaL_checkstack(L, 20, NULL);
     options.engine = option_string(L, at, fn, "engine", NULL);
@@ -129,8 +131,12 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
         if (!(limit >= 0 && limit < 9e18)) luamil_fail(L, MIL_EVALUE, "%s: memory_limit is a number of bytes", fn);
         options.memory_limit = (size_t)limit;
     }
+    options.progress = luamil_begin_progress(L, at, fn, &progress);
+    options.progress_ctx = &progress;
     luamil_model *self = new_model(L);
-    if (mil_program_compile(program, &options, &self->model, &err) != MIL_OK) return luamil_raise(L, &err);
+    mil_status status = mil_program_compile(program, &options, &self->model, &err);
+    luamil_end_progress(&progress);
+    if (status != MIL_OK) return luamil_raise(L, &err);
     mil_model_memory_use(self->model, &memory);
     luamil_account(L, memory.weights + 4096);
     return 1;

@@ -287,12 +287,20 @@ static int push_text(lua_State *L, const char *fn) {
 
 static int program_text(lua_State *L) { return push_text(L, "tostring"); }
 
-/* f:save(path), p:save(path): a package, a compiled bundle or text, by the name's ending. */
+static const char *const progress_keys[] = {"progress", NULL};
+
+/* f:save(path [, options]), p:save(path [, options]): a package, a compiled bundle or text, by the name's ending. */
 static int program_save(lua_State *L) {
     mil_error err;
+    luamil_progress progress;
     luamil_program *owner = owner_of(L, "save");
     const char *path = luamil_check_string(L, 2, "save", "path", NULL);
-    if (mil_program_save(owner->program, path, NULL, &err) != MIL_OK) return luamil_raise(L, &err);
+    luamil_check_keys(L, 3, "save", progress_keys);
+    lua_settop(L, 3);
+    const mil_save_options options = {luamil_begin_progress(L, 3, "save", &progress), &progress};
+    mil_status status = mil_program_save(owner->program, path, &options, &err);
+    luamil_end_progress(&progress);
+    if (status != MIL_OK) return luamil_raise(L, &err);
     lua_settop(L, 1);
     return 1;
 }
@@ -317,12 +325,18 @@ static int parse(lua_State *L) {
     return 1;
 }
 
-/* mil.load(path): a package, a compiled bundle, or a .mil file. */
+/* mil.load(path [, options]): a package, a compiled bundle, or a .mil file. */
 static int load(lua_State *L) {
     mil_error err;
+    luamil_progress progress;
     const char *path = luamil_check_string(L, 1, "mil.load", "path", NULL);
+    luamil_check_keys(L, 2, "mil.load", progress_keys);
+    lua_settop(L, 2);
+    const mil_load_options options = {luamil_begin_progress(L, 2, "mil.load", &progress), &progress};
     luamil_program *self = luamil_new_program(L);
-    if (mil_program_load(path, NULL, &self->program, &err) != MIL_OK) return luamil_raise(L, &err);
+    mil_status status = mil_program_load(path, &options, &self->program, &err);
+    luamil_end_progress(&progress);
+    if (status != MIL_OK) return luamil_raise(L, &err);
     luamil_account(L, mil_program_bytes(self->program));
     return 1;
 }

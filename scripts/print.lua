@@ -7,12 +7,36 @@ local command = {
   name = "print",
   arguments = "MODEL",
   summary = "a model as MIL text, on standard output",
-  options = { { "--output", "FILE", "write to FILE instead" } },
+  description = [[
+MODEL is a Core ML package (.mlpackage), a compiled bundle (.mlmodelc) or MIL text (.mil). Weights stay where they are: the
+text names their place. luamil convert MODEL TO.mil writes both.]],
+  options = {
+    { "--function", "NAME", "this function alone" },
+    { "--output", "FILE", "write to FILE instead" },
+    { "--quiet", "no progress on a terminal" },
+  },
 }
+
+-- Of a program's text what is about one function. Its line begins with four blanks and func, its last one with eight and
+-- a brace: nothing else is so little indented.
+local function of_function(text, name)
+  local lines, inside = {}, false
+  for line in text:gmatch "[^\n]+" do
+    local begins = line:match "^    func ([^<]*)<"
+    if begins then inside = begins == name end
+    if inside or not line:find "^    " then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, "\n")
+end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  local text = tostring(require("mil").load(arguments[1]))
+  local line = require("mil.progress").new(given.quiet)
+  local program = require("mil").load(arguments[1], { progress = line.report })
+  line.clear()
+  local name = given["function"]
+  local text = tostring(program)
+  if name then text = of_function(text, require("mil.inputs").entry(program, name).name) end
   if text:sub(-1) ~= "\n" then text = text .. "\n" end
   local file = given.output and assert(io.open(given.output, "w")) or io.stdout
   assert(file:write(text))

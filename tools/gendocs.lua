@@ -117,7 +117,8 @@ local function face_classes()
 end
 
 local compile_options = '{engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, '
-  .. "disable: string|string[]|nil, memory_limit: integer?}"
+  .. "disable: string|string[]|nil, memory_limit: integer?, progress: mil.progress?}"
+local progress = "fun(stage: string, part: number): boolean?"
 
 local function lua_document()
   local put, text = writer()
@@ -127,7 +128,8 @@ local function lua_document()
   put "is a method of functions (`f:conv { x = x, ... }`) and of values (`x:conv { ... }`, x being its first input). How they go"
   put "together: [writing programs](../guides/programs.md), [running models](../guides/running.md)."
   put ""
-  put("`mil.compile_options` are `%s`.", compile_options)
+  put("`mil.compile_options` are `%s`. A `mil.progress` is a `%s`: it is told now and then what is being done, and how much of", compile_options, progress)
+  put "it is, from 0 to 1; where it returns false, the work stops with an error. It must not change what is being worked on."
   local order, classes = face_classes()
   for _, class in ipairs(order) do
     put "" put("## %s", titles[class] or class) put ""
@@ -190,6 +192,7 @@ local function meta_document()
   put ""
   put "---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table"
   put("---@alias mil.compile_options %s", compile_options)
+  put("---@alias mil.progress %s", progress)
   local order, classes = face_classes()
   for _, class in ipairs(order) do annotate_class(put, class, classes[class]) end
   for _, name in ipairs(mil.ops()) do annotate_op(put, mil.op(name)) end

@@ -72,6 +72,10 @@ typedef struct mil_error {
 const char *mil_status_name(mil_status status);
 const char *mil_status_text(mil_status status);
 
+/* Called now and then in the course of long work, by the thread that does it: what is being done, and how much of it is, 0
+ * to 1. false: the work is to stop, and fails with MIL_ECANCELLED. It must not change what is being worked on. */
+typedef bool mil_progress(void *ctx, const char *stage, double part);
+
 /* The name among n (borrowed) most alike to `name`, for "did you mean"; NULL when none is near. */
 const char *mil_nearest(const char *name, const char *const *names, size_t n);
 
@@ -525,8 +529,7 @@ void mil_free(void *ptr);
 /* ------------------------------------------------------------------------------------------------ files -- */
 
 typedef struct mil_load_options {
-    /* Called now and then with what is being done ("read", "weights") and how much of it is, 0 to 1; NULL: never. */
-    void (*progress)(void *ctx, const char *stage, double part);
+    mil_progress *progress;   /* of "read"; NULL: none */
     void *progress_ctx;
 } mil_load_options;
 
@@ -555,8 +558,7 @@ const char *mil_program_metadata(const mil_program *program, const char *key);
 mil_status mil_program_set_metadata(mil_program *program, const char *key, const char *value, mil_error *err);
 
 typedef struct mil_save_options {
-    /* Called now and then: "program" and "weights", with the part that is done, from 0 to 1. */
-    void (*progress)(void *ctx, const char *stage, double part);
+    mil_progress *progress;   /* of "program", then "weights"; NULL: none */
     void *progress_ctx;
 } mil_save_options;
 
@@ -593,7 +595,7 @@ typedef struct mil_compile_options {
     mil_precision precision;
     const char *disable;      /* names of passes to leave out, separated by commas; NULL: none */
     size_t memory_limit;      /* bytes that runs may use beside weights; 0: none */
-    void (*progress)(void *ctx, const char *stage, double part);
+    mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
 } mil_compile_options;
 #define MIL_COMPILE_DEFAULTS { .optimize = 1, .threads = 1 }

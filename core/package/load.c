@@ -13,8 +13,9 @@ mil_status mil__join(const char *a, const char *b, const char *c, char **out, mi
     return MIL_OK;
 }
 
-void mil__load_progress(const mil_load_options *options, const char *stage, double part) {
-    if (options && options->progress) options->progress(options->progress_ctx, stage, part);
+mil_status mil__load_progress(const mil_load_options *options, const char *stage, double part, mil_error *err) {
+    bool goes_on = !options || !options->progress || options->progress(options->progress_ctx, stage, part);
+    return goes_on ? MIL_OK : mil__fail(err, MIL_ECANCELLED, "load: cancelled");
 }
 
 /* "a/b" of "a/b/c.mil"; "." where there is no folder. */
@@ -33,10 +34,9 @@ mil_status mil__load_text(const char *path, const mil_load_options *options, mil
     if (status == MIL_OK) status = folder_of(path, &folder, err);
     if (status == MIL_OK) {
         const mil_text_options text = {.name = path, .model_path = folder, .weights_may_lack = true};
-        mil__load_progress(options, "read", 0);
-        status = mil_text_parse(mil_buffer_data(buffer), mil_buffer_bytes(buffer), &text, out, err);
+        status = mil__load_progress(options, "read", 0, err);
+        if (status == MIL_OK) status = mil_text_parse(mil_buffer_data(buffer), mil_buffer_bytes(buffer), &text, out, err);
     }
-    if (status == MIL_OK) mil__load_progress(options, "read", 1);
     mil__free(folder);
     mil_buffer_free(buffer);
     return status;
@@ -66,6 +66,10 @@ mil_status mil_program_load(const char *path, const mil_load_options *options, m
     load_fn *load = loader_of(plain);
     mil_status status = load ? load(plain, options, out, err)
                              : mil__fail(err, MIL_EUNSUPPORTED, "%.200s: .mlpackage, .mlmodelc, .mlmodel and .mil are read", plain);
+    if (status == MIL_OK && (status = mil__load_progress(options, "read", 1, err)) != MIL_OK) {
+        mil_program_free(*out);
+        *out = NULL;
+    }
     mil__free(plain);
     return status;
 }

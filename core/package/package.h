@@ -89,7 +89,7 @@ mil_status mil__load_package(const char *path, const mil_load_options *options, 
 mil_status mil__load_bundle(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_text(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
-void mil__load_progress(const mil_load_options *options, const char *stage, double part);
+mil_status mil__load_progress(const mil_load_options *options, const char *stage, double part, mil_error *err);
 /* The three texts as one, owned. */
 mil_status mil__join(const char *a, const char *b, const char *c, char **out, mil_error *err);
 

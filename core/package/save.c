@@ -12,14 +12,15 @@
 
 /* ---- progress ---- */
 
-void mil__saving_report(const mil__saving *s, const char *stage, double part) {
-    if (s->options && s->options->progress) s->options->progress(s->options->progress_ctx, stage, part);
+mil_status mil__saving_report(mil__saving *s, const char *stage, double part) {
+    if (s->options && s->options->progress && !s->options->progress(s->options->progress_ctx, stage, part)) s->is_cancelled = true;
+    return s->is_cancelled ? mil__fail(s->w.err, MIL_ECANCELLED, "save: cancelled") : MIL_OK;
 }
 
-static void report_weights(void *ctx, uint64_t bytes) {
+static bool report_weights(void *ctx, uint64_t bytes) {
     mil__saving *s = ctx;
     s->done += bytes;
-    if (s->bytes) mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1);
+    return !s->bytes || mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1) == MIL_OK;
 }
 
 mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
@@ -35,8 +36,7 @@ mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob
     }
     w->blobs.progress = report_weights;
     w->blobs.progress_ctx = s;
-    mil__saving_report(s, "program", 0);
-    return w->status;
+    return w->status == MIL_OK ? mil__saving_report(s, "program", 0) : w->status;
 }
 
 /* ---- pieces ---- */
@@ -100,7 +100,7 @@ static mil_status write_spec(mil__saving *s, const mil__folder *folder) {
     size_t n;
     const Mil__Spec__Model *model = mil__write_model(&s->w);
     if (!model) return s->w.status;
-    mil__saving_report(s, "program", 0.5);
+    MIL__TRY(mil__saving_report(s, "program", 0.5));
     MIL__TRY(mil__pack(&model->base, &bytes, &n, s->w.err));
     mil_status status = mil__saving_file(s, folder, "Data/com.apple.CoreML/model.mlmodel", bytes, n);
     mil__free(bytes);
@@ -219,6 +219,7 @@ mil_status mil_program_save(const mil_program *program, const char *path, const 
     for (size_t n = strlen(target); n > 1 && target[n - 1] == '/'; n--) target[n - 1] = 0;
     mil__saving s = {.options = options, .path = target, .w = {.program = program, .err = err}};
     mil_status status = locate(&s, save(&s));
+    if (s.is_cancelled) status = mil__fail(err, MIL_ECANCELLED, "%.400s: cancelled", target);
     mil__model_writer_free(&s.w);
     mil__free(target);
     return status;

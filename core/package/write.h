@@ -79,11 +79,13 @@ typedef struct mil__saving {
     const char *path;         /* without a / at its end */
     mil__model_writer w;
     uint64_t bytes, done;     /* of elements for weights files: in all, written */
+    bool is_cancelled;        /* by progress */
 } mil__saving;
 
 /* What every save begins with: blob_elements as above, blob_name in the arena or static. */
 mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements);
-void mil__saving_report(const mil__saving *s, const char *stage, double part);
+/* MIL_ECANCELLED where the save is to stop. */
+mil_status mil__saving_report(mil__saving *s, const char *stage, double part);
 /* Writes n bytes as the file `name` of the folder. */
 mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const char *name, const void *data, size_t n);
 mil_status mil__save_bundle(mil__saving *s, mil__folder *folder);

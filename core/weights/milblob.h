@@ -51,7 +51,7 @@ typedef struct mil__blob_writer {
     uint32_t n, cap;
     mil__map known;           /* entries by what they are */
     uint32_t count;           /* records */
-    void (*progress)(void *ctx, uint64_t bytes); /* of elements, written since the last call; NULL: nobody asks */
+    bool (*progress)(void *ctx, uint64_t bytes); /* of elements, written since the last call; false: stop; NULL: nobody asks */
     void *progress_ctx;
 } mil__blob_writer;
 

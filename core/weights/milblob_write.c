@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Writing MILBlob storage; milblob.c has the format. Elements go out in pieces, so that weights of any size take no memory
  * of their own; pages of mapped files are given back behind the writer. */
+#include <errno.h>
+
 #include "base/bytes.h"
 #include "tensor/tensor.h"
 #include "weights/milblob.h"
@@ -11,13 +13,14 @@ static const uint8_t zeros[64];
 
 /* ---- the elements ---- */
 
-static void report(const mil__blob_writer *w, uint64_t bytes) {
-    if (w->progress) w->progress(w->progress_ctx, bytes);
+/* What is to stop fails as a write does: nothing more is written, and nothing can be committed. */
+static void report(mil__blob_writer *w, uint64_t bytes) {
+    if (w->progress && !w->progress(w->progress_ctx, bytes)) w->file.error = ECANCELED;
 }
 
 static void put_contiguous(mil__blob_writer *w, const mil_tensor *tensor, size_t bytes) {
     const char *data = tensor->data;
-    for (size_t at = 0; at < bytes;) {
+    for (size_t at = 0; at < bytes && !w->file.error;) {
         size_t n = bytes - at < PIECE ? bytes - at : PIECE;
         mil__writer_add(&w->file, data + at, n);
         mil__buffer_give_back(tensor->buffer, data + at, n);
@@ -37,7 +40,7 @@ static void put_run(void *ctx, int64_t n, const int64_t *offsets, const int64_t 
     const char *from = (const char *)g->tensor->data + offsets[0] * (int64_t)g->element;
     char piece[GATHERED];
     int64_t step = steps[0] * (int64_t)g->element, most = (int64_t)(sizeof piece / g->element);
-    while (n > 0) {
+    while (n > 0 && !g->w->file.error) {
         int64_t m = n < most ? n : most;
         for (int64_t i = 0; i < m; i++, from += step) memcpy(piece + (size_t)i * g->element, from, g->element);
         mil__writer_add(&g->w->file, piece, (size_t)m * g->element);

@@ -7,7 +7,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "inspect", "serve", "ops" }
+local subcommands = { "run", "print", "inspect", "convert", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]
@@ -113,7 +113,9 @@ end
 local function run_subcommand(name, args)
   local options = require "mil.options"
   local command = require("mil.cmd." .. name)
-  local ok, result = xpcall(function()
+  -- what is guarded is stopped by Ctrl-C as by an error, and so leaves nothing half done
+  local protected = command.is_guarded and require("mil.interrupt").call or xpcall
+  local ok, result = protected(function()
     local given, arguments = options.read(command, args)
     if given.help then
       print(options.help(command))
@@ -127,6 +129,10 @@ local function run_subcommand(name, args)
     return 2
   end
   local message = message_of(result)
+  if message:find "interrupted$" then
+    complain "interrupted"
+    return 130 -- as of a program that SIGINT ended
+  end
   complain(message:find("^" .. name .. ": ") and message or name .. ": " .. message) -- model:run says "run: " itself
   return 1
 end

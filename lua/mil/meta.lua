@@ -4,7 +4,8 @@
 ---@diagnostic disable: unused-local, duplicate-set-field
 
 ---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table
----@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?}
+---@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, progress: mil.progress?}
+---@alias mil.progress fun(stage: string, part: number): boolean?
 
 ---@class mil
 ---@field version string # The library's version.
@@ -75,8 +76,9 @@ function mil.parse(text, options) end
 
 ---The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc); its weights are mapped.
 ---@param path string
+---@param options? {progress: mil.progress?}
 ---@return mil.program
-function mil.load(path) end
+function mil.load(path, options) end
 
 ---A symbolic dim with a range, for f:input; a plain string is one without.
 ---@param name string
@@ -225,8 +227,9 @@ function program:verify() end
 
 ---Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil).
 ---@param path string
+---@param options? {progress: mil.progress?}
 ---@return mil.program
-function program:save(path) end
+function program:save(path, options) end
 
 ---The value of that name; of several functions, the first one's.
 ---@param name string
@@ -334,8 +337,9 @@ function func:verify() end
 
 ---Writes its program, as program:save.
 ---@param path string
+---@param options? {progress: mil.progress?}
 ---@return mil.function
-function func:save(path) end
+function func:save(path, options) end
 
 ---The value of that name; of several functions, the first one's.
 ---@param name string

@@ -290,10 +290,38 @@ static void no_memory(void) {
 
 /* ---- what is asked for in the course of it ---- */
 
-static void note_progress(void *ctx, const char *stage, double part) {
+static bool note_progress(void *ctx, const char *stage, double part) {
     double *last = ctx;
     CHECK(part >= 0 && part <= 1);
     if (strcmp(stage, "weights") == 0) CHECK(part >= *last), *last = part;
+    return true;
+}
+
+/* Stops after ctx calls. */
+static bool stop(void *ctx, const char *stage, double part) {
+    (void)stage, (void)part;
+    return --*(int *)ctx >= 0;
+}
+
+/* A save that is stopped, wherever, leaves what was there, and nothing else. */
+static void cancelled(void) {
+    mil_program *program = with_weight(3 << 20, 1);
+    int stops = 0;
+    for (int i = 0; i < 3; i++) {
+        const char *path = in_folder(endings[i]);
+        for (int calls = 0;; calls++) {
+            int left = calls;
+            int entries = count_entries(folder);
+            mil_save_options options = {stop, &left};
+            mil_status status = mil_program_save(program, path, &options, &err);
+            if (status == MIL_OK) break;
+            CHECK_EQ(status, MIL_ECANCELLED);
+            CHECK_EQ(count_entries(folder), entries);
+            stops++;
+        }
+    }
+    CHECK(stops >= 9);
+    mil_program_free(program);
 }
 
 static void progress(void) {
@@ -312,4 +340,4 @@ static void clean(void) {
 }
 
 TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder), CASE(no_memory),
-          CASE(progress), CASE(clean))
+          CASE(progress), CASE(cancelled), CASE(clean))

@@ -359,6 +359,12 @@ static mil_status list_fixups(mil__lower *lower) {
 
 /* ---- all of it ---- */
 
+static mil_status report(const mil__lower *lower, double part) {
+    const mil_compile_options *options = &lower->model->options;
+    bool goes_on = !options->progress || options->progress(options->progress_ctx, "compile", part);
+    return goes_on ? MIL_OK : mil__fail(lower->err, MIL_ECANCELLED, "compile: cancelled");
+}
+
 /* Groups in an order that respects uses (a group stands where its last operation did), each lowered in turn. */
 static mil_status lower_groups(mil__lower *lower, const mil__block *body) {
     mil__arena arena = {0};
@@ -366,8 +372,10 @@ static mil_status lower_groups(mil__lower *lower, const mil__block *body) {
     uint32_t n = 0;
     mil_status status = mil__fuse(lower, lower->program->functions[0].block, &groups, &n, &arena);
     if (status == MIL_OK) set_until(lower, body, groups, n);
-    for (lower->group = 0; lower->group < n && status == MIL_OK; lower->group++)
-        status = mil__select(lower, &groups[lower->group]);
+    for (lower->group = 0; lower->group < n && status == MIL_OK; lower->group++) {
+        status = report(lower, lower->group / (double)n);
+        if (status == MIL_OK) status = mil__select(lower, &groups[lower->group]);
+    }
     mil__arena_free(&arena);
     return status;
 }
@@ -381,7 +389,8 @@ static mil_status lower_program(mil__lower *lower) {
     MIL__TRY(lower_groups(lower, body));
     MIL__TRY(make_ports(lower, body));
     MIL__TRY(place(lower));
-    return list_fixups(lower);
+    MIL__TRY(list_fixups(lower));
+    return report(lower, 1);
 }
 
 /* Remembers the shapes that the plan is for. */

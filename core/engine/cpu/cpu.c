@@ -84,6 +84,7 @@ static mil_status compile(mil_program *program, const mil_compile_options *optio
         free_model(model);
         return status;
     }
+    model->options.progress = NULL; /* plans to come are made in the course of runs */
     *out = model;
     return MIL_OK;
 }
