@@ -253,7 +253,8 @@ static mil_status read_block(mil__reader *r, mil_block block, const Mil__Spec__B
     mil__mark mark = mil__arena_mark(&r->tmp);
     MIL__TRY(mil__keep_block(r, block, from));
     for (size_t i = 0; i < from->n_operations; i++) {
-        if (r->n_read++ % 4096 == 0) mil__load_progress(r->options, "read", r->n_all ? (double)r->n_read / (double)r->n_all : 1);
+        if (r->n_read++ % 4096 == 0)
+            MIL__TRY(mil__load_progress(r->options, "read", r->n_all ? (double)r->n_read / (double)r->n_all : 1, r->err));
         r->operation = from->operations[i];
         MIL__TRY(read_operation(r, block, from->operations[i]));
         MIL__TRY(mil__read_check_size(r));
