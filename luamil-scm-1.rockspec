@@ -116,6 +116,7 @@ build = {
         "core/tensor/element.c",
         "core/tensor/random.c",
         "core/tensor/tensor.c",
+        "core/text/flexible.c",
         "core/text/lex.c",
         "core/text/literal.c",
         "core/text/number.c",

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "package/package.h"
 #include "package/write.h"
+#include "text/flexible.h"
 #include "text/print.h"
 
 /* ---- consts' places ---- */
@@ -51,8 +52,18 @@ static uint64_t place_of(void *ctx, const mil__value *value) {
     return value->op ? w->offsets[w->program->ops[value->op]->outputs[0]] : 0;
 }
 
+/* With what a package has in its description. */
+static mil_status write_attrs(mil__model_writer *w, const mil__attr ***out) {
+    *out = mil__write_array(w, w->program->n_functions, sizeof **out);
+    for (uint32_t i = 0; *out && i < w->program->n_functions; i++)
+        MIL__TRY(mil__flexible_write(w->program, &w->program->functions[i], &w->arena, &(*out)[i], w->err));
+    return w->status;
+}
+
 static mil_status print(mil__saving *s, char **text, size_t *n) {
-    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w};
+    const mil__attr **attrs;
+    MIL__TRY(write_attrs(&s->w, &attrs));
+    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w, .attrs = attrs};
     MIL__TRY(place_all(&s->w));
     return mil__text_print(s->w.program, &places, text, n, s->w.err);
 }

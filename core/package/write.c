@@ -7,6 +7,7 @@
 
 #include "package/package.h"
 #include "package/write.h"
+#include "text/flexible.h"
 
 typedef struct operations { /* of a block, as they come */
     Mil__Spec__Operation **list;
@@ -321,9 +322,6 @@ static const char *opset_name(mil_opset opset) {
     return names[opset - MIL_IOS15];
 }
 
-/* Text says of flexible inputs in an attribute what packages have in the description. */
-#define FLEXIBLE "FlexibleShapeInformation"
-
 static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__function *function) {
     const mil__block *body = w->program->blocks[function->block];
     Mil__Spec__Function *message = MIL__NEW(w, Function, function);
@@ -334,7 +332,7 @@ static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__func
     message->opset = text(opset_name(function->opset));
     message->n_inputs = body->n_inputs;
     if (!(message->inputs = write_all_named(w, body->inputs, body->n_inputs))) return NULL;
-    if (!(message->attributes = write_attrs(w, function->attrs, FLEXIBLE, &message->n_attributes))) return NULL;
+    if (!(message->attributes = write_attrs(w, function->attrs, MIL__FLEXIBLE, &message->n_attributes))) return NULL;
     w->fresh_types = false;
     message->n_blocks = 1;
     message->blocks[0] = entry;

@@ -7,6 +7,7 @@
 #include "package/package.h"
 #include "package/write.h"
 #include "tensor/tensor.h"
+#include "text/flexible.h"
 
 static char *text(const char *s) { return (char *)(uintptr_t)s; }
 
@@ -52,7 +53,8 @@ static bool range_of(mil__model_writer *w, mil_dim dim, uint64_t *lower, int64_t
     if (symbol->max < 1 || symbol->max == INT64_MAX)
         return mil__write_fail(w, MIL_EVALUE, "the size %s has no upper limit, which Core ML demands; give it a range: "
                                "mil.dim(\"%s\", { min = 1, max = 512 }), or mil.shapes", name, *name == '?' ? "S" : name);
-    *lower = symbol->min > 0 ? (uint64_t)symbol->min : 1;
+    const mil__block *body = w->program->blocks[w->program->values[w->value]->block];
+    *lower = (uint64_t)mil__flexible_least(&w->program->functions[body->function], symbol);
     *upper = symbol->max;
     *standard = symbol->standard > 0 ? symbol->standard : (int64_t)*lower;
     return true;

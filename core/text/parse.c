@@ -6,6 +6,7 @@
  * Statements nest through blocks; a block of an operation is read, and closed, before the operation is added. */
 #include <stdio.h>
 
+#include "text/flexible.h"
 #include "text/parse.h"
 
 static mil_opset opset_of(const mil__parser *ps, mil_block block) {
@@ -603,6 +604,7 @@ static mil_status parse_function(mil__parser *ps) {
     mil__attr *attrs = NULL;
     MIL__TRY(parse_attributes(ps, NULL, &attrs));
     program->functions[program->n_functions - 1].attrs = attrs;
+    if (attrs) MIL__TRY(mil__flexible_read(program, &program->functions[program->n_functions - 1], ps->lex.err));
     MIL__TRY(parse_body(ps, block));
     return mil__lex_expect(&ps->lex, ';', "after the function");
 }

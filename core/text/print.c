@@ -524,8 +524,9 @@ static mil_status put_function(printer *pr, const mil__function *function, mil_e
     PUT(pr, ">(");
     MIL__TRY(put_inputs(pr, body, err));
     PUT(pr, ") ");
-    if (function->attrs) {
-        MIL__TRY(put_attrs(pr, function->attrs, err));
+    const mil__attr *attrs = pr->places ? pr->places->attrs[function - pr->program->functions] : function->attrs;
+    if (attrs) {
+        MIL__TRY(put_attrs(pr, attrs, err));
         PUT(pr, " ");
     }
     PUT(pr, "{\n");
