@@ -259,3 +259,29 @@ def scatter_along_axis(given):
 @reference("scatter_nd")
 def scatter_nd(given):
     return scattered(given, numbers(given)[tuple(np.moveaxis(np.asarray(given.indices, np.int64), -1, 0))])
+
+
+@reference("band_part")
+def band_part(given):
+    m, n = given.x.shape[-2:]
+    below = np.arange(m)[:, None] - np.arange(n)
+    lower, upper = (int(given.get(name, -1)) for name in ("lower", "upper"))
+    return np.where(((lower < 0) | (below <= lower)) & ((upper < 0) | (-below <= upper)), given.x, np.zeros_like(given.x))
+
+
+@reference("crop")
+def crop(given):
+    (top, bottom), (left, right) = given.crop_height, given.crop_width
+    return given.x[..., top : given.x.shape[-2] - bottom, left : given.x.shape[-1] - right]
+
+
+@reference("cumsum")
+def cumsum(given):
+    def sums(x):
+        x = np.flip(x, axis) if given.get("reverse", False) else x
+        total = np.cumsum(x, axis)
+        total = total - x if given.get("exclusive", False) else total
+        return np.flip(total, axis) if given.get("reverse", False) else total
+
+    axis = int(given.get("axis", 0))
+    return Sum(sums(given.x), given.x.shape[axis], sums(np.abs(given.x))) if given.x.dtype == np.float64 else sums(given.x)
