@@ -786,6 +786,22 @@ function value:avg_pool(args) end
 ---@return mil.value
 function func:avg_pool(args) end
 
+---@class mil.args.band_part
+---@field name? string # of the result
+---@field x mil.operand # rank 2 or above
+---@field lower? mil.operand # diagonals below that are kept; all where below 0
+---@field upper? mil.operand # diagonals above that are kept; all where below 0
+
+---the matrices of the last two axes, with zeros beyond a band along the diagonal
+---@param args mil.args.band_part|mil.operand|nil
+---@return mil.value
+function value:band_part(args) end
+
+---the matrices of the last two axes, with zeros beyond a band along the diagonal
+---@param args mil.args.band_part
+---@return mil.value
+function func:band_part(args) end
+
 ---@class mil.args.batch_norm
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...]
@@ -1061,6 +1077,39 @@ function value:cosh(args) end
 ---@param args mil.args.cosh
 ---@return mil.value
 function func:cosh(args) end
+
+---@class mil.args.crop
+---@field name? string # of the result
+---@field x mil.operand # rank 3 or above; the last two axes are height and width
+---@field crop_height mil.operand # what goes at the top, and at the bottom
+---@field crop_width mil.operand # what goes on the left, and on the right
+
+---x without some of its border
+---@param args mil.args.crop|mil.operand|nil
+---@return mil.value
+function value:crop(args) end
+
+---x without some of its border
+---@param args mil.args.crop
+---@return mil.value
+function func:crop(args) end
+
+---@class mil.args.cumsum
+---@field name? string # of the result
+---@field x mil.operand # rank 1 or above
+---@field axis? mil.operand # of x
+---@field exclusive? mil.operand # without the element itself
+---@field reverse? mil.operand # from the end on
+
+---sums of all elements so far along axis
+---@param args mil.args.cumsum|mil.operand|nil
+---@return mil.value
+function value:cumsum(args) end
+
+---sums of all elements so far along axis
+---@param args mil.args.cumsum
+---@return mil.value
+function func:cumsum(args) end
 
 ---@class mil.args.depth_to_space
 ---@field name? string # of the result
