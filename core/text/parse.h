@@ -18,6 +18,12 @@ enum {
     MIL__LAST = 2
 };
 
+typedef struct mil__result { /* what a statement declares on its left side */
+    const mil_type *type;
+    mil__slice name;
+    uint64_t hash; /* of the name */
+} mil__result;
+
 typedef struct mil__recent { /* a value that was defined a few lines before, by its name in the text */
     uint64_t hash;
     mil__slice name;
@@ -69,16 +75,14 @@ typedef struct mil__parser {
     } types[MIL__TYPE_CACHE];
     size_t last_type;         /* the one of them that was met last */
     mil__met_op ops[MIL__OP_CACHE]; /* by a few letters of their names */
+    struct {                  /* the left side of a usual statement, read ahead; begin NULL: none */
+        const char *begin, *end;
+        mil__result result;
+    } ahead;
     mil__recent recent[MIL__RECENT]; /* by hash: most operands are the results of the lines just above */
     const mil__recent *last[MIL__LAST]; /* into it: the last results, newest first */
     mil__blobs blobs;         /* its model_path NULL: weights are refused */
 } mil__parser;
-
-typedef struct mil__result { /* what a statement declares on its left side */
-    const mil_type *type;
-    mil__slice name;
-    uint64_t hash; /* of the name */
-} mil__result;
 
 typedef struct mil__statement {
     const char *at;                /* where it begins */

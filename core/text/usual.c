@@ -131,15 +131,35 @@ static inline bool take_label(cursor *at, mil__slice name) {
     return take_again(at, name) && TAKE(at, "\")");
 }
 
-static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *at) {
-    mil__result *result = &st->first;
+/* "TYPE NAME = ", the left side of a statement of this block. */
+static inline bool take_result(mil__parser *ps, mil_block block, cursor *at, mil__result *result) {
     const char *end = mil__parse_known_type(ps, at->p, &result->type);
     if (!end) return false;
     at->p = end;
-    if (!TAKE(at, " ") || !take_name(at, &result->name) || !TAKE(at, " = ") || !take_name(at, &st->op_name) || !TAKE(at, "("))
-        return false;
+    if (!TAKE(at, " ") || !take_name(at, &result->name) || !TAKE(at, " = ")) return false;
     result->hash = mil__hash(result->name.s, result->name.n);
-    mil__value_expect(ps->program, st->block, result->hash);
+    mil__value_expect(ps->program, block, result->hash);
+    return true;
+}
+
+/* The left side of the next line is read before this one's operation is added: by the time that its name is looked for, the
+ * table's memory has come. */
+static inline void look_ahead(mil__parser *ps, mil_block block, cursor at) {
+    ps->ahead.begin = at.p;
+    if (take_result(ps, block, &at, &ps->ahead.result)) ps->ahead.end = at.p;
+    else ps->ahead.begin = NULL;
+}
+
+static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *at) {
+    mil__result *result = &st->first;
+    const char *end;
+    if (at->p == ps->ahead.begin) {
+        *result = ps->ahead.result;
+        at->p = ps->ahead.end;
+    } else if (!take_result(ps, st->block, at, result)) {
+        return false;
+    }
+    if (!take_name(at, &st->op_name) || !TAKE(at, "(")) return false;
     mil__met_op *met = met_op(ps, st->op_name);
     if (!met) return false;
     st->op = met->op;
@@ -169,6 +189,7 @@ bool mil__parse_usual(mil__parser *ps, mil__statement *st) {
     if (take_statement(ps, st, &at)) {
         st->n_results = 1;
         st->is_ended = take_line(&at);
+        if (st->is_ended) look_ahead(ps, st->block, at);
         ps->lex.line += st->is_ended;
         ps->lex.p = at.p;
         return st->has_label = true;
