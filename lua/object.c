@@ -30,6 +30,8 @@ void luamil_set_class(lua_State *L, luamil_kind kind) {
     lua_setmetatable(L, -2);
 }
 
+static const char *article(const char *noun) { return strchr("aeiou", noun[0]) ? "an" : "a"; }
+
 static const luamil_class *class_of(lua_State *L, luamil_kind kind) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &keys[kind]);
     lua_rawgeti(L, -1, 2);
@@ -41,7 +43,8 @@ static const luamil_class *class_of(lua_State *L, luamil_kind kind) {
 void *luamil_check(lua_State *L, int index, luamil_kind kind, const char *fn) {
     void *object = luamil_test(L, index, kind);
     if (!object)
-        luamil_fail(L, MIL_EINVAL, "%s: takes a %s, but was given %s", fn, class_of(L, kind)->noun, LUAMIL_WHAT(L, index));
+        luamil_fail(L, MIL_EINVAL, "%s: takes %s %s, but was given %s", fn, article(class_of(L, kind)->noun),
+                    class_of(L, kind)->noun, LUAMIL_WHAT(L, index));
     return object;
 }
 
@@ -57,7 +60,7 @@ static int tensor_type(const mil_tensor *tensor, char *buf, size_t n) {
 
 static void object_text(lua_State *L, int index, luamil_kind kind, char *buf, size_t n) {
     const char *noun = class_of(L, kind)->noun;
-    int used = snprintf(buf, n, "a %s", noun);
+    int used = snprintf(buf, n, "%s %s", article(noun), noun);
     if (kind == LUAMIL_TENSOR) {
         const luamil_tensor *t = lua_touserdata(L, index);
         if (!t->tensor) snprintf(buf, n, "a freed tensor");
@@ -92,7 +95,7 @@ const char *luamil_what(lua_State *L, int index, char *buf, size_t n) {
 
 static int no_field(lua_State *L, const luamil_class *cls) {
     if (lua_type(L, 2) != LUA_TSTRING)
-        return luamil_fail(L, MIL_ENAME, "a %s has no field %s", cls->noun, LUAMIL_WHAT(L, 2));
+        return luamil_fail(L, MIL_ENAME, "%s %s has no field %s", article(cls->noun), cls->noun, LUAMIL_WHAT(L, 2));
     const char *name = lua_tostring(L, 2), *near = NULL;
     size_t n = 0;
     bool has_ops = cls->kind == LUAMIL_VALUE || cls->kind == LUAMIL_FUNCTION;
@@ -101,8 +104,8 @@ static int no_field(lua_State *L, const luamil_class *cls) {
     if (op) near = mil_op_name(op);
     if (!near && n) near = mil_nearest(name, cls->fields, n);
     if (!near) near = luamil_nearest_key(L, lua_upvalueindex(1), name);
-    return near ? luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"; did you mean %s?", cls->noun, name, near)
-                : luamil_fail(L, MIL_ENAME, "a %s has no \"%.80s\"", cls->noun, name);
+    return near ? luamil_fail(L, MIL_ENAME, "%s %s has no \"%.80s\"; did you mean %s?", article(cls->noun), cls->noun, name, near)
+                : luamil_fail(L, MIL_ENAME, "%s %s has no \"%.80s\"", article(cls->noun), cls->noun, name);
 }
 
 /* Upvalues: the table of methods, the class. */
@@ -119,10 +122,10 @@ int luamil_index(lua_State *L) {
 static int luamil_newindex(lua_State *L) {
     const luamil_class *cls = lua_touserdata(L, lua_upvalueindex(1));
     if (lua_type(L, 2) != LUA_TSTRING)
-        return luamil_fail(L, MIL_ESTATE, "a %s has no field that can be set, but %s was", cls->noun, LUAMIL_WHAT(L, 2));
+        return luamil_fail(L, MIL_ESTATE, "%s %s has no field that can be set, but %s was", article(cls->noun), cls->noun, LUAMIL_WHAT(L, 2));
     if (cls->kind == LUAMIL_VALUE && strcmp(lua_tostring(L, 2), "name") == 0)
         return luamil_fail(L, MIL_ESTATE, "a value's name is set by f:rename(value, name)");
-    return luamil_fail(L, MIL_ESTATE, "a %s has no field that can be set, but \"%.80s\" was", cls->noun, lua_tostring(L, 2));
+    return luamil_fail(L, MIL_ESTATE, "%s %s has no field that can be set, but \"%.80s\" was", article(cls->noun), cls->noun, lua_tostring(L, 2));
 }
 
 void luamil_set_methods(lua_State *L, const luaL_Reg *functions) {

@@ -92,8 +92,7 @@ static const char *name_of(const luamil_operation *self) {
     return first ? mil_value_name(self->owner->program, first) : NULL;
 }
 
-static const char *const operation_fields[] = {"type", "name", "where", "outputs", "args", "inputs", "blocks", "block", "id",
-                                               "op", NULL};
+static const char *const operation_fields[] = {"type", "name", "where", "outputs", "args", "inputs", "blocks", "block", "id", NULL};
 
 static bool operation_field(lua_State *L, const char *name) {
     int field = 0;
@@ -102,7 +101,7 @@ static bool operation_field(lua_State *L, const char *name) {
     luamil_operation *self = check_operation(L, 1, name);
     const mil_program *program = self->owner->program;
     switch (field) {
-    case 0: case 9: lua_pushstring(L, mil_op_name(mil_operation_op(program, self->id))); break;
+    case 0: lua_pushstring(L, mil_op_name(mil_operation_op(program, self->id))); break;
     case 1: lua_pushstring(L, name_of(self)); break;
     case 2: luamil_push_where(L, mil_operation_where(program, self->id)); break;
     case 3: push_outputs(L, self); break;

@@ -146,7 +146,7 @@ end
 local function ops_command(session, argument)
   local f, lines = function_of(session, argument), {}
   for _, operation in ipairs(f:operations()) do
-    if operation.op ~= "const" then
+    if operation.type ~= "const" then
       lines[#lines + 1] = help.operation(operation)
     end
   end

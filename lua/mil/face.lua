@@ -123,7 +123,6 @@ local rows = {
   { "operation:before(fn: fun(block: mil.function): any) -> any", "Runs fn; the operations that it adds go before this one. Gives what fn gives." },
   { "operation:after(fn: fun(block: mil.function): any) -> any", "The same, right after this one." },
   { "operation.type: string", "The name of its op." },
-  { "operation.op: string", "The same, as value.op." },
   { "operation.name: string?", "The name of its first result." },
   { "operation.where: string?", "The place in the script that made it." },
   { "operation.args: table<string, mil.value|mil.value[]>", "Its arguments by parameter." },

@@ -149,7 +149,7 @@ end
 
 -- An operation, as f:operations() has it, in a line.
 function help.operation(operation)
-  return operation.outputs[1] and tostring(operation.outputs[1]) or operation.op
+  return operation.outputs[1] and tostring(operation.outputs[1]) or operation.type
 end
 
 -- What a graph value is: its line, where it was made, who uses it.

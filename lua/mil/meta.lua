@@ -427,7 +427,6 @@ function value:eval(inputs) end
 
 ---@class mil.operation
 ---@field type string # The name of its op.
----@field op string # The same, as value.op.
 ---@field name string? # The name of its first result.
 ---@field where string? # The place in the script that made it.
 ---@field args table<string, mil.value|mil.value[]> # Its arguments by parameter.

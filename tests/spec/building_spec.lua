@@ -258,9 +258,9 @@ describe("programs", function()
     local z = f:concat { values = { y, x }, axis = 0 }
     local made = {}
     for _, operation in ipairs(f:operations()) do
-      if operation.op ~= "const" then made[#made + 1] = operation end
+      if operation.type ~= "const" then made[#made + 1] = operation end
     end
-    assert.equal("softmax", made[1].op)
+    assert.equal("softmax", made[1].type)
     assert.equal("x", made[1].args.x.name)
     assert.same({ "softmax_0", "x" }, { made[2].args.values[1].name, made[2].args.values[2].name })
     assert.equal(z.name, made[2].outputs[1].name)

@@ -31,7 +31,7 @@ describe("operations", function()
     local seen = {}
     for o in f:operations() do seen[#seen + 1] = o.type end
     assert.same({ "relu", "const", "add", "exp" }, seen)
-    for i, o in ipairs(f.program:operations()) do assert.equal(seen[i], o.op) end
+    for i, o in ipairs(f.program:operations()) do assert.equal(seen[i], o.type) end
     local list = f:operations()
     for _ = 1, 2 do
       local n = 0
@@ -73,6 +73,9 @@ describe("operations", function()
     raises("type: the operation is no longer part of its program", function() return o.type end)
     assert.equal("(an operation that is no longer there)", tostring(o))
     assert.equal(3, #f:operations())
+    raises('an operation has no "typ"; did you mean type?', function() return f:operations()[1].typ end)
+    raises('an operation has no field that can be set, but "type" was', function() f:operations()[1].type = "relu" end)
+    raises("replace: takes an operation, but was given a function", f:find("a").replace, f:find "a", f:find "x", f)
   end)
 end)
 
