@@ -40,6 +40,7 @@ build = {
         "core/engine/cpu/kernels_avx512.c",
         "core/engine/cpu/kernels_neon.c",
         "core/engine/cpu/kernels_scalar.c",
+        "core/engine/cpu/lstm.c",
         "core/engine/cpu/matmul.c",
         "core/engine/cpu/move.c",
         "core/engine/cpu/norm.c",

@@ -76,6 +76,15 @@ local uses = {
   { "a batch of matrices", "expand", { 2, 5, 24 }, function(x, weight) return x:matmul { y = weight { 2, 24, 40 } } end },
   { "elementwise", "expand", { 5, 40 }, function(x, weight) return x * weight { 5, 40 } end },
   { "gather", "gather, compressed", { 5 }, function(x, weight) return weight { 40, 24 }:gather { indices = x:cast { dtype = "int32" } } end },
+  { "lstm, one step", "lstm", { 1, 1, 24 }, function(x, weight)
+    local zero = mil.zeros("fp16", { 1, 16 })
+    return (x:lstm { initial_h = zero, initial_c = zero, weight_ih = weight { 64, 24 }, weight_hh = weight { 64, 16 } })
+  end },
+  { "lstm, both ways, a batch", "lstm", { 5, 3, 24 }, function(x, weight)
+    local some = mil.randn("fp16", { 3, 32 }, { seed = 1 })
+    return (x:lstm { initial_h = some, initial_c = some, weight_ih = weight { 64, 24 }, weight_hh = weight { 64, 16 }, output_sequence = true,
+                     weight_ih_back = weight { 64, 24 }, weight_hh_back = weight { 64, 16 }, direction = "bidirectional" })
+  end },
   { "several", "expand", { 5, 40 }, function(x, weight)
     local w = weight { 40, 40 }
     return x:linear { weight = w } + w:slice_by_size { begin = { 0, 0 }, size = { 5, 40 } }

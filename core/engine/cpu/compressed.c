@@ -56,7 +56,7 @@ mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const ch
     for (uint32_t k = 0; k < group->n_ops; k++) {
         const mil__op *op = lower->program->ops[group->ops[k]];
         for (uint16_t a = 0; a < op->n_args; a++) {
-            bool stays = k == 0 && but && strcmp(mil__op_slot_name(op->decl, op->args[a].slot), but) == 0;
+            bool stays = k == 0 && but && strncmp(mil__op_slot_name(op->decl, op->args[a].slot), but, strlen(but)) == 0;
             for (uint32_t i = 0; !stays && i < op->args[a].n; i++)
                 MIL__TRY(mil__slot_dense(lower, mil__slot_of(lower, op->args[a].values[i])));
         }

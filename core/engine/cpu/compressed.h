@@ -12,7 +12,11 @@ static inline const mil__compressed *mil__source_of(const mil__lower *lower, uin
 }
 /* Sees to it that a slot has memory of its own during the run: appends a step that expands it, the first time. */
 mil_status mil__slot_dense(mil__lower *lower, uint32_t slot);
-/* The same for all operands of a group, but for the first operation's parameter `but` (may be NULL). */
+/* The same for all operands of a group, but for the first operation's parameters whose names begin with `but` (may be NULL). */
 mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const char *but);
+
+/* Takes slot b's elements for the matrix: a const is packed, once; a compressed one stays as it is, whose elements gemm
+ * expands; else gemm reads what the run sets. Before the plan. */
+mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t b);
 
 #endif

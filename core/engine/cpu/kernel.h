@@ -175,6 +175,21 @@ typedef struct mil__reduce {
     size_t n_tiles, scratch_bytes, tile; /* reduce_plan's */
 } mil__reduce;
 
+/* ---- cell: one step of an lstm for a batch ----
+ * sums [batch, 4, hidden] of the gates i, f, o, z; h and c [batch, hidden], c of the step before. All fp32.
+ *     i, f = recurrent(sums + peephole c);  c = clip(f c + i cell(z));  o = recurrent(sum + peephole c);  h = o activation(c) */
+
+typedef enum mil__gate {
+    MIL__GATE_LINEAR, MIL__GATE_RELU, MIL__GATE_TANH, MIL__GATE_SIGMOID, MIL__GATE_HARD_SIGMOID /* 0.2 x + 0.5 in 0 .. 1 */
+} mil__gate;
+
+typedef struct mil__cell {
+    size_t hidden;
+    mil__gate recurrent, cell, activation;
+    const float *peephole;          /* [3, hidden] of i, f, o; or NULL */
+    float clip;                     /* of c; INFINITY: none */
+} mil__cell;
+
 /* ---- the table ---- */
 
 typedef struct mil__kernels {
@@ -203,6 +218,7 @@ typedef struct mil__kernels {
     void (*conv_transpose)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
     void (*rows_plan)(mil__rows *rows, int n_lanes);
     void (*rows)(const mil__rows *rows, const void *x, void *y, size_t begin, size_t end, void *scratch);
+    void (*cell)(const mil__cell *cell, size_t batch, const float *sums, float *h, float *c);
     void (*reduce_plan)(mil__reduce *reduce, int n_lanes);
     void (*reduce)(const mil__reduce *reduce, const void *x, void *y, size_t begin, size_t end, void *scratch);
     void (*pool_plan)(mil__pool *pool, int n_lanes);

@@ -66,8 +66,8 @@ static mil_status run_matmul(mil__run *run, const mil__step *step) {
 
 static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
 
-/* A const B is packed once; a compressed one stays as it is. */
-static mil_status pack(mil__lower *lower, mil__gemm *gemm, const mil__slot *b) {
+mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot) {
+    const mil__slot *b = mil__slot_at(lower, slot);
     if (b->source) {
         gemm->source = b->source;
         gemm->b.dtype = MIL__F32;
@@ -113,7 +113,7 @@ static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params
         mil__after_share(lower, out, in[2], in, 2);
     }
     out_list[0] = out;
-    if (pack_y) MIL__TRY(pack(lower, &p->gemm, mil__slot_at(lower, y)));
+    if (pack_y) MIL__TRY(mil__gemm_take_b(lower, &p->gemm, y));
     p->kernel = lower->k->gemm;
     lower->k->gemm_plan(&p->gemm, lower->n_lanes);
     mil__step step = {.run = run_matmul, .params = p, .in = in, .n_in = n_in, .out = out_list, .n_out = 1,

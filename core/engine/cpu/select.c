@@ -26,7 +26,7 @@ static mil_status select_view(mil__lower *lower, const mil__group *group, bool *
 static const struct {
     const char *op;
     mil__select_fn *select;
-    const char *compressed; /* the parameter that its kernels expand themselves; others are expanded beforehand */
+    const char *compressed; /* the parameters (names that begin so) that its kernels expand themselves; others are expanded beforehand */
 } rows[] = {
     {"identity", select_view, "x"},
     {"reshape", select_view, "x"},
