@@ -6,20 +6,23 @@
 
 #include "bind.h"
 
+enum { N_TUPLES = 4 }; /* reshape_like has as many */
+
 /* An op as its method needs it; static strings of the core's. */
 typedef struct op_entry {
     const mil_op *op;
     const char *name;
     const char *first;        /* the parameter that a value as `self` stands for */
     const char *second;       /* that one positional argument stands for; NULL: none */
-    const char *tuple;        /* the parameter that takes several values; NULL: none */
+    const char *tuples[N_TUPLES]; /* the parameters that take several values; NULL at the end, where there is room */
 } op_entry;
 
 static void fill_entry(op_entry *entry, const mil_op *op) {
     mil_param param;
+    int n_tuples = 0;
     *entry = (op_entry){.op = op, .name = mil_op_name(op)};
     for (size_t i = 0; mil_op_param(op, MIL_IOS18, i, &param); i++) {
-        if (param.kind == MIL_PARAM_TUPLE && !entry->tuple) entry->tuple = param.name;
+        if (param.kind == MIL_PARAM_TUPLE && n_tuples < N_TUPLES) entry->tuples[n_tuples++] = param.name;
         if (!param.required) continue; /* avg_pool's first is optional: self is x all the same */
         if (!entry->first) entry->first = param.name;
         else if (!entry->second) entry->second = param.name;
@@ -68,6 +71,12 @@ static int add(lua_State *L, int like, const op_entry *entry, luamil_args *args,
 
 /* ---- arguments ---- */
 
+static bool is_tuple(const op_entry *entry, const char *param) {
+    for (int i = 0; i < N_TUPLES && entry->tuples[i]; i++)
+        if (strcmp(entry->tuples[i], param) == 0) return true;
+    return false;
+}
+
 static void add_named(lua_State *L, luamil_args *args, const op_entry *entry) {
     if (lua_type(L, -2) != LUA_TSTRING)
         luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: arguments in a table have names, but [%s] has none", entry->name,
@@ -78,7 +87,7 @@ static void add_named(lua_State *L, luamil_args *args, const op_entry *entry) {
         return;
     }
     if (strcmp(key, "end_") == 0) key = "end";
-    luamil_add_arg(L, args, lua_gettop(L), key, entry->tuple && strcmp(key, entry->tuple) == 0);
+    luamil_add_arg(L, args, lua_gettop(L), key, is_tuple(entry, key));
 }
 
 static void add_positional(lua_State *L, luamil_args *args, const op_entry *entry, const char *param) {
