@@ -2,6 +2,9 @@
 /* Packages that coremltools wrote (tests/oracle/packages.py), whole, cut off, changed, and without memory. */
 #include "test.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <protobuf-c/protobuf-c.h>
 
 #include "package/package.h"
@@ -53,6 +56,187 @@ static void absent(void) {
     mil_error err = {0};
     CHECK_STATUS(mil_program_load(PACKAGES "nowhere.mlpackage", NULL, &program, &err), MIL_EIO, &err);
     CHECK(program == NULL);
+}
+
+static mil_program *load(const char *path) {
+    mil_program *program = NULL;
+    mil_error err = {0};
+    CHECK_OK(mil_program_load(path, NULL, &program, &err), &err);
+    return program;
+}
+
+static void several_shapes(void) {
+    mil_program *program = load(PACKAGES "enumerated.mlpackage");
+    if (!program) return;
+    mil_value x = mil_value_find(program, mil_program_function_find(program, "main"), "x");
+    const mil__shapes *shapes = mil__input_shapes(program, x);
+    if (CHECK(shapes != NULL) && CHECK_EQ((int)shapes->n, 3)) {
+        static const int64_t wanted[] = {1, 2, 1, 4, 1, 8}; /* the default first */
+        for (int i = 0; i < 6; i++) CHECK_EQ((long long)shapes->shapes[i], (long long)wanted[i]);
+    }
+    mil_program_free(program);
+}
+
+static void several_functions(void) {
+    mil_program *program = load(PACKAGES "functions.mlpackage");
+    mil_model *model;
+    mil_error err = {0};
+    if (!program) return;
+    CHECK_EQ((int)mil_program_n_functions(program), 2);
+    CHECK_EQ((int)program->default_function, (int)mil_program_function_find(program, "second"));
+    if (CHECK_OK(mil_program_compile(program, NULL, &model, &err), &err)) {
+        CHECK_EQ((long long)mil_model_input(model, 0)->shape[0], 2LL); /* the default's */
+        mil_model_free(model);
+    }
+    mil_program_free(program);
+}
+
+static void states(void) {
+    mil_program *program = load(PACKAGES "stateful.mlpackage");
+    mil_error err = {0};
+    if (!program) return;
+    mil_block main = mil_program_function_find(program, "main");
+    mil_value cache = mil_value_find(program, main, "cache"), weight = mil_value_find(program, main, "weight");
+    CHECK_EQ((int)mil_type_kind_of(mil_value_type(program, cache)), (int)MIL_STATE);
+    CHECK(mil__program_kept(program, MIL__KEPT_INPUT, cache) != NULL);
+    const mil__op *op = mil__op_at(program, mil_value_operation(program, weight));
+    const mil_tensor *packed = mil_value_data(program, mil__op_arg_named(op, "data")->values[0]);
+    if (CHECK(packed != NULL)) {
+        CHECK_EQ((int)packed->dtype, (int)MIL_INT4);
+        CHECK_EQ((int)mil_buffer_kind_of(packed->buffer), (int)MIL_MAPPED);
+        for (int i = 0; i < 16; i++) CHECK_EQ((long long)mil__load_i64(packed, i), i - 8LL);
+    }
+    CHECK_OK(mil_program_verify(program, &err), &err);
+    mil_program_free(program);
+}
+
+static void metadata(void) {
+    static const struct {
+        const char *key, *value; /* value NULL: removed */
+        mil_status status;
+    } rows[] = {{"author", "a", MIL_OK}, {"license", "b", MIL_OK}, {"x", "", MIL_OK}, {"author", "c", MIL_OK}, {"license", NULL, MIL_OK},
+                {"none", NULL, MIL_OK}, {"", "d", MIL_ENAME}, {"y", "\xff", MIL_EVALUE}, {"\xc0", "e", MIL_EVALUE}};
+    mil_program *program;
+    mil_error err = {0};
+    if (!CHECK_OK(mil_program_new(MIL_IOS18, &program, &err), &err)) return;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        test_row = rows[i].key;
+        mil_status status = mil_program_set_metadata(program, rows[i].key, rows[i].value, &err);
+        CHECK_EQ((int)status, (int)rows[i].status);
+    }
+    CHECK_EQ((int)mil_program_n_metadata(program), 2);
+    CHECK_EQ(mil_program_metadata(program, "author"), "c");
+    CHECK_EQ(mil_program_metadata(program, "x"), "");
+    CHECK(mil_program_metadata(program, "license") == NULL);
+    for (int round = 0; round < 3; round++) /* many come and go */
+        for (int i = 0; i < 500; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "k%d", (i * 7) % 500);
+            CHECK_OK(mil_program_set_metadata(program, key, round == 1 && i % 3 ? NULL : key, &err), &err);
+        }
+    CHECK_EQ((int)mil_program_n_metadata(program), 502);
+    for (size_t i = 0; i < mil_program_n_metadata(program); i++) {
+        const char *value, *key = mil_program_metadata_at(program, i, &value);
+        CHECK_EQ(mil_program_metadata(program, key), value);
+    }
+    CHECK(mil_program_metadata_at(program, 502, NULL) == NULL);
+    mil_program_free(program);
+}
+
+static bool has_bytes(const mil__kept *kept, const char *bytes) {
+    size_t n = strlen(bytes);
+    for (size_t i = 0; kept && i + n <= kept->n; i++)
+        if (memcmp(kept->data + i, bytes, n) == 0) return true;
+    return false;
+}
+
+/* Each message's own unknown field is kept where the message is. */
+static void unknown(void) {
+    mil_program *program = load(PACKAGES "unknown.mlpackage");
+    if (!program) return;
+    mil_block main = mil_program_function_find(program, "main");
+    mil_value out = mil_value_find(program, main, "out"), weight = mil_value_find(program, main, "y_weight_0");
+    mil_value first = program->blocks[main]->inputs[0];
+    const mil__kept *model = mil__program_kept(program, MIL__KEPT_MODEL, 0);
+    CHECK(has_bytes(model, "model") && has_bytes(model, "description") && has_bytes(model, "program"));
+    CHECK(has_bytes(mil__program_kept(program, MIL__KEPT_FUNCTION, main), "function"));
+    CHECK(has_bytes(mil__program_kept(program, MIL__KEPT_BLOCK, main), "block"));
+    const mil__kept *relu = mil__program_kept(program, MIL__KEPT_OPERATION, mil_value_operation(program, out));
+    CHECK(has_bytes(relu, "operation") && has_bytes(relu, "argument"));
+    CHECK(has_bytes(mil__program_kept(program, MIL__KEPT_OPERATION, mil_value_operation(program, weight)), "a weight"));
+    CHECK(has_bytes(mil__program_kept(program, MIL__KEPT_INPUT, first), "feature"));
+    CHECK(mil__program_kept(program, MIL__KEPT_OUTPUT, out) != NULL);
+    CHECK(mil__program_kept(program, MIL__KEPT_OPERATION, mil_value_operation(program, mil_value_find(program, main, "sum"))) == NULL);
+    CHECK_EQ(mil_program_metadata(program, "author"), "someone");
+    CHECK_EQ(mil_program_metadata(program, "userDefined.author"), "someone else");
+    CHECK_EQ(mil__user_key("userDefined.author"), "author");
+    CHECK_EQ(mil__user_key("userDefined.x"), "userDefined.x");
+    CHECK(mil__user_key("author") == NULL);
+    mil_program_free(program);
+}
+
+/* ---- without its weights ---- */
+
+/* A copy of a package whose weights file is `weights`; NULL: none. */
+static void copy_package(const char *from, const char *to, const char *weights) {
+    char command[900];
+    snprintf(command, sizeof command, "rm -rf '%s' && cp -R '%s' '%s' && %s%s%s '%s/Data/com.apple.CoreML/weights/weight.bin'", to, from, to,
+             weights ? "printf '" : "rm", weights ? weights : "", weights ? "' >" : "", to);
+    CHECK_EQ(system(command), 0);
+}
+
+static void no_weights(void) {
+    static const char *const rows[] = {NULL, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 280\n"};
+    char folder[] = "/tmp/mil-package-XXXXXX", path[64], command[100];
+    if (!CHECK(mkdtemp(folder) != NULL)) return;
+    snprintf(path, sizeof path, "%s/x.mlpackage", folder);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mil_model *model;
+        mil_error err = {0};
+        char *text;
+        copy_package(PACKAGES "conv.mlpackage", path, rows[i]);
+        mil_program *program = load(path);
+        if (!program) continue;
+        mil_value weight = mil_value_find(program, mil_program_function_find(program, "main"), "y_weight_0");
+        CHECK(mil_value_data(program, weight) == NULL);
+        CHECK_OK(mil_program_verify(program, &err), &err);
+        if (CHECK_OK(mil_text_print(program, &text, NULL, &err), &err)) {
+            CHECK_HAS(text, "BLOBFILE(path = tensor<string, []>(\"@model_path/weights/weight.bin\")");
+            mil_free(text);
+        }
+        CHECK_STATUS(mil_program_compile(program, NULL, &model, &err), MIL_EIO, &err);
+        CHECK_HAS(err.message, "const y_weight_0: its weights file \"@model_path/weights/weight.bin\" is not there");
+        mil_program_free(program);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK_EQ(system(command), 0);
+}
+
+/* ---- bundles that are none ---- */
+
+static void bundles(void) {
+    static const struct {
+        const char *make; /* in the bundle's folder */
+        mil_status status;
+        const char *message;
+    } rows[] = {{"mkdir model0", MIL_EUNSUPPORTED, "this model is a pipeline;"},
+                {"touch model.espresso.net", MIL_EUNSUPPORTED, "this model is a neural network;"},
+                {"printf '\\312\\0\\0\\0' >coremldata.bin", MIL_EUNSUPPORTED, "this model is a pipeline;"},
+                {"true", MIL_EFORMAT, "there is no model.mil"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char folder[] = "/tmp/mil-bundle-XXXXXX", path[64], command[200];
+        mil_program *program = NULL;
+        mil_error err = {0};
+        if (!CHECK(mkdtemp(folder) != NULL)) return;
+        snprintf(path, sizeof path, "%s/x.mlmodelc", folder);
+        snprintf(command, sizeof command, "mkdir %s && cd %s && %s", path, path, rows[i].make);
+        CHECK_EQ(system(command), 0);
+        test_row = rows[i].make;
+        CHECK_STATUS(mil_program_load(path, NULL, &program, &err), rows[i].status, &err);
+        CHECK_HAS(err.message, rows[i].message);
+        snprintf(command, sizeof command, "rm -rf %s", folder);
+        CHECK_EQ(system(command), 0);
+    }
 }
 
 /* ---- a model's bytes ---- */
@@ -160,7 +344,12 @@ static void no_memory(void) {
     mil_set_allocator(test_realloc, NULL);
     CHECK(test_each_allocation(open_task, PACKAGES "conv.mlpackage") > 10);
     CHECK(test_each_allocation(open_task, PACKAGES "flexible.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "enumerated.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "functions.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "stateful.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "unknown.mlpackage") > 10);
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
+TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(metadata), CASE(unknown), CASE(no_weights),
+          CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
