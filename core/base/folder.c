@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Folders written aside and put in their target's place. See file.h.
  *
- * A rename can replace a file, but not a folder with something in it; so the two change places (Linux's RENAME_EXCHANGE,
- * macOS's RENAME_SWAP), or, where the file system can't, the old one steps aside first and back where the second step
- * fails. Then the old one is removed. What is mapped of its files stays valid: a removed file lives while it is used. */
+ * A rename can replace a file, but not a folder with something in it; so the two change places (Linux's
+ * RENAME_EXCHANGE, macOS's RENAME_SWAP), or, where the file system can't, the old one steps aside first and back where
+ * the second step fails. Then the old one is removed. What is mapped of its files stays valid: a removed file lives
+ * while it is used. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

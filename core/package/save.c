@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs to files, by the name's ending; and the folder that a package is. save_text.c has text and compiled bundles. */
+/* Programs to files, by the name's ending; and the folder that a package is. save_text.c has text and bundles. */
 #include <dirent.h>
 #include <errno.h>
 #include <protobuf-c/protobuf-c.h>
@@ -13,14 +13,16 @@
 /* ---- progress ---- */
 
 mil_status mil__saving_report(mil__saving *s, const char *stage, double part) {
-    if (s->options && s->options->progress && !s->options->progress(s->options->progress_ctx, stage, part)) s->is_cancelled = true;
+    if (s->options && s->options->progress && !s->options->progress(s->options->progress_ctx, stage, part))
+        s->is_cancelled = true;
     return s->is_cancelled ? mil__fail(s->w.err, MIL_ECANCELLED, "save: cancelled") : MIL_OK;
 }
 
 static bool report_weights(void *ctx, uint64_t bytes) {
     mil__saving *s = ctx;
     s->done += bytes;
-    return !s->bytes || mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1) == MIL_OK;
+    return !s->bytes ||
+           mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1) == MIL_OK;
 }
 
 mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
@@ -64,11 +66,12 @@ mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const cha
 
 static mil_status identifier(char out[37], mil_error *err) {
     uint8_t b[16];
-    if (getentropy(b, sizeof b) != 0) return mil__fail_errno(err, "get random numbers for", "a package's identifiers", errno);
+    if (getentropy(b, sizeof b) != 0)
+        return mil__fail_errno(err, "get random numbers for", "a package's identifiers", errno);
     b[6] = (b[6] & 0x0f) | 0x40; /* a random UUID */
     b[8] = (b[8] & 0x3f) | 0x80;
-    snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1], b[2], b[3], b[4], b[5],
-             b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1], b[2], b[3],
+             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
     return MIL_OK;
 }
 
@@ -162,7 +165,8 @@ static mil_status check_replaced(const char *path, bool is_bundle, mil_error *er
     MIL__TRY(has_file(path, is_bundle ? "coremldata.bin" : "Manifest.json", &is_one, err));
     if (is_bundle && !is_one) MIL__TRY(has_file(path, "model.mil", &is_one, err));
     if (is_one || is_empty(path)) return MIL_OK;
-    return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a %s", path, is_bundle ? "compiled bundle" : "package");
+    return mil__fail(err, MIL_EIO, "cannot write %s: it exists and is not a %s", path,
+                     is_bundle ? "compiled bundle" : "package");
 }
 
 /* Messages name the place that was asked for, not the one beside it. */
@@ -199,7 +203,8 @@ static mil_status locate(const mil__saving *s, mil_status status) {
     char message[sizeof err->message];
     const char *value = w->value ? w->program->values[w->value]->name : NULL;
     snprintf(message, sizeof message, "%.200s: %s%.60s%s%.60s%s%.400s", s->path, w->function ? "function " : "",
-             w->function ? w->function : "", w->function ? ": " : "", value ? value : "", value ? ": " : "", err->message);
+             w->function ? w->function : "", w->function ? ": " : "", value ? value : "", value ? ": " : "",
+             err->message);
     memcpy(err->message, message, sizeof message);
     snprintf(err->file, sizeof err->file, "%s", s->path);
     if (value) snprintf(err->value, sizeof err->value, "%.120s", value);
@@ -213,7 +218,8 @@ static mil_status save(mil__saving *s) {
     return mil__fail(s->w.err, MIL_EUNSUPPORTED, "programs are saved as .mlpackage, .mlmodelc or .mil");
 }
 
-mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err) {
+mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options,
+                            mil_error *err) {
     char *target = mil__strdup(path);
     if (!target) return mil__nomem(err);
     for (size_t n = strlen(target); n > 1 && target[n - 1] == '/'; n--) target[n - 1] = 0;

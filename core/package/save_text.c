@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs as text with a weights file beside it: a .mil file, and the compiled bundle that Core ML makes of a package.
  *
- * A bundle's model.mil and weights are all that an engine computes from. Of coremldata.bin, which holds the description, what
- * its fields mean is known from files only; metadata.json is for people, and has what can be said without Apple's compiler
- * (no histogram of Apple's op versions). No analytics: their hash is of a package. */
+ * A bundle's model.mil and weights are all that an engine computes from. Of coremldata.bin, which holds the
+ * description, what its fields mean is known from files only; metadata.json is for people, and has what can be said
+ * without Apple's compiler (no histogram of Apple's op versions). No analytics: their hash is of a package. */
 #include <errno.h>
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
@@ -26,13 +26,14 @@ static mil_status place_const(mil__model_writer *w, mil_value id) {
     return mil__blob_add(&w->blobs, value->data, &w->offsets[id], w->err);
 }
 
-/* In the order in which a package's writer meets them (an op's parameters as they are declared): so the weights of a package
- * and of its bundle are the same file. */
+/* In the order in which a package's writer meets them (an op's parameters as they are declared): so the weights of a
+ * package and of its bundle are the same file. */
 static mil_status place_block(mil__model_writer *w, mil_block block) {
     const mil_program *program = w->program;
     for (mil_operation at = program->blocks[block]->first; at; at = program->ops[at]->next) {
         const mil__op *op = program->ops[at];
-        if (op->decl == mil__op_const() && program->values[op->outputs[0]]->name) MIL__TRY(place_const(w, op->outputs[0]));
+        if (op->decl == mil__op_const() && program->values[op->outputs[0]]->name)
+            MIL__TRY(place_const(w, op->outputs[0]));
         for (int a = 0; a < op->n_args; a++)
             for (uint32_t i = 0; i < op->args[a].n; i++) MIL__TRY(place_const(w, op->args[a].values[i]));
         for (uint16_t b = 0; b < op->n_blocks; b++) MIL__TRY(place_block(w, op->blocks[b]));
@@ -119,7 +120,8 @@ mil_status mil__save_text(mil__saving *s) {
 
 /* Little-endian: 502 (an ML Program), 5, zeros; "generic" with its length; the specification's version, zeros; the
  * description with its length; then 16 bytes a function. */
-static mil_status write_coremldata(mil__saving *s, const mil__folder *folder, const Mil__Spec__Description *description) {
+static mil_status write_coremldata(mil__saving *s, const mil__folder *folder,
+                                   const Mil__Spec__Description *description) {
     uint8_t head[0x53] = {0}, function[16] = {0}, *message;
     size_t n;
     MIL__TRY(mil__pack(&description->base, &message, &n, s->w.err));
@@ -132,7 +134,8 @@ static mil_status write_coremldata(mil__saving *s, const mil__folder *folder, co
     mil__str out = {0};
     mil__str_add(&out, (const char *)head, sizeof head);
     mil__str_add(&out, (const char *)message, n);
-    for (uint32_t i = 0; i < s->w.program->n_functions; i++) mil__str_add(&out, (const char *)function, sizeof function);
+    for (uint32_t i = 0; i < s->w.program->n_functions; i++)
+        mil__str_add(&out, (const char *)function, sizeof function);
     mil__free(message);
     mil_status status = out.failed ? mil__nomem(s->w.err) : mil__saving_file(s, folder, "coremldata.bin", out.s, out.n);
     mil__str_free(&out);
@@ -267,7 +270,8 @@ static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
     size_t n;
     Mil__Spec__Description *description = mil__write_description(&s->w);
     if (!description) return s->w.status;
-    if (s->w.kept_model && s->w.kept_model->description) mil__take_unknown(&description->base, &s->w.kept_model->description->base);
+    if (s->w.kept_model && s->w.kept_model->description)
+        mil__take_unknown(&description->base, &s->w.kept_model->description->base);
     MIL__TRY(write_coremldata(s, folder, description));
     MIL__TRY(write_metadata(s, folder, description));
     MIL__TRY(print(s, &text, &n));

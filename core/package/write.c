@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations, functions and programs as messages of packages, as coremltools fills them in: what a const holds is in the
- * weights file from 10 elements on; consts that only constexpr ops take have no operation of their own; what changes a state
- * is a write_state, and a read_state after it where its result is used. */
+/* Operations, functions and programs as messages of packages, as coremltools fills them in: what a const holds is in
+ * the weights file from 10 elements on; consts that only constexpr ops take have no operation of their own; what
+ * changes a state is a write_state, and a read_state after it where its result is used. */
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
 
@@ -87,7 +87,8 @@ static const char *label_of(const mil__model_writer *w, const mil__op *op) {
     return op->n_outputs ? w->program->values[op->outputs[0]]->name : NULL;
 }
 
-static bool write_operation_attrs(mil__model_writer *w, const mil__op *op, bool is_const, Mil__Spec__Operation *message) {
+static bool write_operation_attrs(mil__model_writer *w, const mil__op *op, bool is_const,
+                                  Mil__Spec__Operation *message) {
     const char *label = label_of(w, op);
     bool with_args = mil__op_has_attributes(op->decl, opset_of(w, op));
     size_t n = 0;
@@ -217,7 +218,8 @@ static bool write_usual(mil__model_writer *w, const mil__op *op, operations *out
     return true;
 }
 
-static Mil__Spec__Operation *new_state_operation(mil__model_writer *w, const char *type, const char *label, size_t n_args) {
+static Mil__Spec__Operation *new_state_operation(mil__model_writer *w, const char *type, const char *label,
+                                                 size_t n_args) {
     Mil__Spec__Operation *message = MIL__NEW(w, Operation, operation);
     if (!message) return NULL;
     message->type = text(type);
@@ -248,7 +250,8 @@ static bool write_update(mil__model_writer *w, const mil__op *op, operations *ou
     mil__str_free(&name);
     if (label && !store_label) return mil__write_nomem(w);
     Mil__Spec__Operation *store = new_state_operation(w, "write_state", store_label, 2);
-    if (!store || !add_argument(w, op, "state", "input", out, store) || !add_argument(w, op, "value", "data", out, store))
+    if (!store || !add_argument(w, op, "state", "input", out, store) ||
+        !add_argument(w, op, "value", "data", out, store))
         return false;
     out->list[out->n++] = store;
     if (!result->n_uses && !result->is_output) return true;
@@ -307,7 +310,8 @@ static Mil__Spec__Block *write_block(mil__model_writer *w, mil_block id, bool is
         message->n_inputs = block->n_inputs;
     }
     if (!(message->outputs = mil__write_array(w, block->n_outputs, sizeof *message->outputs))) return NULL;
-    for (uint32_t i = 0; i < block->n_outputs; i++) message->outputs[i] = text(program->values[block->outputs[i]]->name);
+    for (uint32_t i = 0; i < block->n_outputs; i++)
+        message->outputs[i] = text(program->values[block->outputs[i]]->name);
     message->n_outputs = block->n_outputs;
     w->value = 0;
     Mil__Spec__Block *kept = mil__write_kept(w, MIL__KEPT_BLOCK, id, &mil__spec__block__descriptor);
@@ -326,7 +330,8 @@ static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__func
     const mil__block *body = w->program->blocks[function->block];
     Mil__Spec__Function *message = MIL__NEW(w, Function, function);
     Mil__Spec__BlockEntry *entry = message ? MIL__NEW(w, BlockEntry, block_entry) : NULL;
-    Mil__Spec__Function *kept = mil__write_kept(w, MIL__KEPT_FUNCTION, function->block, &mil__spec__function__descriptor);
+    Mil__Spec__Function *kept =
+        mil__write_kept(w, MIL__KEPT_FUNCTION, function->block, &mil__spec__function__descriptor);
     w->fresh_types = kept;
     if (w->status != MIL_OK || !(message->blocks = mil__write_array(w, 1, sizeof *message->blocks))) return NULL;
     message->opset = text(opset_name(function->opset));
@@ -368,9 +373,11 @@ Mil__Spec__Model *mil__write_model(mil__model_writer *w) {
     Mil__Spec__Model *message = MIL__NEW(w, Model, model);
     if (!message) return NULL;
     message->version = w->version;
-    if (!(message->description = mil__write_description(w))) return NULL; /* before the weights: it says what can't be */
+    if (!(message->description = mil__write_description(w)))
+        return NULL; /* before the weights: it says what can't be */
     if (!(message->program = mil__write_program(w))) return NULL;
-    if (w->kept_model) mil__take_unknown(&message->base, &w->kept_model->base); /* the description's are there already */
+    if (w->kept_model)
+        mil__take_unknown(&message->base, &w->kept_model->base); /* the description's are there already */
     return message;
 }
 

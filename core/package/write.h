@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the writer of packages is made of: write_value.c (types, values), write.c (operations, functions, programs),
- * write_feature.c and write_description.c (the model's description), save.c and save_text.c (files and folders). Messages
- * are made in one arena; strings in them are the program's own. */
+ * write_feature.c and write_description.c (the model's description), save.c and save_text.c (files and folders).
+ * Messages are made in one arena; strings in them are the program's own. */
 #ifndef MIL__WRITE_H
 #define MIL__WRITE_H
 
@@ -45,12 +45,14 @@ typedef struct mil__model_writer {
 void *mil__write_new(mil__model_writer *w, const ProtobufCMessageDescriptor *descriptor);
 #define MIL__NEW(w, Name, name) ((Mil__Spec__##Name *)mil__write_new((w), &mil__spec__##name##__descriptor))
 void *mil__write_array(mil__model_writer *w, size_t n, size_t bytes); /* zeros */
-__attribute__((format(printf, 3, 4))) void *mil__write_fail(mil__model_writer *w, mil_status status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void *mil__write_fail(mil__model_writer *w, mil_status status, const char *format,
+                                                            ...);
 
 void *mil__write_nomem(mil__model_writer *w);
 
 /* The part of the program's package that is kept, in a copy to be used up; NULL: none, or it fails. */
-void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id, const ProtobufCMessageDescriptor *descriptor);
+void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id,
+                      const ProtobufCMessageDescriptor *descriptor);
 
 Mil__Spec__Type *mil__write_type(mil__model_writer *w, const mil_type *type);
 Mil__Spec__Value *mil__write_text(mil__model_writer *w, const char *text);

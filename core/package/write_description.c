@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a model says of itself: its version, its functions, its metadata. write_feature.c has inputs, outputs and states. */
+/* What a model says of itself: its version, its functions, its metadata. write_feature.c has its values. */
 #include <protobuf-c/protobuf-c.h>
 
 #include "package/package.h"
@@ -116,7 +116,8 @@ static const char *default_function(const mil_program *program) {
 
 static bool put_several(mil__model_writer *w, Mil__Spec__Description *description) {
     const mil_program *program = w->program;
-    if (!(description->functions = mil__write_array(w, program->n_functions, sizeof *description->functions))) return false;
+    if (!(description->functions = mil__write_array(w, program->n_functions, sizeof *description->functions)))
+        return false;
     for (uint32_t i = 0; i < program->n_functions; i++)
         if (!(description->functions[i] = write_function(w, &program->functions[i]))) return false;
     description->n_functions = program->n_functions;

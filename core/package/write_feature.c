@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Inputs, outputs and states in a model's description, as Core ML checks them when it loads a model: so what it would refuse
- * is refused here, with what to do. Where the value came with a description of its own, that is taken as far as it still
- * fits: what it says for people, images, defaults, what the program does not know. */
+/* Inputs, outputs and states in a model's description, as Core ML checks them when it loads a model: so what it would
+ * refuse is refused here, with what to do. Where the value came with a description of its own, that is taken as far as
+ * it still fits: what it says for people, images, defaults, what the program does not know. */
 #include <protobuf-c/protobuf-c.h>
 
 #include "package/package.h"
@@ -49,10 +49,13 @@ static bool range_of(mil__model_writer *w, mil_dim dim, uint64_t *lower, int64_t
     const char *name = MIL__DIM_TEXT(w->program->types, dim);
     const mil_symbol *symbol = mil__dim_symbol_info(w->program->types, dim);
     if (!symbol)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a package can't say that an input's size is %s; make it a symbol of its own", name);
+        return mil__write_fail(w, MIL_EUNSUPPORTED,
+                               "a package can't say that an input's size is %s; make it a symbol of its own", name);
     if (symbol->max < 1 || symbol->max == INT64_MAX)
-        return mil__write_fail(w, MIL_EVALUE, "the size %s has no upper limit, which Core ML demands; give it a range: "
-                               "mil.dim(\"%s\", { min = 1, max = 512 }), or mil.shapes", name, *name == '?' ? "S" : name);
+        return mil__write_fail(w, MIL_EVALUE,
+                               "the size %s has no upper limit, which Core ML demands; give it a range: "
+                               "mil.dim(\"%s\", { min = 1, max = 512 }), or mil.shapes",
+                               name, *name == '?' ? "S" : name);
     const mil__block *body = w->program->blocks[w->program->values[w->value]->block];
     *lower = (uint64_t)mil__flexible_least(&w->program->functions[body->function], symbol);
     *upper = symbol->max;
@@ -131,7 +134,8 @@ static bool sizes_fit(const mil__model_writer *w, const mil_type *type, const Mi
 
 static bool array_fits(const mil__model_writer *w, mil_value id, const Mil__Spec__Array *array, bool is_input) {
     const mil_type *type = type_of(w, id);
-    if (type->kind != MIL_TENSOR || array->dtype != array_dtype(type->dtype) || !sizes_fit(w, type, array, is_input)) return false;
+    if (type->kind != MIL_TENSOR || array->dtype != array_dtype(type->dtype) || !sizes_fit(w, type, array, is_input))
+        return false;
     if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_RANGES)
         return !is_input || ranges_fit(w, type, array->ranges);
     if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_SHAPES)
@@ -154,8 +158,10 @@ static bool image_fits(const mil_type *type, Mil__Spec__Image *image) {
 
 static bool kept_fits(const mil__model_writer *w, mil_value id, const Mil__Spec__Feature *kept, bool is_input) {
     if (!kept || !kept->type) return false;
-    if (kept->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_IMAGE) return image_fits(type_of(w, id), kept->type->image);
-    if (kept->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_ARRAY) return array_fits(w, id, kept->type->array, is_input);
+    if (kept->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_IMAGE)
+        return image_fits(type_of(w, id), kept->type->image);
+    if (kept->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_ARRAY)
+        return array_fits(w, id, kept->type->array, is_input);
     return false;
 }
 
@@ -193,10 +199,13 @@ static bool put_array(Mil__Spec__Feature *feature, Mil__Spec__Array *array) {
 static Mil__Spec__Feature *describe_input(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id);
     if (type->kind != MIL_TENSOR || !array_dtype(type->dtype))
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs are fp16, fp32 or int32 tensors, not %s; make it one of "
-                               "them, and cast it inside", TYPE_TEXT(w, type));
+        return mil__write_fail(w, MIL_EUNSUPPORTED,
+                               "a model's inputs are fp16, fp32 or int32 tensors, not %s; make it one of "
+                               "them, and cast it inside",
+                               TYPE_TEXT(w, type));
     if (type->rank == 0)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's inputs have a rank of at least 1; make it %s[1], and squeeze it inside",
+        return mil__write_fail(w, MIL_EUNSUPPORTED,
+                               "a model's inputs have a rank of at least 1; make it %s[1], and squeeze it inside",
                                TYPE_TEXT(w, type));
     const mil__shapes *shapes = mil__input_shapes(w->program, id);
     Mil__Spec__Feature *feature = new_feature(w, id);
@@ -219,7 +228,8 @@ Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id) {
 Mil__Spec__Feature *mil__write_state(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id)->items[0];
     if (type->dtype != MIL_FP16 || mil__type_is_flexible(type) || type->rank == 0)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states are fp16 tensors of a fixed shape, not %s", TYPE_TEXT(w, type));
+        return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states are fp16 tensors of a fixed shape, not %s",
+                               TYPE_TEXT(w, type));
     Mil__Spec__Feature *feature = new_feature(w, id);
     Mil__Spec__State *state = feature ? MIL__NEW(w, State, state) : NULL;
     if (!state || !(state->array = new_array(w, type->dtype, (size_t)type->rank))) return NULL;
@@ -271,10 +281,12 @@ static Mil__Spec__Feature *describe_output(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id);
     Mil__Spec__Feature *feature = new_feature(w, id);
     if (!feature) return NULL;
-    if (type->kind == MIL_TENSOR && array_dtype(type->dtype)) return put_output_array(w, type, feature) ? feature : NULL;
+    if (type->kind == MIL_TENSOR && array_dtype(type->dtype))
+        return put_output_array(w, type, feature) ? feature : NULL;
     if (is_label(type)) return put_label(w, type, feature->type) ? feature : NULL;
     if (type->kind == MIL_DICT) return put_dictionary(w, type, feature->type) ? feature : NULL;
-    return mil__write_fail(w, MIL_EUNSUPPORTED, "a model's outputs are fp16, fp32 or int32 tensors, not %s; cast it to one of them",
+    return mil__write_fail(w, MIL_EUNSUPPORTED,
+                           "a model's outputs are fp16, fp32 or int32 tensors, not %s; cast it to one of them",
                            TYPE_TEXT(w, type));
 }
 

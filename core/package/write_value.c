@@ -34,7 +34,8 @@ void *mil__write_array(mil__model_writer *w, size_t n, size_t bytes) {
 static void *arena_alloc(void *arena, size_t bytes) { return mil__arena_alloc(arena, bytes ? bytes : 1); }
 static void arena_free(void *arena, void *ptr) { (void)arena, (void)ptr; }
 
-void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id, const ProtobufCMessageDescriptor *descriptor) {
+void *mil__write_kept(mil__model_writer *w, mil__kept_what what, uint32_t id,
+                      const ProtobufCMessageDescriptor *descriptor) {
     const mil__kept *kept = mil__program_kept(w->program, what, id);
     if (!kept) return NULL;
     ProtobufCAllocator allocator = {arena_alloc, arena_free, &w->arena};
@@ -185,11 +186,13 @@ static bool put_elements(mil__model_writer *w, const mil_tensor *tensor, Mil__Sp
     case MIL_FP32:
         message->kind_case = MIL__SPEC__TENSOR__KIND_FLOATS;
         message->floats = MIL__NEW(w, Floats, floats);
-        return message->floats && (message->floats->values = converted(w, tensor, MIL_FP32, &message->floats->n_values));
+        return message->floats &&
+               (message->floats->values = converted(w, tensor, MIL_FP32, &message->floats->n_values));
     case MIL_FP64:
         message->kind_case = MIL__SPEC__TENSOR__KIND_DOUBLES;
         message->doubles = MIL__NEW(w, Doubles, doubles);
-        return message->doubles && (message->doubles->values = converted(w, tensor, MIL_FP64, &message->doubles->n_values));
+        return message->doubles &&
+               (message->doubles->values = converted(w, tensor, MIL_FP64, &message->doubles->n_values));
     case MIL_INT16:
     case MIL_UINT16:
     case MIL_INT32:
@@ -200,7 +203,8 @@ static bool put_elements(mil__model_writer *w, const mil_tensor *tensor, Mil__Sp
     case MIL_UINT64: /* the same bits */
         message->kind_case = MIL__SPEC__TENSOR__KIND_LONGS;
         message->longs = MIL__NEW(w, Longs, longs);
-        return message->longs && (message->longs->values = converted(w, tensor, tensor->dtype, &message->longs->n_values));
+        return message->longs &&
+               (message->longs->values = converted(w, tensor, tensor->dtype, &message->longs->n_values));
     default: /* little-endian, packed where they are less than a byte */
         message->kind_case = MIL__SPEC__TENSOR__KIND_BYTES;
         message->bytes = MIL__NEW(w, Bytes, bytes);
@@ -304,7 +308,8 @@ static Mil__Spec__Pairs *write_pairs(mil__model_writer *w, const mil__attr *attr
 Mil__Spec__Value *mil__write_attr(mil__model_writer *w, const mil__attr *attr) {
     if (attr->data) return write_tensor(w, attr->type, attr->data);
     if (attr->type->kind == MIL_TENSOR)
-        return mil__write_fail(w, MIL_EUNSUPPORTED, "the attribute %s is in a weights file, which is not read for attributes",
+        return mil__write_fail(w, MIL_EUNSUPPORTED,
+                               "the attribute %s is in a weights file, which is not read for attributes",
                                attr->name ? attr->name : "");
     Mil__Spec__Value *message = new_immediate(w, attr->type);
     if (!message) return NULL;
@@ -357,5 +362,6 @@ Mil__Spec__Value *mil__write_const(mil__model_writer *w, mil_value id, bool may_
     if (val && val->type->kind != MIL_TENSOR) return mil__write_attr(w, val);
     bool is_named = val && val->n_items;
     return mil__write_fail(w, MIL_ESTATE, "const %s: its value is not at hand%s%s", value->name ? value->name : "",
-                           is_named ? "; it is in " : "", is_named ? mil_tensor_string(val->items[0].data, 0, NULL) : "");
+                           is_named ? "; it is in " : "",
+                           is_named ? mil_tensor_string(val->items[0].data, 0, NULL) : "");
 }

@@ -2,10 +2,11 @@
 /* The sizes of flexible inputs, as Apple's compiler writes them: a tuple of two tuples,
  *
  *     ("DefaultShapes", {{"x", [1, 4]}}), ("RangeDims", {{"x", [[1, 1], [1, 9]]}})
- *     ("DefaultShapes", {{"x", [1, 4]}}), ("EnumeratedShapes", {{"0badf00d", {{"x", [1, 4]}}}, {"deadbeef", {{"x", [1, 8]}}}})
+ *     ("DefaultShapes", {{"x", [1, 4]}}), ("EnumeratedShapes", {{"0badf00d", {{"x", [1, 4]}}}, {"deadbeef", {{"x", [1,
+ * 8]}}}})
  *
- * with a range for each dim, or each set of shapes under a name of 8 digits. How Apple makes those is not known; ours are a
- * hash of the shapes. Where some inputs have ranges and some shapes, all are given as ranges. */
+ * with a range for each dim, or each set of shapes under a name of 8 digits. How Apple makes those is not known; ours
+ * are a hash of the shapes. Where some inputs have ranges and some shapes, all are given as ranges. */
 #include <stdio.h>
 
 #include "tensor/tensor.h"
@@ -47,24 +48,28 @@ static bool is_ints(const mil__attr *attr, int64_t *n) {
 static int64_t int_at(const mil__attr *attr, int64_t i) { return ((const int32_t *)attr->data->data)[i]; }
 
 /* What contradicts what is known already is not taken. */
-static mil_status describe(mil_program *program, mil_dim dim, int64_t min, int64_t max, int64_t standard, mil_error *err) {
+static mil_status describe(mil_program *program, mil_dim dim, int64_t min, int64_t max, int64_t standard,
+                           mil_error *err) {
     if (dim >= 0 || min < 0 || !mil__dim_is_symbol(program->types, dim)) return MIL_OK;
     mil_symbol symbol = {.min = min, .max = max, .standard = standard > 0 ? standard : 0};
     mil_status status = mil__dim_describe(program->types, dim, &symbol, NULL);
     return status == MIL_ENOMEM ? mil__nomem(err) : MIL_OK;
 }
 
-static mil_status read_defaults(mil_program *program, const mil__function *function, const mil__attr *dict, mil_error *err) {
+static mil_status read_defaults(mil_program *program, const mil__function *function, const mil__attr *dict,
+                                mil_error *err) {
     for (int i = 0; i + 1 < dict->n_items; i += 2) {
         int64_t n = 0;
         mil_value id = is_ints(&dict->items[i + 1], &n) ? input_of(program, function, &dict->items[i], n) : 0;
         for (int64_t d = 0; id && d < n; d++)
-            MIL__TRY(describe(program, program->values[id]->type->shape[d], 0, -1, int_at(&dict->items[i + 1], d), err));
+            MIL__TRY(
+                describe(program, program->values[id]->type->shape[d], 0, -1, int_at(&dict->items[i + 1], d), err));
     }
     return MIL_OK;
 }
 
-static mil_status read_ranges(mil_program *program, const mil__function *function, const mil__attr *dict, mil_error *err) {
+static mil_status read_ranges(mil_program *program, const mil__function *function, const mil__attr *dict,
+                              mil_error *err) {
     for (int i = 0; i + 1 < dict->n_items; i += 2) {
         const mil__attr *list = &dict->items[i + 1];
         mil_value id = list->type->kind == MIL_LIST ? input_of(program, function, &dict->items[i], list->n_items) : 0;
@@ -84,25 +89,29 @@ typedef struct shapes {
     int64_t *sizes;
 } shapes;
 
-typedef mil_status each_shape(mil_program *program, shapes *of_input, const mil__value *input, const mil__attr *shape, mil_error *err);
+typedef mil_status each_shape(mil_program *program, shapes *of_input, const mil__value *input, const mil__attr *shape,
+                              mil_error *err);
 
-static mil_status count_shape(mil_program *program, shapes *s, const mil__value *input, const mil__attr *shape, mil_error *err) {
+static mil_status count_shape(mil_program *program, shapes *s, const mil__value *input, const mil__attr *shape,
+                              mil_error *err) {
     (void)program, (void)input, (void)shape, (void)err;
     s->cap++;
     return MIL_OK;
 }
 
-static mil_status take_shape(mil_program *program, shapes *s, const mil__value *input, const mil__attr *shape, mil_error *err) {
+static mil_status take_shape(mil_program *program, shapes *s, const mil__value *input, const mil__attr *shape,
+                             mil_error *err) {
     size_t rank = (size_t)input->type->rank;
-    if (!s->sizes && !(s->sizes = mil__arena_zero(&program->scratch, s->cap * rank + 1, sizeof *s->sizes))) return mil__nomem(err);
+    if (!s->sizes && !(s->sizes = mil__arena_zero(&program->scratch, s->cap * rank + 1, sizeof *s->sizes)))
+        return mil__nomem(err);
     for (size_t d = 0; d < rank; d++) s->sizes[s->n * rank + d] = int_at(shape, (int64_t)d);
     s->n++;
     return MIL_OK;
 }
 
 /* Each shape of each set, with its input's place in `all`. */
-static mil_status for_each_shape(mil_program *program, const mil__function *function, const mil__attr *sets, shapes *all,
-                                 each_shape *fn, mil_error *err) {
+static mil_status for_each_shape(mil_program *program, const mil__function *function, const mil__attr *sets,
+                                 shapes *all, each_shape *fn, mil_error *err) {
     for (int s = 1; s < sets->n_items; s += 2) {
         const mil__attr *set = &sets->items[s];
         for (int i = 0; set->type->kind == MIL_DICT && i + 1 < set->n_items; i += 2) {
@@ -149,7 +158,8 @@ static mil_status give_shapes(mil_program *program, mil_value id, shapes *s, mil
     return MIL_OK;
 }
 
-static mil_status read_shapes(mil_program *program, const mil__function *function, const mil__attr *sets, mil_error *err) {
+static mil_status read_shapes(mil_program *program, const mil__function *function, const mil__attr *sets,
+                              mil_error *err) {
     const mil__block *body = program->blocks[function->block];
     mil__mark mark = mil__arena_mark(&program->scratch);
     shapes *all = mil__arena_zero(&program->scratch, body->n_inputs + 1u, sizeof *all);
@@ -199,7 +209,8 @@ static void *room(maker *m, size_t n, size_t bytes) {
 
 static mil__attr make_text(maker *m, const char *s) {
     size_t n = strlen(s);
-    mil_tensor *data = m->failed ? NULL : mil__tensor_in(m->arena, MIL_STRING, 0, NULL, sizeof(mil__string_ref) + n + 1);
+    mil_tensor *data =
+        m->failed ? NULL : mil__tensor_in(m->arena, MIL_STRING, 0, NULL, sizeof(mil__string_ref) + n + 1);
     m->failed |= !data;
     if (!data) return (mil__attr){0};
     *(mil__string_ref *)data->data = (mil__string_ref){sizeof(mil__string_ref), n};
@@ -252,7 +263,9 @@ static mil__attr make_range(maker *m, const mil__value *input, int64_t limits[MI
     return make_items(m, mil__list_type(m->program->types, m->range, m->unknown), items, rank);
 }
 
-static int by_name(const void *a, const void *b) { return strcmp((*(mil__value *const *)a)->name, (*(mil__value *const *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(mil__value *const *)a)->name, (*(mil__value *const *)b)->name);
+}
 
 /* The inputs that have limits, by name; *all_shapes: each has shapes to choose from. */
 static mil__value **limited_inputs(maker *m, size_t *n, bool *all_shapes) {
@@ -340,8 +353,14 @@ mil_status mil__flexible_write(const mil_program *program, const mil__function *
                                const mil__attr **out, mil_error *err) {
     mil__types *types = program->types;
     mil_dim two = 2, unknown = mil__dim_fresh(types);
-    maker m = {program, function, arena, mil__scalar_type(types, MIL_STRING), mil__tensor_type(types, MIL_INT32, 1, &unknown),
-               mil__tensor_type(types, MIL_INT32, 1, &two), unknown, false};
+    maker m = {program,
+               function,
+               arena,
+               mil__scalar_type(types, MIL_STRING),
+               mil__tensor_type(types, MIL_INT32, 1, &unknown),
+               mil__tensor_type(types, MIL_INT32, 1, &two),
+               unknown,
+               false};
     m.failed = !m.text || !m.shape || !m.range;
     size_t n;
     bool all_shapes;

@@ -7,8 +7,8 @@
 
 #define MIL__FLEXIBLE "FlexibleShapeInformation"
 
-/* Gives the function's inputs the ranges and shapes that its attribute says, where it says them as Apple's compiler does;
- * anything else is an attribute like others. Fails: MIL_ENOMEM. */
+/* Gives the function's inputs the ranges and shapes that its attribute says, where it says them as Apple's compiler
+ * does; anything else is an attribute like others. Fails: MIL_ENOMEM. */
 mil_status mil__flexible_read(mil_program *program, const mil__function *function, mil_error *err);
 /* The function's attributes, in the arena, with that one as its inputs are now; left out where none has limits. */
 mil_status mil__flexible_write(const mil_program *program, const mil__function *function, mil__arena *arena,

@@ -14,6 +14,7 @@ typedef struct mil__text_places {
 } mil__text_places;
 
 /* As mil_text_print. Consts whose elements are not at hand keep the place that they were read with. */
-mil_status mil__text_print(const mil_program *program, const mil__text_places *places, char **out, size_t *n, mil_error *err);
+mil_status mil__text_print(const mil_program *program, const mil__text_places *places, char **out, size_t *n,
+                           mil_error *err);
 
 #endif

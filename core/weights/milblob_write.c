@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing MILBlob storage; milblob.c has the format. Elements go out in pieces, so that weights of any size take no memory
- * of their own; pages of mapped files are given back behind the writer. */
+/* Writing MILBlob storage; milblob.c has the format. Elements go out in pieces, so that weights of any size take no
+ * memory of their own; pages of mapped files are given back behind the writer. */
 #include <errno.h>
 
 #include "base/bytes.h"
@@ -110,7 +110,8 @@ static mil_status remember(mil__blob_writer *w, const mil__blob_entry *entry, mi
 mil_status mil__blob_add(mil__blob_writer *w, const mil_tensor *tensor, uint64_t *offset, mil_error *err) {
     unsigned code = mil__milblob_code(tensor->dtype);
     if (!code)
-        return mil__fail(err, MIL_EUNSUPPORTED, "MILBlob: %s can't be in a weights file", mil_dtype_name(tensor->dtype));
+        return mil__fail(err, MIL_EUNSUPPORTED, "MILBlob: %s can't be in a weights file",
+                         mil_dtype_name(tensor->dtype));
     size_t bytes = mil_tensor_bytes(tensor), bits = (size_t)mil_dtype_bits(tensor->dtype);
     bool is_contiguous = mil__is_contiguous(tensor);
     mil__blob_entry entry = {tensor->data, bytes, tensor->dtype, 0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Are two programs the same, operation by operation: names, types, arguments, elements? What may differ is how consts stand
- * there (an operation, or in place; in a weights file or not), and the identity of symbols. */
+/* Are two programs the same, operation by operation: names, types, arguments, elements? What may differ is how consts
+ * stand there (an operation, or in place; in a weights file or not), and the identity of symbols. */
 #ifndef SAME_H
 #define SAME_H
 
@@ -34,7 +34,8 @@ static inline bool same_data(const mil_tensor *a, const mil_tensor *b) {
         if (strcmp(mil_tensor_string(a, i, NULL), mil_tensor_string(b, i, NULL)) != 0) return false;
     if (a->dtype == MIL_STRING) return true;
     mil_tensor *x = NULL, *y = NULL;
-    bool ok = mil_tensor_convert(a, a->dtype, &x, NULL) == MIL_OK && mil_tensor_convert(b, b->dtype, &y, NULL) == MIL_OK;
+    bool ok =
+        mil_tensor_convert(a, a->dtype, &x, NULL) == MIL_OK && mil_tensor_convert(b, b->dtype, &y, NULL) == MIL_OK;
     ok = ok && (!mil_tensor_bytes(x) || memcmp(x->data, y->data, mil_tensor_bytes(x)) == 0);
     mil_tensor_free(x);
     mil_tensor_free(y);
@@ -79,7 +80,8 @@ static inline bool same_block(same *s, mil_block ida, mil_block idb);
 static inline bool same_operation(same *s, const mil__op *a, const mil__op *b) {
     const char *name = a->n_outputs ? s->a->values[a->outputs[0]]->name : a->decl->name;
     if (a->decl != b->decl) return same_fail(s, "the op", name);
-    if (a->n_outputs != b->n_outputs || a->n_args != b->n_args || a->n_blocks != b->n_blocks) return same_fail(s, "counts", name);
+    if (a->n_outputs != b->n_outputs || a->n_args != b->n_args || a->n_blocks != b->n_blocks)
+        return same_fail(s, "counts", name);
     if (strcmp(a->label ? a->label : name, b->label ? b->label : name) != 0) return same_fail(s, "the label", name);
     for (uint32_t i = 0; i < a->n_outputs; i++)
         if (!same_value(s, a->outputs[i], b->outputs[i])) return false;
@@ -122,7 +124,8 @@ static inline const char *same_programs(same *s) {
         const mil__function *f = &s->a->functions[i];
         mil_block b = mil_program_function_find(s->b, f->name);
         if (!b) return same_fail(s, "the function", f->name), s->what;
-        if (f->opset != s->b->functions[s->b->blocks[b]->function].opset) return same_fail(s, "the opset", f->name), s->what;
+        if (f->opset != s->b->functions[s->b->blocks[b]->function].opset)
+            return same_fail(s, "the opset", f->name), s->what;
         if (!same_block(s, f->block, b)) break;
     }
     return s->what;

@@ -75,7 +75,8 @@ static void round_trip(mil_program *program, const char *path) {
 
 /* What no package can say, whatever the text. */
 static bool is_refused(const char *why) {
-    static const char *const reasons[] = {"a model's outputs are", "a model's inputs ", "has no upper limit", "has no output"};
+    static const char *const reasons[] = {"a model's outputs are", "a model's inputs ", "has no upper limit",
+                                          "has no output"};
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
         if (strstr(why, reasons[i])) return true;
     return false;
@@ -93,7 +94,8 @@ static bool round_trip_or_refuse(mil_program *program, const char *path) {
 
 /* Each program of the tests of text. */
 static void texts(void) {
-    static const char *const unread[] = {"blocks.mil", "blocks_late.mil", "blobs.mil"}; /* with checks, or without a file */
+    static const char *const unread[] = {"blocks.mil", "blocks_late.mil",
+                                         "blobs.mil"}; /* with checks, or without a file */
     DIR *dir = opendir("tests/text/good");
     int n = 0, n_refused = 0;
     in_folder("");
@@ -133,8 +135,10 @@ static mil_program *with_weight(int64_t n, float first) {
     CHECK_OK(mil_program_input(program, main, "x", MIL_FP32, 1, &n, false, &x, &err), &err);
     CHECK_OK(mil_tensor_new(MIL_FP32, 1, &n, &weight, &err), &err);
     ((float *)weight->data)[0] = first;
-    mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x}, {.name = "y", .kind = MIL_ARG_TENSOR, .tensor = weight}};
-    CHECK_OK(mil_program_add(program, main, mil_op_find("add"), args, 2, NULL, (mil_where){0}, &sum, 1, &made, &err), &err);
+    mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x},
+                      {.name = "y", .kind = MIL_ARG_TENSOR, .tensor = weight}};
+    CHECK_OK(mil_program_add(program, main, mil_op_find("add"), args, 2, NULL, (mil_where){0}, &sum, 1, &made, &err),
+             &err);
     CHECK_OK(mil_program_output(program, main, "y", sum, &y, &err), &err);
     mil_tensor_free(weight);
     return program;
@@ -143,7 +147,8 @@ static mil_program *with_weight(int64_t n, float first) {
 static float first_of(const char *path) {
     mil_program *program = load(path);
     if (!program) return -1;
-    mil_tensor *weight = mil_value_data(program, mil_value_find(program, mil_program_function_at(program, 0), "add_y_0"));
+    mil_tensor *weight =
+        mil_value_data(program, mil_value_find(program, mil_program_function_at(program, 0), "add_y_0"));
     float first = CHECK(weight != NULL) ? ((const float *)weight->data)[0] : -1;
     mil_program_free(program);
     return first;
@@ -292,6 +297,67 @@ static void no_memory(void) {
     CHECK_EQ(count_entries(folder), n);
 }
 
+/* Bytes that were asked for, whatever was given back. */
+static size_t asked;
+
+static void *counting_realloc(void *ctx, void *ptr, size_t bytes) {
+    (void)ctx;
+    asked += bytes;
+    if (bytes) return realloc(ptr, bytes);
+    free(ptr);
+    return NULL;
+}
+
+static size_t asked_to_save(mil_program *program, const char *path) {
+    mil_set_allocator(counting_realloc, NULL);
+    asked = 0;
+    CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_set_allocator(NULL, NULL);
+    return asked;
+}
+
+/* Weights of any size take no memory; operations take as much each, however many there are. */
+static void flat(void) {
+    mil_program *small = with_weight(100, 1), *large = with_weight(4 << 20, 1);
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        CHECK(asked_to_save(large, in_folder(endings[i])) < asked_to_save(small, in_folder(endings[i])) + (1 << 20));
+    }
+    mil_program_free(small);
+    mil_program_free(large);
+}
+
+static mil_program *with_operations(int n) {
+    mil_program *program = NULL;
+    mil_block main;
+    mil_value x;
+    size_t made;
+    CHECK_OK(mil_program_new(MIL_IOS17, &program, &err), &err);
+    CHECK_OK(mil_program_function(program, "main", &main, &err), &err);
+    CHECK_OK(mil_program_input(program, main, "x", MIL_FP32, 1, (int64_t[]){4}, false, &x, &err), &err);
+    for (int i = 0; i < n; i++) {
+        double half = .5;
+        mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = x},
+                          {.name = "y", .kind = MIL_ARG_NUMBERS, .data = &half, .n = 1}};
+        CHECK_OK(mil_program_add(program, main, mil_op_find("add"), args, 2, NULL, (mil_where){0}, &x, 1, &made, &err),
+                 &err);
+    }
+    CHECK_OK(mil_program_output(program, main, "y", x, &x, &err), &err);
+    return program;
+}
+
+static void many_operations(void) {
+    mil_program *few = with_operations(1000), *many = with_operations(16000);
+    for (int i = 0; i < 3; i++) {
+        test_row = endings[i];
+        size_t of_few = asked_to_save(few, in_folder(endings[i])), of_many = asked_to_save(many, in_folder(endings[i]));
+        CHECK(of_many < 40 * of_few); /* tables and chunks that double */
+        CHECK(of_many < (size_t)16000 * 8000);
+    }
+    mil_program_free(few);
+    mil_program_free(many);
+}
+
 /* ---- what is asked for in the course of it ---- */
 
 static bool note_progress(void *ctx, const char *stage, double part) {
@@ -343,5 +409,5 @@ static void clean(void) {
     if (folder[0]) remove_all(folder);
 }
 
-TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder), CASE(no_memory),
-          CASE(progress), CASE(cancelled), CASE(clean))
+TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder),
+          CASE(no_memory), CASE(flat), CASE(many_operations), CASE(progress), CASE(cancelled), CASE(clean))
