@@ -595,12 +595,31 @@ static mil_status check_literal(adding *a, const mil_arg *arg, mil_dtype dtype) 
 
 enum { SMALL_LITERAL = 256 }; /* bytes up to which a literal lives in the program's arena */
 
-static mil_status literal_tensor(adding *a, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes,
-                                 mil_tensor **out, bool *in_arena) {
-    *in_arena = bytes <= SMALL_LITERAL;
-    if (!*in_arena) return mil_tensor_new(dtype, rank, shape, out, a->err);
-    *out = mil__tensor_in(&a->program->arena, dtype, rank, shape, bytes);
-    return *out ? MIL_OK : mil__nomem(a->err);
+static mil_dtype source_dtype(mil_arg_kind kind) {
+    return kind == MIL_ARG_NUMBERS ? MIL_FP64 : kind == MIL_ARG_INTS ? MIL_INT64 : MIL_BOOL;
+}
+
+static bool is_literal(const mil_tensor *tensor, mil_dtype dtype, int rank, const int64_t *shape, const void *data, size_t bytes) {
+    return tensor && tensor->dtype == dtype && tensor->rank == rank &&
+           (!rank || memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) == 0) &&
+           memcmp(tensor->data, data, bytes) == 0;
+}
+
+/* A small literal, in the program's arena; one that was made lately is shared, for nobody writes to it. */
+static mil_status small_literal(adding *a, mil_dtype dtype, int rank, const int64_t *shape, size_t bytes, const mil_arg *arg,
+                                mil_tensor **out) {
+    _Alignas(16) uint8_t data[SMALL_LITERAL];
+    memset(data, 0, bytes);
+    mil__convert(dtype, data, 1, source_dtype(arg->kind), arg->data, 1, (int64_t)arg->n);
+    mil_tensor **kept = &a->program->literals[(mil__hash(data, bytes) + (uint64_t)dtype) % MIL__RECALLED];
+    if (!is_literal(*kept, dtype, rank, shape, data, bytes)) {
+        mil_tensor *made = mil__tensor_in(&a->program->arena, dtype, rank, shape, bytes);
+        if (!made) return mil__nomem(a->err);
+        memcpy(made->data, data, bytes);
+        *kept = made;
+    }
+    *out = *kept;
+    return MIL_OK;
 }
 
 static mil_status make_literal(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_tensor **out,
@@ -619,9 +638,10 @@ static mil_status make_literal(adding *a, const mil__param *row, const mil_arg *
     MIL__TRY(check_literal(a, arg, dtype));
     size_t bytes;
     if (!mil__dtype_bytes(dtype, n, &bytes)) return adding_fail(a, MIL_EVALUE, "%s is too large", arg->name);
-    MIL__TRY(literal_tensor(a, dtype, rank, shape, bytes, out, in_arena));
-    mil_dtype from = arg->kind == MIL_ARG_NUMBERS ? MIL_FP64 : arg->kind == MIL_ARG_INTS ? MIL_INT64 : MIL_BOOL;
-    mil__convert(dtype, (*out)->data, 1, from, arg->data, 1, n);
+    *in_arena = bytes <= SMALL_LITERAL;
+    if (*in_arena) return small_literal(a, dtype, rank, shape, bytes, arg, out);
+    MIL__TRY(mil_tensor_new(dtype, rank, shape, out, a->err));
+    mil__convert(dtype, (*out)->data, 1, source_dtype(arg->kind), arg->data, 1, n);
     return MIL_OK;
 }
 

@@ -223,6 +223,8 @@ static char *put_number(char *to, uint32_t n) {
     return to;
 }
 
+enum { LARGE_TABLE = 1 << 14 }; /* entries that do not stay in a processor's own cache */
+
 mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next,
                                  mil_error *err) {
     char name[256];
@@ -235,7 +237,12 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
         uint64_t hash = mil__hash(text.s, text.n);
         bool taken;
         if (claim_name(program, value, text, hash, &taken) != MIL_OK) return mil__nomem(err);
-        if (!taken) return MIL_OK;
+        if (taken) continue;
+        if (program->names.mask >= LARGE_TABLE) { /* the next name from this base will be wanted soon: have its place fetched */
+            text.n = (size_t)(put_number(name + n + 1, *next) - name);
+            mil__value_expect(program, program->values[value]->block, mil__hash(text.s, text.n));
+        }
+        return MIL_OK;
     }
 }
 

@@ -159,6 +159,7 @@ struct mil_program {
     uint32_t n_files, cap_files;
     uint32_t *next_name;      /* by op index: the n of the next "<op>_<n>" */
     mil__recalled recalled[MIL__RECALLED];
+    mil_tensor *literals[MIL__RECALLED]; /* small ones in the arena, made lately */
     mil__users *users;        /* who uses what (users.c); NULL until an edit asks */
     mil_block default_function; /* its body; 0: main, or the only one */
     mil__pair *metadata;      /* in no order */

@@ -53,4 +53,7 @@ void mil__recall_later(mil_program *program, const mil__new_op *new_op, const mi
         program->recalled[place_of(new_op, program->values[new_op->args[0].values[0]])] = made;
 }
 
-void mil__recall_forget(mil_program *program) { memset(program->recalled, 0, sizeof program->recalled); }
+void mil__recall_forget(mil_program *program) {
+    memset(program->recalled, 0, sizeof program->recalled);
+    memset(program->literals, 0, sizeof program->literals);
+}
