@@ -427,6 +427,28 @@ static int describe(lua_State *L) {
     return luamil_end_text(L, text, strlen(text));
 }
 
+/* model:steps(): a list of {kernel = , ops = names of the operations it stands for, in the order in which they are computed} */
+static int steps(lua_State *L) {
+    const mil_model *model = luamil_check_model(L, 1, "steps");
+    const char *kernel, *name;
+    lua_createtable(L, 0, 0);
+    for (size_t i = 0; (kernel = mil_model_step(model, i, 0)); i++) {
+        size_t n = 0;
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, kernel);
+        lua_setfield(L, -2, "kernel");
+        lua_createtable(L, 1, 0);
+        while (mil_model_step(model, i, n + 1)) n++;
+        for (size_t k = 1; k <= n && (name = mil_model_step(model, i, k)); k++) {
+            lua_pushstring(L, name);
+            lua_rawseti(L, -2, (int)(n + 1 - k));
+        }
+        lua_setfield(L, -2, "ops");
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
 /* model:memory(): {weights = , context = } in bytes */
 static int memory(lua_State *L) {
     mil_model_memory use;
@@ -537,7 +559,7 @@ static const luaL_Reg model_meta[] = {
     {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
 static const luaL_Reg model_methods[] = {
     {"run", run}, {"bind", bind}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
-    {"states", states}, {"state", luamil_make_state}, {"describe", describe},
+    {"states", states}, {"state", luamil_make_state}, {"describe", describe}, {"steps", steps},
     {"memory", memory}, {"unload", unload}, {NULL, NULL}};
 static const luaL_Reg step_meta[] = {
     {"__call", step_call}, {"__tostring", step_text}, {"__gc", step_free}, {"__close", step_free}, {NULL, NULL}};

@@ -244,6 +244,16 @@ static const mil_op *check_filter(lua_State *L) {
     return op;
 }
 
+/* Does the operation stand in the block, or in one nested in it? */
+static bool is_inside(const mil_program *program, mil_operation operation, mil_block block) {
+    while (operation) {
+        mil_block its = mil_operation_block(program, operation);
+        if (its == block) return true;
+        operation = mil_block_parent(program, its);
+    }
+    return false;
+}
+
 int luamil_list_operations(lua_State *L, luamil_program *owner, mil_block only) {
     int n = 0;
     lua_settop(L, 2);
@@ -252,7 +262,7 @@ int luamil_list_operations(lua_State *L, luamil_program *owner, mil_block only) 
     size_t n_functions = only ? 1 : mil_program_n_functions(owner->program);
     for (size_t i = 0; i < n_functions; i++) {
         mil_operation at = mil_block_first(owner->program, only ? only : mil_program_function_at(owner->program, i));
-        for (; at; at = mil_operation_after(owner->program, at)) {
+        for (; at && (!only || is_inside(owner->program, at, only)); at = mil_operation_after(owner->program, at)) {
             if (op && mil_operation_op(owner->program, at) != op) continue;
             luamil_push_operation(L, 1, owner, at);
             if (passes(L, owner->program, at, op)) lua_rawseti(L, 3, ++n);

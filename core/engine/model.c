@@ -454,6 +454,13 @@ mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err
     return status;
 }
 
+const char *mil_model_step(const mil_model *model, size_t i, size_t k) {
+    if (!model->engine->step || enter((mil_model *)model, NULL) != MIL_OK) return NULL;
+    const char *text = model->engine->step(model->impl, i, k);
+    leave((mil_model *)model);
+    return text;
+}
+
 void mil_model_memory_use(const mil_model *model, mil_model_memory *out) {
     *out = (mil_model_memory){0};
     if (enter((mil_model *)model, NULL) != MIL_OK) return;

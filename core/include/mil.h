@@ -658,6 +658,10 @@ mil_tensor *mil_context_output(const mil_context *context, size_t i);
 
 /* The plan as text, a line a step: for people. *out is owned (mil_free). */
 mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err);
+/* Of step i of the plan: k = 0 the kernel's name; from k = 1 on the operations that the step stands for, by the names of their
+ * first results, the last one first. NULL beyond the last step or operation, and where no plan was made yet. Names are those of
+ * the program, where passes left the operation what it was. Borrowed until the model is unloaded. */
+const char *mil_model_step(const mil_model *model, size_t i, size_t k);
 /* Bytes held by the model: packed weights, and the largest context. */
 typedef struct mil_model_memory {
     size_t weights, context;

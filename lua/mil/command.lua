@@ -7,7 +7,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "inspect", "convert", "serve", "ops" }
+local subcommands = { "run", "print", "inspect", "convert", "graph", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]

@@ -144,6 +144,8 @@ local rows = {
   { "model:outputs() -> {name: string, dtype: string, shape: (integer|string)[]}[]", "What it gives." },
   { "model:states() -> {name: string, dtype: string, shape: integer[]}[]", "What a state of it holds." },
   { "model:describe() -> string", "Its plan, a line a step." },
+  { "model:steps() -> {kernel: string, ops: string[]}[]",
+    "Its plan: each step's kernel and the operations it stands for, by name; empty before the shapes are known." },
   { "model:memory() -> {weights: integer, context: integer}", "Bytes that it holds, and that a run needs." },
   { "model:unload()", "Gives its memory back at once; it can't run afterwards." },
   { "state:tensor(name: string) -> mil.tensor", "What it holds under that name: the memory itself, to be read and written between runs." },

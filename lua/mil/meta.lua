@@ -498,6 +498,10 @@ function model:states() end
 ---@return string
 function model:describe() end
 
+---Its plan: each step's kernel and the operations it stands for, by name; empty before the shapes are known.
+---@return {kernel: string, ops: string[]}[]
+function model:steps() end
+
 ---Bytes that it holds, and that a run needs.
 ---@return {weights: integer, context: integer}
 function model:memory() end

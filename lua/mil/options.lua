@@ -8,6 +8,7 @@
 --         { "--repeat", "N", "run N times", number = true },
 --         { "--json", "print times as JSON" },                    -- no value: a switch
 --         { "--random", "SEED", "...", optional = true },         -- --random or --random=SEED
+--         { "--output", "FILE", "...", short = "-o" },             -- -o FILE too
 --       },
 --     }
 --     local given, arguments = options.read(command, { "m.mil", "--repeat", "3" })   -- given["repeat"] == 3
@@ -39,7 +40,7 @@ end
 
 local function row_of(command, name)
   for _, row in ipairs(command.options) do
-    if row[1] == name then return row end
+    if row[1] == name or row.short == name then return row end
   end
   local near = nearest(command, name)
   usage("unknown option %s%s", name, near and ("; did you mean " .. near .. "?") or "")
@@ -101,8 +102,8 @@ function options.help(command)
   end
   local rows, width = {}, #"--help"
   for _, row in ipairs(command.options) do
-    local left = row[3] == nil and row[1]
-      or row[1] .. (row.optional and "[=" .. row[2] .. "]" or " " .. row[2])
+    local name = (row.short and row.short .. ", " or "") .. row[1]
+    local left = row[3] == nil and name or name .. (row.optional and "[=" .. row[2] .. "]" or " " .. row[2])
     rows[#rows + 1] = { left, row[3] or row[2] }
     width = math.max(width, #left)
   end

@@ -153,6 +153,15 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     return MIL_OK;
 }
 
+/* Of the plan that was made last. */
+static const char *step_of(const void *compiled, size_t i, size_t k) {
+    const mil__cpu_plan *plan = atomic_load(&((const mil__cpu_model *)compiled)->plans);
+    if (!plan || i >= plan->n_steps) return NULL;
+    const mil__step *step = &plan->steps[i];
+    if (k == 0) return step->kernel;
+    return k <= step->n_covers ? plan->program->values[plan->program->ops[step->covers[k - 1]]->outputs[0]]->name : NULL;
+}
+
 static void memory(const void *compiled, mil_model_memory *out) {
     const mil__cpu_model *model = compiled;
     out->weights += model->packed_bytes;
@@ -174,5 +183,6 @@ const mil__engine mil__engine_cpu = {
     .unload = unload,
     .free = free_model,
     .print = print,
+    .step = step_of,
     .memory = memory,
 };
