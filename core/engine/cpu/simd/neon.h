@@ -26,6 +26,10 @@ static inline vf v_load_u8(const uint8_t *p) {
     memcpy(&bytes, p, VL);
     return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(bytes))));
 }
+static inline vf v_look_up(const float table[16], const uint8_t *p) {
+    const float lanes[VL] = {table[p[0]], table[p[1]], table[p[2]], table[p[3]]};
+    return vld1q_f32(lanes);
+}
 static inline vf v_load_even(const float *p) { return vuzp1q_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
 static inline vf v_set(float x) { return vdupq_n_f32(x); }
 static inline vf v_add(vf a, vf b) { return vaddq_f32(a, b); }

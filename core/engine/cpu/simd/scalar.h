@@ -4,6 +4,7 @@
  *   vf, vi, vm        VL floats, VL int32s, VL truths
  *   v_load v_store    fp32 anywhere; v_load_h v_store_h: fp16 (rounding to nearest even)
  *   v_load_i8 v_load_u8   bytes, as floats
+ *   v_look_up(table, p)   table[p[0]], ..; p: bytes below 16
  *   v_load_even       p[0], p[2], ..; reads 2 VL floats
  *   v_fma(a, b, c)    a * b + c, fused where the processor can; v_fnma: c - a * b
  *   v_min(a, b) v_max(a, b)   b where either is NaN
@@ -31,6 +32,7 @@ static inline vf v_load_h(const uint16_t *p) { return mil__half_to_float(*p); }
 static inline void v_store_h(uint16_t *p, vf a) { *p = mil__float_to_half(a); }
 static inline vf v_load_i8(const int8_t *p) { return *p; }
 static inline vf v_load_u8(const uint8_t *p) { return *p; }
+static inline vf v_look_up(const float table[16], const uint8_t *p) { return table[*p]; }
 static inline vf v_load_even(const float *p) { return *p; }
 static inline vf v_set(float x) { return x; }
 static inline vf v_add(vf a, vf b) { return a + b; }
