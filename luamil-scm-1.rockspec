@@ -55,6 +55,7 @@ build = {
         "core/ops/bands.c",
         "core/ops/blocks.c",
         "core/ops/call.c",
+        "core/ops/classify.c",
         "core/ops/compressed.c",
         "core/ops/constexpr.c",
         "core/ops/control_flow.c",

@@ -885,6 +885,21 @@ function value:clamped_relu(args) end
 ---@return mil.value
 function func:clamped_relu(args) end
 
+---@class mil.args.classify
+---@field name? string # of the result
+---@field probabilities mil.operand # as many elements as there are classes
+---@field classes mil.operand # the labels: strings or int64, known when the program is made
+
+---the label whose probability is largest, and a dictionary of all of them; results are outputs only
+---@param args mil.args.classify|mil.operand|nil
+---@return mil.value ...
+function value:classify(args) end
+
+---the label whose probability is largest, and a dictionary of all of them; results are outputs only
+---@param args mil.args.classify
+---@return mil.value ...
+function func:classify(args) end
+
 ---@class mil.args.clip
 ---@field name? string # of the result
 ---@field x mil.operand # any shape

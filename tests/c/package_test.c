@@ -110,6 +110,21 @@ static void states(void) {
     mil_program_free(program);
 }
 
+static void classifier(void) {
+    mil_program *program = load(PACKAGES "classifier.mlpackage");
+    mil_error err = {0};
+    char text[200];
+    if (!program) return;
+    mil_block main = mil_program_function_find(program, "main");
+    mil_value label = mil_value_find(program, main, "label"), probabilities = mil_value_find(program, main, "label_probs");
+    CHECK_EQ((int)program->functions[0].label, (int)label);
+    mil_program_type_text(program, mil_value_type(program, label), text, sizeof text);
+    CHECK_EQ((const char *)text, "string");
+    CHECK_EQ((int)mil_type_kind_of(mil_value_type(program, probabilities)), (int)MIL_DICT);
+    CHECK_OK(mil_program_verify(program, &err), &err);
+    mil_program_free(program);
+}
+
 static void metadata(void) {
     static const struct {
         const char *key, *value; /* value NULL: removed */
@@ -348,8 +363,9 @@ static void no_memory(void) {
     CHECK(test_each_allocation(open_task, PACKAGES "functions.mlpackage") > 10);
     CHECK(test_each_allocation(open_task, PACKAGES "stateful.mlpackage") > 10);
     CHECK(test_each_allocation(open_task, PACKAGES "unknown.mlpackage") > 10);
+    CHECK(test_each_allocation(open_task, PACKAGES "classifier.mlpackage") > 10);
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(metadata), CASE(unknown), CASE(no_weights),
+TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(no_weights),
           CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
