@@ -34,8 +34,7 @@ static mil_status no_program(const char *path, const mil__file *data, mil_error 
 }
 
 /* Its description; false where it is not laid out as above. */
-static bool find_description(const mil__file *data, mil__bytes *out) {
-    mil__bytes bytes = {.data = data->data, .n = data->bytes};
+static bool find_description(mil__bytes bytes, mil__bytes *out) {
     mil__bytes_take(&bytes, 28);
     mil__bytes_take(&bytes, mil__bytes_u64(&bytes));
     mil__bytes_take(&bytes, 32);
@@ -46,11 +45,11 @@ static bool find_description(const mil__file *data, mil__bytes *out) {
     return true;
 }
 
-static mil_status describe(const char *path, mil_program *program, const mil__file *data, mil_error *err) {
+mil_status mil__describe_bundle(const char *path, const void *data, size_t n, mil_program *program, mil_error *err) {
     mil__arena messages = {0};
     mil__bytes bytes;
     void *description;
-    if (!find_description(data, &bytes)) return MIL_OK;
+    if (!find_description((mil__bytes){.data = data, .n = n}, &bytes)) return MIL_OK;
     mil__reader r = {.program = program, .most_bytes = mil__arena_used(&program->arena) + bytes.n * 16 + ((size_t)1 << 20), .err = err};
     mil_status status = mil__unpack(&mil__spec__description__descriptor, bytes.data, bytes.n, &messages, &description, err);
     if (status == MIL_OK) status = mil__describe_program(&r, description);
@@ -72,7 +71,7 @@ mil_status mil__load_bundle(const char *path, const mil_load_options *options, m
         status = is_program ? mil__load_text(name, options, out, err) : no_program(path, &data, err);
         mil__free(name);
     }
-    if (status == MIL_OK && has_data) status = describe(path, *out, &data, err);
+    if (status == MIL_OK && has_data) status = mil__describe_bundle(path, data.data, data.bytes, *out, err);
     if (status != MIL_OK && *out) {
         mil_program_free(*out);
         *out = NULL;

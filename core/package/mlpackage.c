@@ -17,33 +17,45 @@ static bool stays_inside(const char *path) {
     return true;
 }
 
+/* "1.0.0": three numbers; a larger first one says that what we know no longer holds. */
+static mil_status check_version(const json_t *manifest, const char *path, mil_error *err) {
+    const char *version = json_string_value(json_object_get(manifest, "fileFormatVersion"));
+    if (!version) return mil__fail(err, MIL_EFORMAT, "%.200s: its manifest has no version", path);
+    if (version[0] == '1' && version[1] == '.') return MIL_OK;
+    return mil__fail(err, MIL_EUNSUPPORTED, "%.200s: its manifest is of version %s; 1.0.0 is known", path, MIL__PRINTABLE(version));
+}
+
 /* The model's file, as the manifest has it: itemInfoEntries[rootModelIdentifier].path, below Data. */
 static mil_status model_path(const json_t *manifest, const char *path, char **out, mil_error *err) {
+    MIL__TRY(check_version(manifest, path, err));
     const char *root = json_string_value(json_object_get(manifest, "rootModelIdentifier"));
     const json_t *item = root ? json_object_get(json_object_get(manifest, "itemInfoEntries"), root) : NULL;
     const char *below = json_string_value(json_object_get(item, "path"));
-    if (!below) return mil__fail(err, MIL_EFORMAT, "%s: its manifest names no model", path);
-    if (!stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
+    if (!below) return mil__fail(err, MIL_EFORMAT, "%.200s: its manifest names no model", path);
+    if (!stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%.200s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
     return mil__join(path, "/Data/", below, out, err);
+}
+
+mil_status mil__manifest_model(const char *path, const void *data, size_t n, char **out, mil_error *err) {
+    json_error_t problem;
+    *out = NULL;
+    if (n > MOST_MANIFEST) return mil__fail(err, MIL_ELIMIT, "%.200s: its manifest has %zu bytes; at most %d are read", path, n, (int)MOST_MANIFEST);
+    json_t *manifest = json_loadb(data, n, JSON_REJECT_DUPLICATES, &problem);
+    mil_status status = manifest ? model_path(manifest, path, out, err)
+                                 : mil__fail(err, MIL_EFORMAT, "%.200s: Manifest.json:%d: %.200s", path, problem.line, problem.text);
+    json_decref(manifest);
+    return status;
 }
 
 static mil_status find_model(const char *path, char **out, mil_error *err) {
     char *name;
     mil__file file;
-    json_error_t problem;
     MIL__TRY(mil__join(path, "/Manifest.json", "", &name, err));
     mil_status status = mil__file_open(name, &file, err);
     mil__free(name);
     MIL__TRY(status);
-    if (file.bytes > MOST_MANIFEST) {
-        mil__file_close(&file);
-        return mil__fail(err, MIL_ELIMIT, "%s: its manifest is too large", path);
-    }
-    json_t *manifest = json_loadb(file.data, file.bytes, JSON_REJECT_DUPLICATES, &problem);
+    status = mil__manifest_model(path, file.data, file.bytes, out, err);
     mil__file_close(&file);
-    status = manifest ? model_path(manifest, path, out, err)
-                      : mil__fail(err, MIL_EFORMAT, "%s: Manifest.json:%d: %.200s", path, problem.line, problem.text);
-    json_decref(manifest);
     return status;
 }
 

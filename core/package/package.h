@@ -89,6 +89,10 @@ mil_status mil__load_package(const char *path, const mil_load_options *options, 
 mil_status mil__load_bundle(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_text(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+/* The model's file of the package at `path`, as the n bytes of its manifest have it; owned. It is below the package. */
+mil_status mil__manifest_model(const char *path, const void *data, size_t n, char **out, mil_error *err);
+/* What the coremldata.bin of a bundle says of its program; nothing where it is not laid out as we know it. */
+mil_status mil__describe_bundle(const char *path, const void *data, size_t n, mil_program *program, mil_error *err);
 mil_status mil__load_progress(const mil_load_options *options, const char *stage, double part, mil_error *err);
 /* The three texts as one, owned. */
 mil_status mil__join(const char *a, const char *b, const char *c, char **out, mil_error *err);

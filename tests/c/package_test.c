@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include <stdlib.h>
-#include <unistd.h>
+#include <time.h>
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -227,6 +227,87 @@ static void no_weights(void) {
     CHECK_EQ(system(command), 0);
 }
 
+/* ---- large ones ---- */
+
+/* n operations in a row, saved. */
+static bool save_chain(const char *path, int n) {
+    mil_program *program;
+    mil_block main;
+    mil_value x;
+    size_t outs;
+    mil_error err = {0};
+    if (!CHECK_OK(mil_program_new(MIL_IOS17, &program, &err), &err)) return false;
+    CHECK_OK(mil_program_function(program, "main", &main, &err), &err);
+    CHECK_OK(mil_program_input(program, main, "x", MIL_FP32, 1, (mil_dim[]){4}, false, &x, &err), &err);
+    for (int i = 0; i < n; i++) {
+        mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
+        CHECK_OK(mil_program_add(program, main, mil_op_find("relu"), &arg, 1, NULL, (mil_where){0}, &x, 1, &outs, &err), &err);
+    }
+    CHECK_OK(mil_program_output(program, main, "y", x, &x, &err), &err);
+    bool saved = CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_program_free(program);
+    return saved;
+}
+
+static double load_time(const char *path, int n) {
+    clock_t start = clock();
+    mil_program *program = load(path);
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    if (program) CHECK_EQ((int)program->n_ops, n + 1);
+    mil_program_free(program);
+    return seconds;
+}
+
+/* 32 times as many operations take about 32 times as long; were anything in it quadratic, a thousand times. */
+static void linear(void) {
+    enum { FEW = 3000, MANY = 32 * FEW };
+    char folder[] = "/tmp/mil-package-XXXXXX", few[64], many[64], command[100];
+    if (!CHECK(mkdtemp(folder) != NULL)) return;
+    snprintf(few, sizeof few, "%s/few.mlpackage", folder);
+    snprintf(many, sizeof many, "%s/many.mlpackage", folder);
+    if (save_chain(few, FEW) && save_chain(many, MANY)) {
+        double least = load_time(few, FEW);
+        for (int i = 0; i < 4; i++) {
+            double seconds = load_time(few, FEW);
+            if (seconds < least) least = seconds;
+        }
+        CHECK(load_time(many, MANY) < 200 * (least + 1e-3));
+    }
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    CHECK_EQ(system(command), 0);
+}
+
+/* ---- manifests ---- */
+
+static void manifests(void) {
+    static const struct {
+        const char *json, *message; /* NULL: it names a model */
+    } rows[] = {
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": \"A\", \"itemInfoEntries\": {\"A\": {\"path\": \"a/b\"}, \"B\": {\"path\": \"c\"}}}", NULL},
+        {"{\"rootModelIdentifier\": \"A\", \"itemInfoEntries\": {\"A\": {\"path\": \"a/b\"}}}", "no version"},
+        {"{\"fileFormatVersion\": \"2.0.0\"}", "version 2.0.0"},
+        {"{\"fileFormatVersion\": \"1.0.0\"}", "names no model"},
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": \"B\", \"itemInfoEntries\": {\"A\": {\"path\": \"a\"}}}", "names no model"},
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": \"A\", \"itemInfoEntries\": {\"A\": {\"path\": \"../a\"}}}", "leaves the package"},
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": \"A\", \"itemInfoEntries\": {\"A\": {\"path\": \"a/../../b\"}}}", "leaves the package"},
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": \"A\", \"itemInfoEntries\": {\"A\": {\"path\": \"/etc/passwd\"}}}", "leaves the package"},
+        {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": 7}", "names no model"},
+        {"[]", "no version"},
+        {"{\"a\": 1, \"a\": 2}", "Manifest.json:1"},
+        {"", "Manifest.json:1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *file = NULL;
+        mil_error err = {0};
+        test_row = rows[i].json;
+        mil_status status = mil__manifest_model("P", rows[i].json, strlen(rows[i].json), &file, &err);
+        CHECK_EQ(status == MIL_OK, !rows[i].message);
+        if (rows[i].message) CHECK_HAS(err.message, rows[i].message);
+        else CHECK_EQ((const char *)file, "P/Data/a/b");
+        mil__free(file);
+    }
+}
+
 /* ---- bundles that are none ---- */
 
 static void bundles(void) {
@@ -368,4 +449,4 @@ static void no_memory(void) {
 }
 
 TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(no_weights),
-          CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
+          CASE(linear), CASE(manifests), CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
