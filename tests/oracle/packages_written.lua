@@ -185,11 +185,9 @@ local function write_family(family)
   file:close()
 end
 
-for _, family in ipairs { "activation", "constexpr", "control_flow", "conv", "elementwise_binary", "elementwise_unary", "fused",
-  "linear", "normalization", "pool", "reduction", "scatter_gather", "symbolic_values", "tensor_operation",
-  "tensor_transformation", "transformers" } do
-  write_family(family)
-end
+local families = io.popen "ls tests/vectors/*.jsonl"
+for path in families:lines() do write_family(path:match "([%w_]+)%.jsonl$") end
+families:close()
 
 -- ---- what packages have beside ops ----
 
