@@ -88,6 +88,7 @@ static mil_status describe_shapes(mil__reader *r, mil_value value, size_t n, con
         if (min < 0) return mil__fail(r->err, MIL_EFORMAT, "the description has a size below 0");
         MIL__TRY(describe_dim(r, type->shape[d], (uint64_t)min, max, shapes[d]));
     }
+    if (mil__input_shapes(r->program, value)) return MIL_OK; /* a bundle's text has said them */
     return mil_program_input_shapes(r->program, value, n, shapes, r->err);
 }
 
