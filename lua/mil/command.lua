@@ -7,7 +7,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "inspect", "convert", "graph", "serve", "ops" }
+local subcommands = { "run", "print", "inspect", "convert", "graph", "diff", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]
@@ -134,7 +134,7 @@ local function run_subcommand(name, args)
     return 130 -- as of a program that SIGINT ended
   end
   complain(message:find("^" .. name .. ": ") and message or name .. ": " .. message) -- model:run says "run: " itself
-  return 1
+  return command.failed or 1
 end
 
 -- ---- the command line ----

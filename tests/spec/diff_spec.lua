@@ -1,0 +1,151 @@
+-- SPDX-License-Identifier: MIT
+-- luamil diff: what differs between programs, and where their values part.
+local mil = require "mil"
+local diff = require "mil.diff"
+local luamil = dofile "tests/spec/luamil.lua"
+
+-- x -> fc -> act -> sm; `change` is called with what it may change, or with nothing.
+local function build(change)
+  local o = { weight = mil.tensor("fp32", { { 1, 2 }, { 3, 4 }, { 5, 6 } }), act = "relu", axis = -1, fc = "fc", opset = "ios17",
+              dtype = "fp32", input = "x", rows = 2 }
+  if change then change(o) end
+  local f = mil.func { opset = o.opset }
+  local y = f:input(o.input, o.dtype, { o.rows, 2 }):linear { weight = o.weight:to(o.dtype), name = o.fc }
+  if o.more then y = y[o.more](y, { name = "more" }) end
+  if o.scale then y = y:mul { y = o.scale, name = "scaled" } end
+  y = y[o.act](y, { name = "act" })
+  f:output("y", y:softmax { axis = o.axis })
+  if o.author then f:metadata { author = o.author } end
+  return f
+end
+
+local rows = {
+  { "nothing" },
+  { "a weight", function(o) o.weight = mil.tensor("fp32", { { 1, 2 }, { 3, 4.5 }, { 5, 6 } }) end,
+    "~ linear fc: weight {{1, 2}, {3, 4}, {5, 6}} became {{1, 2}, {3, 4.5}, {5, 6}}" },
+  { "a weight's shape", function(o) o.weight = mil.ones("fp32", { 4, 2 }) end,
+    "~ output y: fp32[2, 3] became fp32[2, 4]",
+    "~ linear fc: weight fp32[3, 2] became fp32[4, 2]; result fp32[2, 3] became fp32[2, 4]",
+    "~ relu act: result fp32[2, 3] became fp32[2, 4]", "~ softmax y: result fp32[2, 3] became fp32[2, 4]" },
+  { "a parameter", function(o) o.axis = 0 end, "~ softmax y: axis -1 became 0" },
+  { "an op", function(o) o.act = "tanh" end, "~ relu act: relu became tanh" },
+  { "an operation more", function(o) o.more = "sigmoid" end, "+ sigmoid more : fp32[2, 3]", "~ relu act: x fc became more" },
+  { "other names", function(o) o.fc = "dense" end, nil },
+  { "an input's name", function(o) o.input = "z" end, "- input x : fp32[2, 2]", "+ input z : fp32[2, 2]" },
+  { "an input's shape", function(o) o.rows = 1 end,
+    "~ input x: fp32[2, 2] became fp32[1, 2]", "~ output y: fp32[2, 3] became fp32[1, 3]",
+    "~ linear fc: result fp32[2, 3] became fp32[1, 3]", "~ relu act: result fp32[2, 3] became fp32[1, 3]",
+    "~ softmax y: result fp32[2, 3] became fp32[1, 3]" },
+  { "the opset", function(o) o.opset = "ios18" end, "~ opset: ios17 became ios18" },
+  { "metadata", function(o) o.author = "me" end, "+ metadata author: me" },
+}
+
+describe("a diff", function()
+  for _, row in ipairs(rows) do
+    it("of " .. row[1], function()
+      local wanted = {}
+      for i = 3, #row do wanted[#wanted + 1] = row[i] end
+      local a, b = build(), build(row[2])
+      assert.same(wanted, diff.programs(a.program, b.program))
+      assert.equal(#wanted, #diff.programs(b.program, a.program))
+      assert.same({}, diff.programs(b.program, b.program))
+    end)
+  end
+
+  it("of a large weight says where it differs most", function()
+    local w = mil.zeros("fp32", { 30, 2 })
+    local v = w:copy()
+    v[7][2] = -3
+    v[8][1] = 1
+    assert.same({ "~ linear fc: weight fp32[30, 2]: element 14 is -3, not 0: off by 3, the most of all" },
+      diff.programs(build(function(o) o.weight = w end).program, build(function(o) o.weight = v end).program))
+  end)
+
+  it("of functions", function()
+    local a, b = mil.program(), mil.program()
+    for p, names in pairs { [a] = { "one", "two" }, [b] = { "two", "three" } } do
+      for _, name in ipairs(names) do
+        local f = p:func(name)
+        f:output("y", f:input("x", "fp32", { p == a and 2 or 3 }):relu())
+      end
+    end
+    assert.same({ "- func one", "+ func three", "~ two: input x: fp32[2] became fp32[3]", "~ two: output y: fp32[2] became fp32[3]",
+                  "~ two: relu y: result fp32[2] became fp32[3]" }, diff.programs(a, b))
+  end)
+
+  it("of long programs takes time by their length", function()
+    local function chain(n, extra)
+      local f = mil.func()
+      local x = f:input("x", "fp32", { 2 })
+      for i = 1, n do
+        x = x:relu()
+        if i == extra then x = x:abs { name = "extra" } end
+      end
+      f:output("y", x)
+      return f.program
+    end
+    local lines = diff.programs(chain(5000), chain(5000, 2500))
+    assert.same({ "+ abs extra : fp32[2]", "~ relu relu_2500: x relu_2499 became extra" }, lines)
+  end)
+end)
+
+describe("values", function()
+  local x = { x = mil.tensor("fp32", { { 1, 2 }, { 3, 4 } }) }
+
+  it("of the same program are the same", function()
+    assert.same({}, diff.values(build(), build(function(o) o.fc = "dense" end), x))
+  end)
+
+  it("part where a program first differs", function()
+    local found = diff.values(build(), build(function(o) o.act = "sigmoid" end), x)
+    assert.truthy(found.parts:find("^relu act : fp32%[2, 3%] element %d is"), found.parts)
+    assert.is_nil(found.overflows)
+    assert.is_nil(diff.values(build(), build(function(o) o.axis = 0 end), x, 10).parts)
+  end)
+
+  it("are followed over many slices, with what lives long", function()
+    local function long(last)
+      local f = mil.func()
+      local v = f:input("x", "fp32", { 2, 2 })
+      local first = v:exp()
+      for i = 1, 100 do v = v:mul { y = 1.01, name = "m" .. i } end
+      f:output("y", v:add { y = first, name = "sum" }[last](v))
+      return f
+    end
+    local found = diff.values(long "relu", long "relu", x)
+    assert.same({}, found)
+  end)
+
+  it("that fp16 does not hold are named", function()
+    local function large(o) o.scale = 30000 end
+    local function large16(o) o.scale, o.dtype = 30000, "fp16" end
+    local found = diff.values(build(large), build(large16), x)
+    assert.equal("mul scaled : fp32[2, 3] reaches 1.17e+06 in fp32: fp16 ends at 65504", found.overflows)
+    assert.truthy(found.parts:find("^mul scaled"))
+  end)
+
+  it("of flexible shapes are run at the sizes of what is given", function()
+    local function flexible() return build(function(o) o.rows = "N" end) end
+    assert.same({}, diff.values(flexible(), flexible(), x))
+  end)
+end)
+
+describe("luamil diff", function()
+  local a, b
+  setup(function()
+    a, b = luamil.path "a.mlpackage", luamil.path "b.mil"
+    build():save(a)
+    build(function(o) o.axis = 0 end):save(b)
+  end)
+  teardown(luamil.remove)
+
+  it("says by its status whether anything differs", function()
+    assert.equal(0, (luamil(("diff %s %s --random"):format(a, a))))
+    local status, out = luamil(("diff %s %s --seed 3"):format(a, b))
+    assert.equal(1, status)
+    assert.truthy(out:find("~ softmax y: axis -1 became 0\nvalues part at softmax y : fp32[2, 3] element", 1, true), out)
+    assert.equal(1, (luamil(("diff --quiet %s %s"):format(a, b))))
+    assert.equal(2, (luamil(("diff %s %s"):format(a, luamil.path "none.mil"))))
+    assert.equal(2, (luamil("diff " .. a)))
+  end)
+end)
