@@ -183,6 +183,7 @@ bench: $(BENCHES) lua program
 	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
 	@$(foreach v,$(LUAS),echo "== bench/build.lua on $(LUA_COMMAND_$(v))"; LUA_PATH="$(BUILD)/share/?.lua" \
 	    LUA_CPATH="$(BUILD)/lua$(v)/?.so" $(LUA_COMMAND_$(v)) bench/build.lua || exit 1;)
+	@echo "== bench/compressed.lua" && $(BUILD)/luamil bench/compressed.lua
 	@if [ -n "$(MINILM)" ]; then $(PYTHON) bench/minilm.py $(BUILD)/luamil $(MINILM) 1; fi
 
 # ---- fuzzing: each target on its corpus, under the sanitizers, FUZZ_SECONDS each ----

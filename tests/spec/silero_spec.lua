@@ -2,6 +2,7 @@
 -- The Silero voice detectors, frame by frame with their state carried on, against what the original network gives. They are
 -- in the corpus beside the project, which need not be there.
 local mil = require "mil"
+local silero = dofile "graphs/models/silero.lua"
 
 local corpus = "../shared/corpus/"
 local expected = corpus .. "expected/silero-vad-unified."
@@ -47,6 +48,19 @@ local function check_near(a, b, tolerance, what)
   end
 end
 
+describe("graphs/models/silero.lua", function()
+  it("joins frames to stretches", function()
+    local second = silero.hop / silero.rate
+    assert.same({}, silero.stretches {})
+    assert.same({}, silero.stretches { 0.1, 0.4 })
+    assert.same({ { 0, second } }, silero.stretches { 0.5 })
+    assert.same({ { second, 3 * second }, { 4 * second, 5 * second } }, silero.stretches { 0.1, 0.6, 0.9, 0.2, 0.7 })
+    assert.same({ { 4 * second, 5 * second } }, silero.stretches({ 0.1, 0.6, 0.7, 0.2, 0.9 }, 0.8))
+  end)
+
+  it("draws a bar a frame", function() assert.equal(" ▄█", silero.draw { 0, 0.5, 1 }) end)
+end)
+
 if not is_there(expected .. "input.npz") then
   pending "the Silero voice detectors: the corpus is not here"
   return
@@ -64,6 +78,23 @@ describe("Silero voice detectors", function()
       check_near(heard, listen(package:compile { engine = "cpu", precision = "strict" }), 5e-3, name .. ", strict")
     end)
   end
+
+  it("hear vowels, and no voice in the pauses between", function()
+    local samples = silero.vowels {
+      { 0.5, false }, { 0.18, 120, "a" }, { 0.06, false }, { 0.2, 130, "i" }, { 0.05, false }, { 0.18, 110, "o" },
+      { 0.8, false }, { 0.2, 140, "e" }, { 0.05, false }, { 0.25, 125, "a" }, { 0.5, false },
+    }
+    for _, name in ipairs { "vad-unified-v6.0.0", "unified_int8" } do
+      local heard = silero.load(corpus .. "packages/silero-" .. name .. ".mlpackage"):listen(samples)
+      local function most(from, to)
+        local p = 0
+        for i = math.floor(from * silero.rate / silero.hop) + 1, math.floor(to * silero.rate / silero.hop) do p = math.max(p, heard[i]) end
+        return p
+      end
+      assert.is_true(most(0, 0.45) < 0.2 and most(1.5, 1.95) < 0.2 and most(2.8, 2.95) < 0.2, name)
+      assert.is_true(most(0.6, 1.1) > 0.9 and most(2, 2.4) > 0.9, name)
+    end
+  end)
 
   it("stay compressed in memory", function()
     local function held(name) return mil.load(corpus .. "packages/silero-" .. name .. ".mlpackage"):compile({ engine = "cpu" }):memory() end
