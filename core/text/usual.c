@@ -32,7 +32,7 @@ mil_value mil__parse_value(const mil__parser *ps, mil_block block, mil__slice na
 static inline mil__met_op *met_op(mil__parser *ps, mil__slice name) {
     unsigned first = (unsigned char)name.s[0], last = (unsigned char)name.s[name.n - 1];
     mil__met_op *met = &ps->ops[(first + last * 7u + name.n) % MIL__OP_CACHE];
-    if (met->name.n == name.n && mil__same_ahead(met->name.s, name.s, name.n)) return met;
+    if (mil__same_slice(met->name, name)) return met; /* the name may stand at the text's end */
     char text[64];
     if (name.n >= sizeof text) return NULL;
     memcpy(text, name.s, name.n);

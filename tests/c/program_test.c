@@ -221,5 +221,41 @@ static void unchanged_without_memory(void) {
     for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) CHECK(failures[s] > 0);
 }
 
-TEST_MAIN(CASE(foreign_dims), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
+/* ---- equal small literals are one tensor; what is recalled is forgotten when an addition fails ---- */
+
+static mil_status times(const built *b, double factor, const char *op, mil_value *out) {
+    mil_arg args[] = {{.name = "x", .kind = MIL_ARG_VALUE, .value = b->x},
+                      {.name = "y", .kind = MIL_ARG_NUMBERS, .data = &factor, .n = 1}};
+    size_t n;
+    return mil_program_add(b->program, b->block, mil_op_find(op), args, 2, NULL, (mil_where){NULL, 0}, out, 1, &n, &err);
+}
+
+/* The const that an operation has for y. */
+static const mil_tensor *factor_of(const built *b, mil_value result) {
+    mil_operation op = mil_value_operation(b->program, result);
+    const mil_value *values;
+    size_t n;
+    CHECK_EQ(mil_operation_arg(b->program, op, 1, &values, &n), "y");
+    return mil_value_data(b->program, values[0]);
+}
+
+static void equal_literals(void) {
+    built b = a_program();
+    mil_value one, two, other, after;
+    CHECK_OK(times(&b, 1.5, "mul", &one), &err);
+    CHECK_OK(times(&b, 1.5, "add", &two), &err);
+    CHECK_OK(times(&b, 2.5, "mul", &other), &err);
+    CHECK(factor_of(&b, one) == factor_of(&b, two));
+    CHECK(factor_of(&b, one) != factor_of(&b, other));
+    /* a literal of an operation that fails goes with it: 3.5 is made, then logical_and refuses floats */
+    CHECK_STATUS(times(&b, 3.5, "logical_and", &after), MIL_ETYPE, &err);
+    for (double factor = 3.5; factor < 8; factor += 1) {
+        CHECK_OK(times(&b, factor, "mul", &after), &err);
+        CHECK_EQ(*(const float *)mil_tensor_data((mil_tensor *)factor_of(&b, after)), (float)factor);
+    }
+    CHECK_EQ(*(const float *)mil_tensor_data((mil_tensor *)factor_of(&b, one)), 1.5f);
+    mil_program_free(b.program);
+}
+
+TEST_MAIN(CASE(equal_literals), CASE(foreign_dims), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
           CASE(another_number_of_results), CASE(verify_finds_wrong_types), CASE(undo_of_blocks), CASE(unchanged_without_memory))
