@@ -35,6 +35,20 @@ static void remove_tree(int parent, const char *name) {
     unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+/* What lies in a folder is on the disk only when that is; so in those below. */
+static void sync_tree(int parent, const char *name) {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        if (fd >= 0) close(fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) sync_tree(fd, entry->d_name);
+    fsync(fd);
+    closedir(dir);
+}
+
 /* ---- making ---- */
 
 /* ".NAME.tmp-<process>-<number>" beside the target. */
@@ -116,7 +130,6 @@ static bool replace_in_two_steps(mil__folder *folder) {
     return done;
 }
 
-/* What lies in a folder is on the disk only when that is. */
 static void sync_folder(const char *path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
@@ -135,7 +148,7 @@ static void sync_parent(char *path) {
 
 mil_status mil__folder_commit(mil__folder *folder, mil_error *err) {
     struct stat info;
-    sync_folder(folder->aside);
+    sync_tree(AT_FDCWD, folder->aside);
     bool replaces = stat(folder->path, &info) == 0;
     if (replaces) chmod(folder->aside, info.st_mode & 07777);
     bool done = replaces ? exchange(folder->aside, folder->path) || replace_in_two_steps(folder)

@@ -379,6 +379,7 @@ mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
     if (!made) return mil__nomem(r->err);
     r->has_unknown = mil__has_unknown(&program->base, NULL);
     r->n_all = count_operations(program);
+    r->program->version_minor = model->version >= 9 ? 3 : 0; /* as Apple's compiler prints it */
     MIL__TRY(mil__keep_model(r, model));
     MIL__TRY(read_attributes(r, program->attributes, program->n_attributes, &r->program->attrs));
     if (n > 1) qsort(program->functions, n, sizeof *program->functions, by_function);

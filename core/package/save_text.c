@@ -61,10 +61,10 @@ static mil_status write_attrs(mil__model_writer *w, const mil__attr ***out) {
     return w->status;
 }
 
-static mil_status print(mil__saving *s, char **text, size_t *n) {
+static mil_status print(mil__saving *s, int version_minor, char **text, size_t *n) {
     const mil__attr **attrs;
     MIL__TRY(write_attrs(&s->w, &attrs));
-    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w, .attrs = attrs};
+    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w, .version_minor = version_minor, .attrs = attrs};
     MIL__TRY(place_all(&s->w));
     return mil__text_print(s->w.program, &places, text, n, s->w.err);
 }
@@ -77,7 +77,7 @@ static mil_status write_text(mil__saving *s) {
     size_t n;
     mil__writer file;
     mil_error *err = s->w.err;
-    MIL__TRY(print(s, &text, &n));
+    MIL__TRY(print(s, s->w.program->version_minor, &text, &n));
     mil_status status = mil__writer_open(s->path, &file, err);
     if (status == MIL_OK) {
         mil__writer_add(&file, text, n);
@@ -274,7 +274,8 @@ static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
         mil__take_unknown(&description->base, &s->w.kept_model->description->base);
     MIL__TRY(write_coremldata(s, folder, description));
     MIL__TRY(write_metadata(s, folder, description));
-    MIL__TRY(print(s, &text, &n));
+    int minor = s->w.program->version_minor;
+    MIL__TRY(print(s, s->w.version >= 9 && minor < 3 ? 3 : minor, &text, &n)); /* as the specification's version has it */
     mil_status status = mil__saving_file(s, folder, "model.mil", text, n);
     mil__free(text);
     if (status == MIL_OK) status = mil__blob_finish(&s->w.blobs, s->w.err);

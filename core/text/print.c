@@ -19,6 +19,7 @@ typedef struct printer {
     const mil_program *program;
     const mil__text_places *places; /* NULL: as the program has it */
     mil__str out;
+    int version_minor;
     bool long_scalars;
     mil__arena tmp;
     parameters **parameters;  /* by op index; NULL until met */
@@ -551,7 +552,7 @@ static mil_status put_program(printer *pr, mil_error *err) {
     if (!functions || !pr->parameters) return mil__nomem(err);
     for (uint32_t i = 0; i < program->n_functions; i++) functions[i] = &program->functions[i];
     qsort(functions, program->n_functions, sizeof *functions, by_function_name);
-    mil__str_printf(&pr->out, "program(1.%d)\n", program->version_minor);
+    mil__str_printf(&pr->out, "program(1.%d)\n", pr->version_minor);
     if (program->attrs) {
         MIL__TRY(put_attrs(pr, program->attrs, err));
         PUT(pr, "\n");
@@ -564,7 +565,8 @@ static mil_status put_program(printer *pr, mil_error *err) {
 
 mil_status mil__text_print(const mil_program *program, const mil__text_places *places, char **out, size_t *n, mil_error *err) {
     *out = NULL;
-    printer pr = {.program = program, .places = places, .long_scalars = program->version_minor < 3};
+    int minor = places ? places->version_minor : program->version_minor;
+    printer pr = {.program = program, .places = places, .version_minor = minor, .long_scalars = minor < 3};
     mil_status status = put_program(&pr, err);
     mil__arena_free(&pr.tmp);
     if (status == MIL_OK) return mil__str_take(&pr.out, out, n, err);

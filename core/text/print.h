@@ -10,6 +10,7 @@ typedef struct mil__text_places {
     /* The offset of the const's record in that file; 0: its elements stand in the text. */
     uint64_t (*place)(void *ctx, const mil__value *value);
     void *ctx;
+    int version_minor;        /* of the text */
     const mil__attr *const *attrs; /* of the functions, in the program's order, instead of their own */
 } mil__text_places;
 

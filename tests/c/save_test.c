@@ -104,7 +104,7 @@ static void texts(void) {
         bool is_read = length > 4 && strcmp(entry->d_name + length - 4, ".mil") == 0;
         for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) is_read &= strcmp(unread[i], entry->d_name) != 0;
         if (!is_read) continue;
-        char path[300], packages[2][300];
+        char path[300], packages[2][400];
         snprintf(path, sizeof path, "tests/text/good/%s", entry->d_name);
         test_row = entry->d_name;
         mil_program *program = load(path);

@@ -10,7 +10,7 @@
 #include "package/package.h"
 #include "package/write.h"
 
-static mil_status read(const uint8_t *data, size_t size, mil_program **out, mil_error *err) {
+static mil_status read_program(const uint8_t *data, size_t size, mil_program **out, mil_error *err) {
     mil__arena messages = {0};
     Mil__Spec__Model *model;
     mil_status status = mil_program_new(MIL_IOS15, out, err);
@@ -38,7 +38,7 @@ static void write_and_read(const mil_program *program) {
     const Mil__Spec__Model *model = mil__write_model(&w);
     FUZZ_CHECK(model || (w.status != MIL_OK && err.code == w.status && err.message[0]));
     if (model && mil__pack(&model->base, &bytes, &n, &err) == MIL_OK) {
-        mil_status status = read(bytes, n, &again, &err);
+        mil_status status = read_program(bytes, n, &again, &err);
         FUZZ_CHECK(status == MIL_OK || status == MIL_ELIMIT || status == MIL_ENOMEM);
         mil_program_free(again);
         mil__free(bytes);
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     mil_program *program = NULL;
     mil_error err = {0};
     char *text;
-    mil_status status = read(data, size, &program, &err);
+    mil_status status = read_program(data, size, &program, &err);
     FUZZ_CHECK(status == MIL_OK || (err.code == status && err.message[0]));
     if (status == MIL_OK && mil_text_print(program, &text, NULL, &err) == MIL_OK) mil_free(text);
     if (status == MIL_OK) write_and_read(program);
