@@ -113,10 +113,11 @@ local function name_alone(entry) return entry.name ~= "" and entry.name or nil e
 local function op_and_type(entry) return entry.outputs[1] and entry.op .. "\0" .. entry.outputs[1].type.text end
 
 local function pair_values(p, a, b)
-  local names = {}
-  for _, value in ipairs(b) do names[value.name] = value end
+  local ours, theirs = {}, {}
+  for _, value in ipairs(a) do ours[value.name] = value end
+  for _, value in ipairs(b) do theirs[value.name] = value end
   for i, value in ipairs(a) do
-    local other = names[value.name] or b[i]
+    local other = theirs[value.name] or (b[i] and not ours[b[i].name] and b[i])
     if other then p.value[value.id] = other.id end
   end
 end
@@ -219,10 +220,11 @@ local function compare_operations(p, add)
   added_before(#p.b.list + 1)
 end
 
+-- Inputs and outputs go by name; their order says nothing (text has them sorted, packages as they were described).
 local function compare_ports(kind, a, b, add)
   local theirs, seen = {}, {}
   for _, value in ipairs(b) do theirs[value.name] = value end
-  for i, value in ipairs(a) do
+  for _, value in ipairs(a) do
     local other = theirs[value.name]
     if not other then
       add(("- %s %s : %s"):format(kind, value.name, value.type.text))
@@ -230,8 +232,6 @@ local function compare_ports(kind, a, b, add)
       seen[value.name] = true
       if other.type.text ~= value.type.text then
         add(("~ %s %s: %s became %s"):format(kind, value.name, value.type.text, other.type.text))
-      elseif b[i] and a[i] and b[i].name ~= value.name then
-        add(("~ %s %s: is at another place"):format(kind, value.name))
       end
     end
   end
@@ -298,7 +298,7 @@ end
 -- A function is run in slices of some operations each: a slice's results are all outputs, and what later slices take is kept
 -- until the last of them has run. So memory holds what lives at once, as in a run, and each operation's result is seen.
 
-local slice = 24
+local slice, slices = 24, 100 -- operations of one, at least; of a function, at most (cutting one out takes time for all of it)
 
 local Run = {}
 Run.__index = Run
@@ -354,7 +354,7 @@ end
 
 -- Runs the next slice: calls visit(value, tensor) for each result, in order. False: there is none.
 function Run:next(visit)
-  local first, last = self.at + 1, math.min(self.at + slice, #self.operations)
+  local first, last = self.at + 1, math.min(self.at + math.max(slice, math.ceil(#self.operations / slices)), #self.operations)
   if first > last then return false end
   local outputs, inputs = part_of(self, first, last)
   local part = self.func:extract { outputs = outputs, inputs = inputs }

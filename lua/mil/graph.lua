@@ -11,7 +11,7 @@
 -- the value's name instead, beside what takes it.
 --
 -- With a plan, the operations of a step that stands for several are a cluster too; one that is a step by itself says so, and one
--- that no step stands for (folded, or made into another by a pass) is dashed.
+-- that no step stands for (a view, folded, or made into another by a pass) is dashed.
 
 local graph = {}
 

@@ -130,6 +130,20 @@ describe("values", function()
   end)
 end)
 
+-- Bundles and packages of the same model, where the collection of real ones is at hand.
+describe("real models", function()
+  local corpus = "../shared/corpus/"
+  for _, name in ipairs { "silero-vad-unified-v6.0.0", "silero-unified_int8", "silero-unified_palette_4bit", "silero-unified_pruned_int8" } do
+    it(name .. " is one program as bundle and package", function()
+      local bundle, package = corpus .. "bundles/" .. name .. ".mlmodelc", corpus .. "packages/" .. name .. ".mlpackage"
+      local file = io.open(bundle .. "/model.mil")
+      if not file then return pending "the models are not here" end
+      file:close()
+      assert.same({}, diff.programs(mil.load(bundle), mil.load(package)))
+    end)
+  end
+end)
+
 describe("luamil diff", function()
   local a, b
   setup(function()
