@@ -297,12 +297,19 @@ static mil_status wrong_count(tensor_payload *t, const char *at, int64_t found, 
                          (long long)wanted);
 }
 
+static bool has_unknown(const tensor_payload *t) {
+    for (int i = 0; i < t->type->rank; i++)
+        if (t->shape[i] < 0) return true;
+    return false;
+}
+
 static mil_status end_row(tensor_payload *t, int axis, const char *at, int64_t count) {
     int64_t numel;
     bool known = mil__shape_numel(t->type->rank, t->shape, &numel);
     if (t->flat && !known)
         return mil__lex_fail(&t->ps->lex, at, MIL_ETYPE, "a literal of type %s must be written in rows: its shape shows there alone",
                              MIL__TYPE_TEXT(t->ps->program->types, t->type));
+    if (axis == 0 && count == 0 && !known && !t->flat && has_unknown(t)) return MIL_OK; /* an axis of unknown size has 0 */
     if (t->flat || (axis == 0 && count == 0 && known && numel == 0))
         return numel == count ? MIL_OK : wrong_count(t, at, count, numel);
     if (t->shape[axis] < 0) t->shape[axis] = count;
