@@ -32,7 +32,7 @@ static void write_and_read(const mil_program *program) {
     uint8_t *bytes;
     size_t n;
     if (mil_program_verify(program, &err) != MIL_OK) return;
-    mil__model_writer w = {.program = program, .blob_elements = INT64_MAX, .err = &err};
+    mil__model_writer w = {.program = program, .blob_elements = INT64_MAX, .blobs = {.path = "/nowhere/weight.bin"}, .err = &err};
     w.kept_model = mil__write_kept(&w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor);
     w.version = mil__write_version(program);
     const Mil__Spec__Model *model = mil__write_model(&w);
