@@ -26,6 +26,7 @@ build = {
         "core/base/folder.c",
         "core/base/map.c",
         "core/base/str.c",
+        "core/engine/classifier.c",
         "core/engine/cpu/attention.c",
         "core/engine/cpu/chain.c",
         "core/engine/cpu/compile.c",

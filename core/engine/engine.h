@@ -44,6 +44,20 @@ typedef struct mil__engine {
 #include "engine/engines.def"
 #undef ENGINE
 
+/* Of an output that a classify gives: what its numbers stand for (classifier.c). */
+typedef struct mil__classes {
+    size_t n;
+    mil_tensor *keys;              /* the labels: strings or int64, rank 1 */
+    mil_tensor **labels;           /* each by itself, rank 0; NULL where the output is the dictionary */
+    const mil_type *probabilities; /* of the program, while that lives */
+} mil__classes;
+
+/* *out NULL: no classify gives the output. Owned. */
+mil_status mil__classes_new(const mil_program *program, mil_value output, mil__classes **out, mil_error *err);
+void mil__classes_free(mil__classes *classes);
+/* The likeliest of them; the first of several. Borrowed. */
+mil_tensor *mil__classes_label(const mil__classes *classes, const mil_tensor *probabilities);
+
 const mil__engine *mil__engine_find(const char *name);             /* NULL: unknown */
 const mil__engine *mil__engine_best(void);                         /* the first that is available */
 

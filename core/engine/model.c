@@ -14,6 +14,7 @@ struct mil_model {
     void *impl;
     mil__arena arena;         /* of the ports */
     mil_port *inputs, *outputs, *states;
+    mil__classes **classes;   /* of the outputs that a classify gives; else NULL */
     size_t n_inputs, n_outputs, n_states;
     size_t *places;           /* of the inputs, then of the states, among what the function takes */
     atomic_int users;
@@ -45,10 +46,9 @@ static bool is_state(const mil_program *program, mil_value value) {
     return program->values[value]->type->kind == MIL_STATE;
 }
 
-static mil_status make_port(mil_model *model, const mil_program *program, mil_value value, mil_port *out,
+static mil_status make_port(mil_model *model, const mil_program *program, mil_value value, const mil_type *type, mil_port *out,
                             mil_error *err) {
     const mil__value *v = program->values[value];
-    const mil_type *type = is_state(program, value) ? v->type->items[0] : v->type;
     if (type->kind != MIL_TENSOR || type->dtype == MIL_STRING) {
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: %s is %s; only tensors of numbers or bools can be inputs and outputs here", v->name,
                          MIL__TYPE_TEXT(program->types, v->type));
@@ -57,7 +57,22 @@ static mil_status make_port(mil_model *model, const mil_program *program, mil_va
     const char *name = mil__arena_text(&model->arena, v->name, strlen(v->name));
     if (!shape || !name) return mil__nomem(err);
     for (int i = 0; i < type->rank; i++) shape[i] = type->shape[i] < 0 ? -1 : type->shape[i];
-    *out = (mil_port){name, type->dtype, type->rank, shape};
+    *out = (mil_port){.name = name, .dtype = type->dtype, .rank = type->rank, .shape = shape};
+    return MIL_OK;
+}
+
+static mil_status make_output(mil_model *model, const mil_program *program, mil_value value, size_t i, mil_error *err) {
+    MIL__TRY(mil__classes_new(program, value, &model->classes[i], err));
+    const mil__classes *classes = model->classes[i];
+    mil_port *port = &model->outputs[i];
+    MIL__TRY(make_port(model, program, value, classes ? classes->probabilities : program->values[value]->type, port, err));
+    if (classes && classes->labels) {
+        port->dtype = classes->keys->dtype;
+        port->rank = 0;
+        port->is_label = true;
+    } else if (classes) {
+        port->keys = classes->keys;
+    }
     return MIL_OK;
 }
 
@@ -68,7 +83,9 @@ static mil_status make_inputs(mil_model *model, const mil_program *program, cons
         bool state = is_state(program, body->inputs[i]);
         size_t at = state ? n_states++ : n_inputs++;
         model->places[state ? model->n_inputs + at : at] = i;
-        MIL__TRY(make_port(model, program, body->inputs[i], state ? &model->states[at] : &model->inputs[at], err));
+        const mil_type *type = program->values[body->inputs[i]]->type;
+        MIL__TRY(make_port(model, program, body->inputs[i], state ? type->items[0] : type,
+                           state ? &model->states[at] : &model->inputs[at], err));
     }
     return MIL_OK;
 }
@@ -82,10 +99,10 @@ static mil_status make_ports(mil_model *model, const mil_program *program, mil_b
     model->states = mil__arena_zero(&model->arena, model->n_states, sizeof *model->states);
     model->outputs = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->outputs);
     model->places = mil__arena_zero(&model->arena, body->n_inputs, sizeof *model->places);
-    if (!model->inputs || !model->states || !model->outputs || !model->places) return mil__nomem(err);
+    model->classes = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->classes);
+    if (!model->inputs || !model->states || !model->outputs || !model->places || !model->classes) return mil__nomem(err);
     MIL__TRY(make_inputs(model, program, body, err));
-    for (size_t i = 0; i < model->n_outputs; i++)
-        MIL__TRY(make_port(model, program, body->outputs[i], &model->outputs[i], err));
+    for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(make_output(model, program, body->outputs[i], i, err));
     return MIL_OK;
 }
 
@@ -211,6 +228,7 @@ void mil_model_free(mil_model *model) {
     if (!model || atomic_fetch_sub_explicit(&model->count, 1, memory_order_acq_rel) != 1) return;
     mil_model_unload(model);
     if (model->impl) model->engine->free(model->impl);
+    for (size_t i = 0; model->classes && i < model->n_outputs; i++) mil__classes_free(model->classes[i]);
     mil__arena_free(&model->arena);
     mil__free(model);
 }
@@ -296,6 +314,7 @@ static mil_status check_writable(const mil_port *port, const mil_tensor *tensor,
 mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err) {
     if (i >= context->model->n_outputs) return mil__fail(err, MIL_EINVAL, "run: there is no output %zu", i);
     const mil_port *port = &context->model->outputs[i];
+    if (tensor && port->is_label) return mil__fail(err, MIL_EUNSUPPORTED, "run: output %s is a label, which no tensor can be given for", port->name);
     if (tensor) MIL__TRY(check_port("output", port, tensor, err));
     if (tensor) MIL__TRY(check_writable(port, tensor, err));
     replace(&context->outputs[i], tensor);
@@ -355,7 +374,9 @@ mil_status mil_context_run(mil_context *context, mil_error *err) {
 }
 
 mil_tensor *mil_context_output(const mil_context *context, size_t i) {
-    return i < context->model->n_outputs ? context->results[i] : NULL;
+    if (i >= context->model->n_outputs || !context->results[i]) return NULL;
+    const mil__classes *classes = context->model->classes[i];
+    return classes && classes->labels ? mil__classes_label(classes, context->results[i]) : context->results[i];
 }
 
 void mil_cancel(mil_model *model) { atomic_fetch_add(&model->cancelled, 1); }
@@ -414,7 +435,7 @@ static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_
     for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(mil_context_set_output(context, i, outputs[i], err));
     MIL__TRY(mil_context_run(context, err));
     for (size_t i = 0; i < model->n_outputs; i++)
-        if (!outputs[i]) outputs[i] = mil_tensor_retain(context->results[i]);
+        if (!outputs[i]) outputs[i] = mil_tensor_retain(mil_context_output(context, i));
     return MIL_OK;
 }
 

@@ -617,6 +617,10 @@ typedef struct mil_port {
     mil_dtype dtype;
     int rank;
     const int64_t *shape; /* -1 where the extent is not fixed */
+    const mil_tensor *keys; /* of a classifier's dictionary: its labels (strings or int64, rank 1), whose probabilities are the
+                               output's elements in this order; else NULL */
+    bool is_label;        /* of a classifier: the likeliest label, a string or int64 of rank 0, which is the model's own: it
+                             can't be set as an output */
 } mil_port;
 size_t mil_model_n_inputs(const mil_model *model);
 size_t mil_model_n_outputs(const mil_model *model);

@@ -244,7 +244,8 @@ void mil__value_expect(const mil_program *program, mil_block block, uint64_t has
 mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call *call);
 /* A program of its own with one function (`main`), made anew operation by operation, without what no output needs.
  * inputs: the types of the function's inputs to infer everything from (static, say), of any owner; NULL: as they are,
- * symbols by name. Buffers are shared. values (may be NULL): n_values entries, old handle -> new, 0 where dropped. */
+ * symbols by name. Buffers are shared. values (may be NULL): n_values entries, old handle -> new, 0 where dropped.
+ * For engines: outputs that a classify gives are its probabilities. */
 mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
                                 mil_program **out, mil_value **values, mil_error *err);
 

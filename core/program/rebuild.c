@@ -37,8 +37,15 @@ static void mark_operation(rebuilding *r, const mil__op *op) {
 }
 
 /* Backwards: whatever uses an operation's results stands after it. */
+/* An engine does not make a classifier's results, but their probabilities under their names (engine/model.c does the rest). */
+static mil_value stand_in(const rebuilding *r, mil_value value) {
+    mil_operation id = r->given ? 0 : r->from->values[value]->op;
+    const mil__op *op = id ? r->from->ops[id] : NULL;
+    return op && strcmp(op->decl->name, "classify") == 0 ? mil__op_arg_named(op, "probabilities")->values[0] : value;
+}
+
 static void mark_block(rebuilding *r, const mil__block *block) {
-    for (uint32_t i = 0; i < block->n_outputs; i++) mark_value(r, block->outputs[i]);
+    for (uint32_t i = 0; i < block->n_outputs; i++) mark_value(r, stand_in(r, block->outputs[i]));
     for (mil_operation at = block->last; at; at = r->from->ops[at]->prev) {
         const mil__op *op = r->from->ops[at];
         if (op->decl->flags & MIL__EFFECT) r->live[at] = true;
@@ -204,11 +211,21 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     return copy_attrs(r, op, r->to->ops[made]);
 }
 
+static mil_status make_block_output(rebuilding *r, mil_block to, mil_value old) {
+    mil_value source = stand_in(r, old), value = r->values[source];
+    if (source != old) {
+        mil_arg x = {.name = "x", .kind = MIL_ARG_VALUE, .value = value};
+        size_t n;
+        MIL__TRY(mil_program_add(r->to, to, mil_op_find("identity"), &x, 1, r->from->values[old]->name, (mil_where){NULL, 0}, &value,
+                                 1, &n, r->err));
+    }
+    return mil__block_output(r->to, to, value, r->err);
+}
+
 static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to) {
     for (mil_operation at = from->first; at; at = r->from->ops[at]->next)
         if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
-    for (uint32_t i = 0; i < from->n_outputs; i++)
-        MIL__TRY(mil__block_output(r->to, to, r->values[from->outputs[i]], r->err));
+    for (uint32_t i = 0; i < from->n_outputs; i++) MIL__TRY(make_block_output(r, to, from->outputs[i]));
     return MIL_OK;
 }
 

@@ -2,6 +2,7 @@
 /* Packages that coremltools wrote (tests/oracle/packages.py), whole, cut off, changed, and without memory. */
 #include "test.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -110,6 +111,39 @@ static void states(void) {
     mil_program_free(program);
 }
 
+/* An image of one bright channel is of that channel's class. */
+static void run_classifier(mil_model *model) {
+    static const char *const labels[] = {"cat", "dog", "K\xc3\xa4" "fer"};
+    mil_tensor *image;
+    mil_error err = {0};
+    CHECK(mil_model_output(model, 0)->is_label && mil_model_output(model, 0)->dtype == MIL_STRING);
+    const mil_tensor *keys = mil_model_output(model, 1)->keys;
+    if (!CHECK(keys && mil_tensor_numel(keys) == 3)) return;
+    CHECK_OK(mil_tensor_new(MIL_FP32, 4, (int64_t[]){1, 3, 2, 2}, &image, &err), &err);
+    for (int channel = 0; channel < 3; channel++) {
+        mil_tensor *out[2] = {NULL, NULL};
+        for (int i = 0; i < 12; i++) ((float *)mil_tensor_data(image))[i] = i / 4 == channel;
+        CHECK_EQ(mil_tensor_string(keys, channel, NULL), labels[channel]);
+        if (CHECK_OK(mil_model_run(model, &image, out, &err), &err)) {
+            CHECK_EQ(mil_tensor_string(out[0], 0, NULL), labels[channel]);
+            const float *x = mil_tensor_data(out[1]);
+            CHECK(fabsf(x[channel] - 0.5761169f) < 1e-6f && fabsf(x[0] + x[1] + x[2] - 1) < 1e-6f);
+        }
+        mil_tensor *given[2] = {out[0], NULL};
+        CHECK_STATUS(mil_model_run(model, &image, given, &err), MIL_EUNSUPPORTED, &err);
+        mil_tensor_free(out[0]);
+        mil_tensor_free(out[1]);
+    }
+    mil_tensor_free(image);
+}
+
+static mil_status compile_task(void *ctx, mil_error *err) {
+    mil_model *model;
+    MIL__TRY(mil_program_compile(ctx, NULL, &model, err));
+    mil_model_free(model);
+    return MIL_OK;
+}
+
 static void classifier(void) {
     mil_program *program = load(PACKAGES "classifier.mlpackage");
     mil_error err = {0};
@@ -122,6 +156,11 @@ static void classifier(void) {
     CHECK_EQ((const char *)text, "string");
     CHECK_EQ((int)mil_type_kind_of(mil_value_type(program, probabilities)), (int)MIL_DICT);
     CHECK_OK(mil_program_verify(program, &err), &err);
+    mil_model *model;
+    if (CHECK_OK(mil_program_compile(program, NULL, &model, &err), &err)) {
+        run_classifier(model);
+        mil_model_free(model);
+    }
     mil_program_free(program);
 }
 
@@ -445,6 +484,9 @@ static void no_memory(void) {
     CHECK(test_each_allocation(open_task, PACKAGES "stateful.mlpackage") > 10);
     CHECK(test_each_allocation(open_task, PACKAGES "unknown.mlpackage") > 10);
     CHECK(test_each_allocation(open_task, PACKAGES "classifier.mlpackage") > 10);
+    mil_program *program = load(PACKAGES "classifier.mlpackage");
+    CHECK(test_each_allocation(compile_task, program) > 10);
+    mil_program_free(program);
     mil_set_allocator(NULL, NULL);
 }
 
