@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Compressed tensors: each instruction set's expansion against the plain one, from any element on; and gemm and conv of a
- * compressed matrix against the same with the matrix expanded before, bit for bit. */
+ * compressed matrix against the same with the matrix expanded before: bit for bit where sums are in the same order. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -166,7 +166,9 @@ static void check_gemm(const mil__kernels *k, const scheme *s, size_t m, bool tr
         for (size_t tile = g.n_tiles; tile-- > 0;) k->gemm(&g, tile, tile + 1, scratch);
         free(scratch);
     }
-    CHECK(memcmp(c[0], c[1], m * n * sizeof(float)) == 0);
+    bool few = m > 1 && m <= 8; /* of which a dense matrix is added up in another order */
+    for (size_t i = 0; i < m * n; i++)
+        if (!CHECK(c[0][i] == c[1][i] || (few && fabsf(c[0][i] - c[1][i]) <= 1e-5f * (float)depth))) break;
     free(a);
     free(c[0]);
     free(c[1]);
@@ -220,9 +222,9 @@ static void each(void (*check)(const mil__kernels *k, const scheme *s)) {
 }
 
 static void gemms(const mil__kernels *k, const scheme *s) {
-    static const size_t ms[] = {1, 2, 17, 200};
+    static const size_t ms[] = {1, 2, 8, 17, 200};
     for (size_t i = 0; i < MIL__COUNT(ms); i++)
-        for (int transposed = 0; transposed < 2; transposed++) check_gemm(k, s, ms[i], transposed, i == 3 ? 2 : 1);
+        for (int transposed = 0; transposed < 2; transposed++) check_gemm(k, s, ms[i], transposed, ms[i] == 200 ? 2 : 1);
 }
 
 static void convs(const mil__kernels *k, const scheme *s) {
