@@ -142,6 +142,7 @@ build = {
         "core/weights/safetensors.c",
         "core/weights/weights.c",
         "lua/args.c",
+        "lua/dictionary.c",
         "lua/dims.c",
         "lua/edit.c",
         "lua/error.c",

@@ -31,7 +31,7 @@
 typedef enum luamil_kind {
     LUAMIL_NONE, /* no object of ours */
     LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN,
-    LUAMIL_OPERATION, LUAMIL_STATE,
+    LUAMIL_OPERATION, LUAMIL_STATE, LUAMIL_DICTIONARY,
     LUAMIL_N_KINDS
 } luamil_kind;
 
@@ -200,6 +200,11 @@ void luamil_open_weights(lua_State *L);
 void luamil_open_models(lua_State *L);
 void luamil_open_runs(lua_State *L);
 void luamil_open_states(lua_State *L);
+void luamil_open_dictionaries(lua_State *L);
+/* dictionary.c: the table of outputs on top of the stack gets labels and dictionaries in place of their tensors; or the one
+ * tensor on top of it becomes one, if the port is of one. */
+void luamil_dress_outputs(lua_State *L, const mil_model *model);
+void luamil_dress_output(lua_State *L, const mil_port *port);
 extern const luaL_Reg luamil_program_functions[], luamil_dim_functions[], luamil_tensor_functions[], luamil_weights_functions[],
     luamil_model_functions[];
 

@@ -306,6 +306,7 @@ int luamil_run(lua_State *L, int at, int index, mil_state *state) {
         if (out[i]) bytes += mil_tensor_bytes(out[i]);
     }
     if (status != MIL_OK) return luamil_raise(L, &err);
+    luamil_dress_outputs(L, model);
     luamil_account(L, bytes);
     return 1;
 }
@@ -405,6 +406,7 @@ static bool step_field(lua_State *L, const char *name) {
             continue;
         }
         made->tensor = mil_tensor_retain(tensor);
+        luamil_dress_output(L, mil_model_output(self->model, i));
         lua_setfield(L, -2, mil_model_output(self->model, i)->name);
     }
     return true;
@@ -572,6 +574,7 @@ void luamil_open_models(lua_State *L) {
     lua_pop(L, 2);
     luamil_open_runs(L);
     luamil_open_states(L);
+    luamil_open_dictionaries(L);
 }
 
 const luaL_Reg luamil_model_functions[] = {

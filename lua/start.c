@@ -175,6 +175,7 @@ static int job_result(lua_State *L) {
     }
     job_drop(job);
     if (status != MIL_OK) return luamil_raise(L, &err);
+    luamil_dress_outputs(L, job->model);
     luamil_account(L, bytes);
     return 1;
 }

@@ -80,14 +80,25 @@ end
 
 -- ---- outputs ----
 
+-- A classifier's probabilities are written as a tensor, in the order of its labels; its label has no place in such files.
+local function tensors_of(outputs)
+  local tensors = {}
+  for name, output in pairs(outputs) do
+    local is_dictionary = type(output) == "userdata" and getmetatable(output).__name == "mil.dictionary"
+    if type(output) == "userdata" then tensors[name] = is_dictionary and output:tensor() or output end
+  end
+  return tensors
+end
+
 local function write(outputs, names, given)
   local mil, system = require "mil", require "mil.system"
+  outputs = tensors_of(outputs)
   if given.output then mil.save(given.output, outputs) end
   if not given.output_dir then return end
   local made, reason = system.mkdir(given.output_dir)
   if not made then error("cannot make " .. reason, 0) end
   for _, name in ipairs(names) do
-    outputs[name]:save(("%s/%s.npy"):format(given.output_dir, (name:gsub("/", "_"))))
+    if outputs[name] then outputs[name]:save(("%s/%s.npy"):format(given.output_dir, (name:gsub("/", "_")))) end
   end
 end
 

@@ -134,7 +134,7 @@ local rows = {
 
   -- models
   { "model:run(inputs: table<string, mil.tensor|table|number>, options?: {state: mil.state?}) -> table<string, mil.tensor>",
-    "One run: outputs by name, as fresh tensors. A model with states runs on one." },
+    "One run: outputs by name, as fresh tensors; of a classifier, its label as a string or number and a mil.dictionary. A model with states runs on one." },
   { "model:bind(tensors: table<string, mil.tensor>, options?: {state: mil.state?}) -> mil.step",
     "A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated." },
   { "model:start(inputs: table<string, mil.tensor|table|number>, options?: {state: mil.state?}) -> mil.run",
@@ -150,6 +150,10 @@ local rows = {
   { "model:unload()", "Gives its memory back at once; it can't run afterwards." },
   { "state:tensor(name: string) -> mil.tensor", "What it holds under that name: the memory itself, to be read and written between runs." },
   { "state:reset() -> mil.state", "Makes it zeros again." },
+  { "dictionary:topk(n?: integer) -> {label: string|integer, value: number}[]",
+    "The n labels (5, unless given) that a classifier finds most probable. d[label] is one number, #d how many there are; a label goes before a method's name." },
+  { "dictionary:labels() -> (string|integer)[]", "Its labels, in the model's order." },
+  { "dictionary:tensor() -> mil.tensor", "Its numbers, in the order of the labels." },
   { "step.outputs: table<string, mil.tensor>", "The outputs of the last run, by name." },
   { "run:done() -> boolean", "Has the run ended?" },
   { "run:wait(seconds?: number) -> boolean", "Waits for its end; false where the time was over first." },

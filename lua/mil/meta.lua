@@ -460,7 +460,7 @@ function operation:after(fn) end
 ---@class mil.model
 local model = {}
 
----One run: outputs by name, as fresh tensors. A model with states runs on one.
+---One run: outputs by name, as fresh tensors; of a classifier, its label as a string or number and a mil.dictionary. A model with states runs on one.
 ---@param inputs table<string, mil.tensor|table|number>
 ---@param options? {state: mil.state?}
 ---@return table<string, mil.tensor>
@@ -520,6 +520,22 @@ function state:tensor(name) end
 ---Makes it zeros again.
 ---@return mil.state
 function state:reset() end
+
+---@class mil.dictionary
+local dictionary = {}
+
+---The n labels (5, unless given) that a classifier finds most probable. d[label] is one number, #d how many there are; a label goes before a method's name.
+---@param n? integer
+---@return {label: string|integer, value: number}[]
+function dictionary:topk(n) end
+
+---Its labels, in the model's order.
+---@return (string|integer)[]
+function dictionary:labels() end
+
+---Its numbers, in the order of the labels.
+---@return mil.tensor
+function dictionary:tensor() end
 
 ---@class mil.step
 ---@field outputs table<string, mil.tensor> # The outputs of the last run, by name.

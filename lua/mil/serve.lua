@@ -91,13 +91,31 @@ local function number(x)
   return (x == math.huge and "Infinity") or (x == -math.huge and "-Infinity") or x
 end
 
--- What travels in the answer: labels, which are strings or int64 scalars.
-local function is_label(tensor) return tensor.dtype == "string" or (tensor.dtype == "int64" and #tensor.shape == 0) end
+-- What travels in the answer: labels, which are strings or numbers; int64 scalars; and dictionaries, as lists of pairs.
+local function is_label(output)
+  return type(output) ~= "userdata" or (getmetatable(output).__name == "mil.tensor" and output.dtype == "int64" and #output.shape == 0)
+end
+
+local function flatten(list, into)
+  for _, item in ipairs(list) do
+    if type(item) == "table" then flatten(item, into) else into[#into + 1] = item end
+  end
+  return into
+end
+
+local function pairs_of(dictionary)
+  local list, numbers = json.array {}, flatten(dictionary:tensor():table(), {})
+  for i, label in ipairs(dictionary:labels()) do list[i] = json.array { label, number(numbers[i]) } end
+  return list
+end
 
 local function split_outputs(outputs)
   local tensors, values = {}, {}
   for name, output in pairs(outputs) do
-    if is_label(output) then values[name] = number(output:get()) else tensors[name] = output end
+    if type(output) == "string" then values[name] = output
+    elseif is_label(output) then values[name] = number(type(output) == "number" and output or output:get())
+    elseif getmetatable(output).__name == "mil.dictionary" then values[name] = pairs_of(output)
+    else tensors[name] = output end
   end
   return tensors, values
 end

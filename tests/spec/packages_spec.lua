@@ -21,6 +21,60 @@ describe("a package", function()
     assert.is_false((pcall(model.run, model, { x = mil.zeros("fp32", { 1, 10, 4 }) })))
   end)
 
+  it("of a classifier gives a label, and what it says of each", function()
+    local model = mil.load(packages .. "classifier.mlpackage"):compile { engine = "cpu" }
+    local image = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1 }
+    local step = model:bind { image = image }
+    step()
+    for _, out in ipairs { model:run { image = image }, model:start({ image = image }):result(), step.outputs } do
+      local d = out.label_probs
+      assert.equal("Käfer", out.label)
+      assert.near(0.5761, d["Käfer"], 1e-4)
+      assert.near(0.2119, d.cat, 1e-4)
+      assert.same({ "cat", "dog", "Käfer" }, d:labels())
+      assert.equal(3, d:tensor():numel())
+      local best = d:topk(2)
+      assert.equal(2, #best)
+      assert.same({ "Käfer", 3 }, { best[1].label, best[1].index })
+      assert.near(0.5761, best[1].value, 1e-4)
+      assert.truthy(tostring(d):find("dictionary of 3 labels\n  Käfer", 1, true))
+      assert.is_false((pcall(function() return d.mouse end)))
+      assert.truthy(mil.last_error().message:find("no label", 1, true))
+    end
+    assert.equal(3, #model:run({ image = image }).label_probs:topk())
+  end)
+
+  it("has metadata, which can be changed", function()
+    local p = mil.load(packages .. "unknown.mlpackage")
+    local m = p:metadata()
+    assert.equal("someone", m.author)
+    assert.equal("someone else", m["userDefined.author"])
+    assert.equal(p, p:metadata { author = "another", note = "new", ["userDefined.author"] = false })
+    m = p:metadata()
+    assert.equal("another", m.author)
+    assert.equal("new", m.note)
+    assert.is_nil(m["userDefined.author"])
+    for _, bad in ipairs { { 1 }, { x = 1 }, { x = true } } do
+      assert.is_false((pcall(p.metadata, p, bad)))
+      assert.equal("EINVAL", mil.last_error().code)
+    end
+    assert.is_false((pcall(p.metadata, p, { y = "\255" })))
+    assert.same(m, p:metadata())
+  end)
+
+  it("keeps its default function, states and shapes", function()
+    local p = mil.load(packages .. "functions.mlpackage")
+    assert.same({ 2, 4 }, p:compile({ engine = "cpu" }):inputs()[1].shape)
+    local x = mil.load(packages .. "enumerated.mlpackage"):compile { engine = "cpu" }
+    assert.same({ 1, 8 }, x:run({ x = mil.zeros("fp32", { 1, 8 }) }).out.shape)
+    assert.is_false((pcall(x.run, x, { x = mil.zeros("fp32", { 1, 6 }) })))
+    local model = mil.load(packages .. "stateful.mlpackage"):compile { engine = "cpu" }
+    local state, one = model:state(), mil.ones("fp16", { 4, 4 })
+    -- the state grows by ones; the weight's first column is (-8, -4, 0, 4) / 2
+    assert.equal(-4, model:run({ x = one }, { state = state }).out:get(1, 1))
+    assert.equal(-8, model:run({ x = one }, { state = state }).out:get(1, 1))
+  end)
+
   it("that is none is an error with its name", function()
     assert.is_false((pcall(mil.load, packages .. "nowhere.mlpackage")))
     assert.equal("EIO", mil.last_error().code)

@@ -53,6 +53,21 @@ describe("serve", function()
     assert.equal("bad_input", ask({ op = "unload", model = loaded.model }).kind)
   end)
 
+  it("gives a classifier's label, and its probabilities as pairs", function()
+    local ask = new_server()
+    local loaded = ask { op = "load", package = "tests/vectors/packages/classifier.mlpackage" }
+    mil.save(path_of "image.npz", { image = mil.zeros("fp32", { 1, 3, 2, 2 }) })
+    local answer = ask { op = "run", model = loaded.model, inputs = path_of "image.npz", outputs = path_of "none.npz" }
+    assert.is_true(answer.ok, answer.error)
+    assert.equal("cat", answer.values.label) -- the first of three that are equally likely
+    local names = {}
+    for i, pair in ipairs(answer.values.label_probs) do
+      names[i] = pair[1]
+      assert.near(1 / 3, pair[2], 1e-6)
+    end
+    assert.same({ "cat", "dog", "Käfer" }, names)
+  end)
+
   it("gives each load a model of its own", function()
     local ask = new_server()
     local a = ask { op = "load", package = conv, compute_precision = "strict" }
