@@ -84,7 +84,7 @@ end
 local function tensors_of(outputs)
   local tensors = {}
   for name, output in pairs(outputs) do
-    local is_dictionary = type(output) == "userdata" and getmetatable(output).__name == "mil.dictionary"
+    local is_dictionary = type(output) == "userdata" and getmetatable(output) == "mil.dictionary"
     if type(output) == "userdata" then tensors[name] = is_dictionary and output:tensor() or output end
   end
   return tensors

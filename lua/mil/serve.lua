@@ -93,7 +93,7 @@ end
 
 -- What travels in the answer: labels, which are strings or numbers; int64 scalars; and dictionaries, as lists of pairs.
 local function is_label(output)
-  return type(output) ~= "userdata" or (getmetatable(output).__name == "mil.tensor" and output.dtype == "int64" and #output.shape == 0)
+  return type(output) ~= "userdata" or (getmetatable(output) == "mil.tensor" and output.dtype == "int64" and #output.shape == 0)
 end
 
 local function flatten(list, into)
@@ -114,7 +114,7 @@ local function split_outputs(outputs)
   for name, output in pairs(outputs) do
     if type(output) == "string" then values[name] = output
     elseif is_label(output) then values[name] = number(type(output) == "number" and output or output:get())
-    elseif getmetatable(output).__name == "mil.dictionary" then values[name] = pairs_of(output)
+    elseif getmetatable(output) == "mil.dictionary" then values[name] = pairs_of(output)
     else tensors[name] = output end
   end
   return tensors, values
