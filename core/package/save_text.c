@@ -19,8 +19,18 @@
 
 /* ---- consts' places ---- */
 
+/* The name of a file that is not there must not come to mean the one that is written. */
+static mil_status check_absent(mil__model_writer *w, mil_value id) {
+    const mil__value *value = w->program->values[id];
+    const char *file = value->data ? NULL : mil__const_file(w->program, value);
+    if (!file || (w->keeps_absent && strcmp(file, w->blob_name) != 0)) return MIL_OK;
+    mil__write_absent(w, value);
+    return w->status;
+}
+
 static mil_status place_const(mil__model_writer *w, mil_value id) {
     const mil__value *value = w->program->values[id];
+    if (value->is_const) MIL__TRY(check_absent(w, id));
     if (!value->is_const || w->offsets[id] || !mil__const_is_large(w, value)) return MIL_OK;
     if (!w->blobs.is_open && mkdir(w->blob_folder, 0777) == 0) w->made_folder = true;
     return mil__blob_add(&w->blobs, value->data, &w->offsets[id], w->err);
@@ -106,6 +116,7 @@ mil_status mil__save_text(mil__saving *s) {
     if (status == MIL_OK) {
         w->blobs.path = file.s;
         w->blob_folder = folder.s;
+        w->keeps_absent = true;
         status = write_text(s);
         mil__blob_abandon(&w->blobs);
         if (status != MIL_OK && w->made_folder) rmdir(folder.s);

@@ -26,6 +26,7 @@ typedef struct mil__model_writer {
     mil__blob_writer blobs;
     const char *blob_name;    /* as the program names that file: "@model_path/weights/weight.bin" */
     int64_t blob_elements;    /* from so many on, a const is there */
+    bool keeps_absent;        /* text only: a const whose file is not there keeps the name of that */
     const char *blob_folder;  /* text only: made when the first const comes */
     bool made_folder;
     uint64_t *offsets;        /* text only: by value, of the consts that are in the weights file */
@@ -60,8 +61,9 @@ Mil__Spec__Value *mil__write_attr(mil__model_writer *w, const mil__attr *attr);
 /* A const's value, in the weights file where it is large or was in one (and may_be_blob). */
 Mil__Spec__Value *mil__write_const(mil__model_writer *w, mil_value value, bool may_be_blob);
 bool mil__const_is_large(const mil__model_writer *w, const mil__value *value);
-/* Is the const's value, as it was read, a place in a weights file? */
-bool mil__const_is_in_file(const mil_program *program, const mil__value *value);
+/* The weights file that the const was read from, by the program's name for it; NULL: none. */
+const char *mil__const_file(const mil_program *program, const mil__value *value);
+void *mil__write_absent(mil__model_writer *w, const mil__value *value); /* fails: the const has no elements here */
 
 int mil__write_version(const mil_program *program); /* of the specification: the least that has all that it asks for */
 Mil__Spec__Program *mil__write_program(mil__model_writer *w);

@@ -340,9 +340,16 @@ static const mil__attr *val_of(const mil_program *program, const mil__value *val
     return attr;
 }
 
-bool mil__const_is_in_file(const mil_program *program, const mil__value *value) {
+const char *mil__const_file(const mil_program *program, const mil__value *value) {
     const mil__attr *val = val_of(program, value);
-    return val && val->type->kind == MIL_TENSOR && !val->data && val->n_items;
+    bool is_in_file = val && val->type->kind == MIL_TENSOR && !val->data && val->n_items;
+    return is_in_file ? mil_tensor_string(val->items[0].data, 0, NULL) : NULL;
+}
+
+void *mil__write_absent(mil__model_writer *w, const mil__value *value) {
+    const char *file = mil__const_file(w->program, value);
+    return mil__write_fail(w, MIL_ESTATE, "const %s: its value is not at hand%s%s", value->name ? value->name : "",
+                           file ? "; it is in " : "", file ? file : "");
 }
 
 /* Before specification version 9, weights files have no integers but those of 8 bits. */
@@ -351,17 +358,24 @@ bool mil__const_is_large(const mil__model_writer *w, const mil__value *value) {
     if (!data || !mil__milblob_code(data->dtype)) return false;
     bool is_wide = mil__dtype_is_int(data->dtype) && mil_dtype_bits(data->dtype) > 8;
     if (is_wide && w->version < 9) return false;
-    return mil__numel(data) >= w->blob_elements || mil__const_is_in_file(w->program, value);
+    return mil__numel(data) >= w->blob_elements || mil__const_file(w->program, value);
+}
+
+/* Text may give a const's type with a "?"; its elements have a shape. */
+static const mil_type *type_of_data(mil__model_writer *w, const mil__value *value) {
+    if (!mil__type_is_flexible(value->type)) return value->type;
+    const mil_tensor *data = value->data;
+    const mil_type *type = mil__tensor_type(w->program->types, data->dtype, data->rank, data->shape);
+    return type ? type : mil__write_nomem(w);
 }
 
 Mil__Spec__Value *mil__write_const(mil__model_writer *w, mil_value id, bool may_be_blob) {
     const mil__value *value = w->program->values[id];
     const mil__attr *val = val_of(w->program, value);
-    if (value->data && may_be_blob && mil__const_is_large(w, value)) return write_blob(w, value->type, value->data);
-    if (value->data) return write_tensor(w, value->type, value->data);
+    const mil_type *type = value->data ? type_of_data(w, value) : value->type;
+    if (!type) return NULL;
+    if (value->data && may_be_blob && mil__const_is_large(w, value)) return write_blob(w, type, value->data);
+    if (value->data) return write_tensor(w, type, value->data);
     if (val && val->type->kind != MIL_TENSOR) return mil__write_attr(w, val);
-    bool is_named = val && val->n_items;
-    return mil__write_fail(w, MIL_ESTATE, "const %s: its value is not at hand%s%s", value->name ? value->name : "",
-                           is_named ? "; it is in " : "",
-                           is_named ? mil_tensor_string(val->items[0].data, 0, NULL) : "");
+    return mil__write_absent(w, value);
 }
