@@ -685,8 +685,9 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
     if (arg->kind != MIL_ARG_TENSOR && !in_arena) mil_tensor_free(tensor);
     MIL__TRY(status);
     mil__op *op = a->program->ops[a->program->values[*out]->op];
-    op->is_inline = false;
     op->is_literal = true;
+    if (mil__op_has_attributes(a->op, a->opset)) return MIL_OK; /* it stands in the operation itself, without a name */
+    op->is_inline = false;
     uint32_t next = a->name ? 0 : a->program->next_name[mil__op_index(a->op)];
     return mil__name_value_fresh(a->program, *out, base, &next, a->err);
 }

@@ -122,6 +122,17 @@ describe("compressed weights", function()
     end)
   end
 
+  it("stand in the operation, without consts of their own", function()
+    local f = mil.func { opset = "ios17" }
+    local x = f:input("x", "fp16", { 1, 4 })
+    seed = 7
+    f:output("y", x:linear { weight = forms.affine(f, { 2, 4 }) })
+    local text = tostring(f)
+    assert.truthy(text:find("constexpr_affine_dequantize()[axis = tensor<int32, []>(0), name =", 1, true), text)
+    assert.is_nil(text:find("= const(", 1, true), text)
+    assert.equal(text, tostring(mil.parse(text)))
+  end)
+
   it("may be outputs", function()
     local f = mil.func { opset = "ios17" }
     local x = f:input("x", "fp16", { 1 })

@@ -95,7 +95,7 @@ describe("weights", function()
       f:output("a", x:linear { weight = kept })
       f:output("b", x:linear { weight = w[name] })
       local out = f:compile { engine = "cpu" }:run { x = mil.randn("fp32", x.type.shape) }
-      assert.same(out.b:table(), out.a:table())
+      assert.is_true(out.a:close(out.b, 1e-5)) -- sums of other orders
       assert.truthy(tostring(f):find("constexpr_blockwise_shift_scale", 1, true))
     end
     assert.is_false((pcall(mil.quantized, w, "Q4_K")))
