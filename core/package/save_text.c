@@ -74,7 +74,8 @@ static mil_status write_attrs(mil__model_writer *w, const mil__attr ***out) {
 static mil_status print(mil__saving *s, int version_minor, char **text, size_t *n) {
     const mil__attr **attrs;
     MIL__TRY(write_attrs(&s->w, &attrs));
-    mil__text_places places = {.path = s->w.blob_name, .place = place_of, .ctx = &s->w, .version_minor = version_minor, .attrs = attrs};
+    mil__text_places places = {
+        .path = s->w.blob_name, .place = place_of, .ctx = &s->w, .version_minor = version_minor, .attrs = attrs};
     MIL__TRY(place_all(&s->w));
     return mil__text_print(s->w.program, &places, text, n, s->w.err);
 }
@@ -286,7 +287,8 @@ static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
     MIL__TRY(write_coremldata(s, folder, description));
     MIL__TRY(write_metadata(s, folder, description));
     int minor = s->w.program->version_minor;
-    MIL__TRY(print(s, s->w.version >= 9 && minor < 3 ? 3 : minor, &text, &n)); /* as the specification's version has it */
+    if (s->w.version >= 9 && minor < 3) minor = 3; /* as the specification's version has it */
+    MIL__TRY(print(s, minor, &text, &n));
     mil_status status = mil__saving_file(s, folder, "model.mil", text, n);
     mil__free(text);
     if (status == MIL_OK) status = mil__blob_finish(&s->w.blobs, s->w.err);

@@ -250,6 +250,13 @@ static void no_room(void) {
             setrlimit(RLIMIT_FSIZE, &before);
         }
     }
+    const char *fresh = in_folder("fresh"), *first = in_folder("fresh/a.mil"); /* its folder weights is not there yet */
+    CHECK_EQ(mkdir(fresh, 0700), 0);
+    small = (struct rlimit){5000, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    CHECK_STATUS(mil_program_save(two, first, NULL, &err), MIL_EIO, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK_EQ(count_entries(fresh), 0);
     mil_program_free(one);
     mil_program_free(two);
 }
