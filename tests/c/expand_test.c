@@ -238,4 +238,56 @@ static void expanded_runs(void) { each(check_runs); }
 static void gemm_of_compressed(void) { each(gemms); }
 static void conv_of_compressed(void) { each(convs); }
 
-TEST_MAIN(CASE(expanded_runs), CASE(gemm_of_compressed), CASE(conv_of_compressed))
+/* ---- the engine, with the first, second, .. allocation failing ---- */
+
+static const char text[] =
+    "program(1.3)\n{\n    func main<ios17>(tensor<fp16, [1, 4, 1, 2]> x, tensor<int32, [1]> at) {\n"
+    "tensor<fp16, [2, 3]> bits = constexpr_sparse_to_dense()[mask = tensor<uint8, [1]>([22]), nonzero_data = tensor<fp16, [3]>([1, 2, 3]), "
+    "shape = tensor<uint32, [2]>([2, 3])];\n"
+    "tensor<fp16, [4, 4, 1, 1]> w = constexpr_affine_dequantize()[axis = int32(0), quantized_data = tensor<int8, [4, 4, 1, 1]>([[[[1]], [[2]], [[3]], "
+    "[[4]]], [[[5]], [[6]], [[7]], [[8]]], [[[1]], [[2]], [[3]], [[4]]], [[[5]], [[6]], [[7]], [[8]]]]), scale = tensor<fp16, [4]>([1, 0.5, 0.25, 0.125]), "
+    "zero_point = int8(1)];\n"
+    "tensor<fp16, [4, 1, 1, 1]> d = constexpr_lut_to_dense()[indices = tensor<uint8, [1]>([27]), lut = tensor<fp16, [4]>([1, 2, 3, 4]), "
+    "shape = tensor<uint32, [4]>([4, 1, 1, 1])];\n"
+    "tensor<fp16, [1, 4, 1, 2]> y = conv(weight = w, x = x);\n"
+    "tensor<fp16, [1, 4, 1, 2]> z = conv(groups = int32(4), weight = d, x = y);\n"
+    "tensor<fp16, [4, 1, 2]> s = reshape(shape = tensor<int32, [3]>([4, 1, 2]), x = z);\n"
+    "tensor<fp16, [1, 3]> row = gather(axis = int32(0), indices = at, x = bits);\n"
+    "tensor<fp16, [4, 2]> ih = constexpr_affine_dequantize()[axis = int32(0), quantized_data = tensor<int8, [4, 2]>([[1, 2], [3, 4], [5, 6], [7, 8]]), "
+    "scale = fp16(0.1), zero_point = int8(0)];\n"
+    "tensor<fp16, [4, 1]> hh = constexpr_affine_dequantize()[axis = int32(0), quantized_data = tensor<int8, [4, 1]>([[1], [3], [5], [7]]), "
+    "scale = fp16(0.1), zero_point = int8(0)];\n"
+    "tensor<fp16, [1, 1]> zero = const()[val = tensor<fp16, [1, 1]>([[0]])];\n"
+    "tensor<fp16, [4, 1, 1]> all, tensor<fp16, [1, 1]> h, tensor<fp16, [1, 1]> c = lstm(initial_c = zero, initial_h = zero, output_sequence = bool(true), "
+    "weight_hh = hh, weight_ih = ih, x = s);\n"
+    "    } -> (all, c, row);\n}\n";
+
+static mil_status whole_task(void *ctx, mil_error *e) {
+    static const int64_t x_shape[] = {1, 4, 1, 2}, at_shape[] = {1};
+    mil_program *program = NULL;
+    mil_model *model = NULL;
+    mil_tensor *in[2] = {NULL, NULL}, *out[3] = {NULL, NULL, NULL};
+    (void)ctx;
+    mil_status status = mil_text_parse(text, sizeof text - 1, NULL, &program, e);
+    if (status == MIL_OK) status = mil_program_compile(program, NULL, &model, e);
+    if (status == MIL_OK) status = mil_tensor_new(MIL_FP16, 4, x_shape, &in[0], e);
+    if (status == MIL_OK) status = mil_tensor_new(MIL_INT32, 1, at_shape, &in[1], e);
+    if (status == MIL_OK) status = mil_model_run(model, in, out, e);
+    double one = 0; /* bits: 0 1 2, 0 3 0 */
+    if (status == MIL_OK) status = mil_tensor_get(out[2], (int64_t[]){0, 1}, &one, e);
+    if (status == MIL_OK) CHECK_EQ(one, 1.0);
+    for (int i = 0; i < 3; i++) mil_tensor_free(out[i]);
+    for (int i = 0; i < 2; i++) mil_tensor_free(in[i]);
+    mil_model_free(model);
+    mil_program_free(program);
+    return status;
+}
+
+static void no_memory(void) {
+    mil_error err = {0};
+    CHECK_OK(whole_task(NULL, &err), &err); /* what is made once is made */
+    mil_set_allocator(test_realloc, NULL);
+    CHECK(test_each_allocation(whole_task, NULL) > 50);
+}
+
+TEST_MAIN(CASE(expanded_runs), CASE(gemm_of_compressed), CASE(conv_of_compressed), CASE(no_memory))
