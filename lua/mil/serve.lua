@@ -91,29 +91,19 @@ local function number(x)
   return (x == math.huge and "Infinity") or (x == -math.huge and "-Infinity") or x
 end
 
--- What travels in the answer: labels, which are strings or numbers; int64 scalars; and dictionaries, as lists of pairs.
-local function is_label(output)
-  return type(output) ~= "userdata" or (getmetatable(output) == "mil.tensor" and output.dtype == "int64" and #output.shape == 0)
-end
-
-local function flatten(list, into)
-  for _, item in ipairs(list) do
-    if type(item) == "table" then flatten(item, into) else into[#into + 1] = item end
-  end
-  return into
-end
-
+-- [["cat", 0.2], ...], in the model's order
 local function pairs_of(dictionary)
-  local list, numbers = json.array {}, flatten(dictionary:tensor():table(), {})
-  for i, label in ipairs(dictionary:labels()) do list[i] = json.array { label, number(numbers[i]) } end
+  local list, labels = json.array {}, dictionary:labels()
+  local numbers = dictionary:tensor():reshape({ #labels }):table()
+  for i, label in ipairs(labels) do list[i] = json.array { label, number(numbers[i]) } end
   return list
 end
 
+-- The tensors, and what travels in the answer: a classifier's label and dictionary.
 local function split_outputs(outputs)
   local tensors, values = {}, {}
   for name, output in pairs(outputs) do
-    if type(output) == "string" then values[name] = output
-    elseif is_label(output) then values[name] = number(type(output) == "number" and output or output:get())
+    if type(output) ~= "userdata" then values[name] = output
     elseif getmetatable(output) == "mil.dictionary" then values[name] = pairs_of(output)
     else tensors[name] = output end
   end
@@ -124,8 +114,9 @@ function server:run(request)
   local model = self:model_of(request)
   local path = text_field(request, "outputs")
   local inputs = field(request, "inputs") ~= nil and read_inputs(model, text_field(request, "inputs")) or {}
-  local state = field(request, "state") ~= nil and self:state_of(request)
-  local tensors, values = split_outputs(model:run(inputs, { state = state or nil }))
+  local state
+  if field(request, "state") ~= nil then state = self:state_of(request) end
+  local tensors, values = split_outputs(model:run(inputs, { state = state }))
   for name, tensor in pairs(inputs) do
     tensor:free()
     inputs[name] = nil
