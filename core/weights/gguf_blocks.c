@@ -219,35 +219,35 @@ static void take_tq2_0(const uint8_t *p, mil__gguf_block *out) { /* qs[64], d */
 /* ---- the types, by their numbers ---- */
 
 static const mil__gguf_type types[] = {
-    [0]  = {"F32",     MIL_FP32,     1,   4},
-    [1]  = {"F16",     MIL_FP16,     1,   2},
+    [0]  = {.name = "F32", .dtype = MIL_FP32, .n = 1, .bytes = 4},
+    [1]  = {.name = "F16", .dtype = MIL_FP16, .n = 1, .bytes = 2},
     [2]  = {"Q4_0",    MIL_NO_DTYPE, 32,  18,  32,  false, MIL_INT4, take_q4_0},
     [3]  = {"Q4_1",    MIL_NO_DTYPE, 32,  20,  32,  true,  MIL_INT8, take_q4_1},
     [6]  = {"Q5_0",    MIL_NO_DTYPE, 32,  22,  32,  false, MIL_INT8, take_q5_0},
     [7]  = {"Q5_1",    MIL_NO_DTYPE, 32,  24,  32,  true,  MIL_INT8, take_q5_1},
     [8]  = {"Q8_0",    MIL_NO_DTYPE, 32,  34,  32,  false, MIL_INT8, take_q8_0},
-    [9]  = {"Q8_1",    MIL_NO_DTYPE, 32,  36},  /* of results between, not of files */
+    [9]  = {.name = "Q8_1", .n = 32, .bytes = 36},  /* of results between, not of files */
     [10] = {"Q2_K",    MIL_NO_DTYPE, 256, 84,  16,  true,  MIL_INT4, take_q2_k},
     [11] = {"Q3_K",    MIL_NO_DTYPE, 256, 110, 16,  false, MIL_INT4, take_q3_k},
     [12] = {"Q4_K",    MIL_NO_DTYPE, 256, 144, 32,  true,  MIL_INT8, take_q4_k},
     [13] = {"Q5_K",    MIL_NO_DTYPE, 256, 176, 32,  true,  MIL_INT8, take_q5_k},
     [14] = {"Q6_K",    MIL_NO_DTYPE, 256, 210, 16,  false, MIL_INT8, take_q6_k},
-    [15] = {"Q8_K",    MIL_NO_DTYPE, 256, 292}, /* the same */
-    [16] = {"IQ2_XXS", MIL_NO_DTYPE, 256, 66},  /* these stand on tables of hundreds of entries */
-    [17] = {"IQ2_XS",  MIL_NO_DTYPE, 256, 74},
-    [18] = {"IQ3_XXS", MIL_NO_DTYPE, 256, 98},
-    [19] = {"IQ1_S",   MIL_NO_DTYPE, 256, 50},
+    [15] = {.name = "Q8_K", .n = 256, .bytes = 292}, /* the same */
+    [16] = {.name = "IQ2_XXS", .n = 256, .bytes = 66},  /* these stand on tables of hundreds of entries */
+    [17] = {.name = "IQ2_XS", .n = 256, .bytes = 74},
+    [18] = {.name = "IQ3_XXS", .n = 256, .bytes = 98},
+    [19] = {.name = "IQ1_S", .n = 256, .bytes = 50},
     [20] = {"IQ4_NL",  MIL_NO_DTYPE, 32,  18,  32,  false, MIL_INT8, take_iq4_nl},
-    [21] = {"IQ3_S",   MIL_NO_DTYPE, 256, 110},
-    [22] = {"IQ2_S",   MIL_NO_DTYPE, 256, 82},
+    [21] = {.name = "IQ3_S", .n = 256, .bytes = 110},
+    [22] = {.name = "IQ2_S", .n = 256, .bytes = 82},
     [23] = {"IQ4_XS",  MIL_NO_DTYPE, 256, 136, 32,  false, MIL_INT8, take_iq4_xs},
-    [24] = {"I8",      MIL_INT8,     1,   1},
-    [25] = {"I16",     MIL_INT16,    1,   2},
-    [26] = {"I32",     MIL_INT32,    1,   4},
-    [27] = {"I64",     MIL_INT64,    1,   8},
-    [28] = {"F64",     MIL_FP64,     1,   8},
-    [29] = {"IQ1_M",   MIL_NO_DTYPE, 256, 56},
-    [30] = {"BF16",    MIL_BF16,     1,   2},
+    [24] = {.name = "I8", .dtype = MIL_INT8, .n = 1, .bytes = 1},
+    [25] = {.name = "I16", .dtype = MIL_INT16, .n = 1, .bytes = 2},
+    [26] = {.name = "I32", .dtype = MIL_INT32, .n = 1, .bytes = 4},
+    [27] = {.name = "I64", .dtype = MIL_INT64, .n = 1, .bytes = 8},
+    [28] = {.name = "F64", .dtype = MIL_FP64, .n = 1, .bytes = 8},
+    [29] = {.name = "IQ1_M", .n = 256, .bytes = 56},
+    [30] = {.name = "BF16", .dtype = MIL_BF16, .n = 1, .bytes = 2},
     [34] = {"TQ1_0",   MIL_NO_DTYPE, 256, 54,  256, false, MIL_INT4, take_tq1_0},
     [35] = {"TQ2_0",   MIL_NO_DTYPE, 256, 66,  256, false, MIL_INT4, take_tq2_0},
     [39] = {"MXFP4",   MIL_NO_DTYPE, 32,  17,  32,  false, MIL_INT8, take_mxfp4},
