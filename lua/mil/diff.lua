@@ -400,8 +400,8 @@ local function parting(x, y, tolerance)
   return not same and text or nil
 end
 
--- Runs two functions on the same tensors (by the names of a's inputs). Gives {parts =, overflows =}: each nil, or a line that names
--- the first operation, in a's order, and how.
+-- Runs two functions on the same tensors (by the names of a's inputs). Gives {parts =, overflows =}: each nil, or a line that
+-- names the first operation, in a's order, and how.
 function diff.values(a, b, tensors, tolerance)
   local inputs = require "mil.inputs"
   local common, _, known = {}, inputs.of(b)

@@ -308,7 +308,8 @@ end
 -- What Graphviz draws of dot's text.
 function graph.svg(dot)
   if output_of "command -v dot" == "" then
-    error("dot, which lays out graphs, is not installed: it is part of Graphviz (apt-get install graphviz, brew install graphviz); a .dot file needs none", 0)
+    error("dot, which lays out graphs, is not installed: it is part of Graphviz (apt-get install graphviz, brew install graphviz); " ..
+      "a .dot file needs none", 0)
   end
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
