@@ -18,7 +18,7 @@
 --     softmax 3 * n(y); batch_norm 2 * n(y); l2_norm 3 * n(y); instance_norm, layer_norm 5 * n(y);
 --     local_response_norm (2 * size + 2) * n(y)
 --     pools                     n(y) * the elements of a window
---     reductions                n(x)
+--     reductions                n(x); classify n(probabilities); cumsum n(y)
 --     other elementwise ops and activations: n(y)
 
 local flops = {}
@@ -145,7 +145,9 @@ end
 
 rules.softmax, rules.batch_norm, rules.l2_norm = of_result(3), of_result(2), of_result(3)
 rules.instance_norm, rules.layer_norm = of_result(5), of_result(5)
-rules.cast, rules.fill, rules.fill_like, rules.select = none, none, none, none
+rules.cast, rules.fill, rules.fill_like, rules.select, rules.crop = none, none, none, none, none
+rules.cumsum = of_result(1)
+function rules.classify(args) return count(args.probabilities) end
 
 -- ---- by family, where the op itself has no rule ----
 
