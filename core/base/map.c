@@ -26,9 +26,8 @@ static void put(struct mil__map_slot *slots, uint32_t mask, struct mil__map_slot
     slots[i] = entry;
 }
 
-bool mil__map_grow(mil__map *map) {
-    uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
-    if (size == 0) return false;
+/* To `size` slots, a power of 2 that has room for what is there. */
+static bool resize(mil__map *map, uint32_t size) {
     struct mil__map_slot *slots = mil__calloc(size, sizeof *slots);
     if (!slots) return false;
     uint32_t used = 0;
@@ -40,6 +39,17 @@ bool mil__map_grow(mil__map *map) {
     mil__free(map->slots);
     *map = (mil__map){slots, size - 1, used};
     return true;
+}
+
+bool mil__map_grow(mil__map *map) {
+    uint32_t size = map->slots ? (map->mask + 1) * 2 : FIRST_SIZE;
+    return size && resize(map, size);
+}
+
+bool mil__map_reserve(mil__map *map, uint32_t n) {
+    uint64_t size = map->slots ? (uint64_t)map->mask + 1 : FIRST_SIZE, least = size;
+    while ((uint64_t)n * 8 > size * 5) size *= 2;
+    return size > UINT32_MAX || (map->slots && size == least) || resize(map, (uint32_t)size);
 }
 
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number) {

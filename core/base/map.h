@@ -87,6 +87,8 @@ static inline uint32_t mil__map_find_or_add(mil__map *map, uint64_t hash, uint32
     map->used++;
     return MIL__NOT_FOUND;
 }
+/* Makes room for n entries in all, at once. Returns false when out of memory. */
+bool mil__map_reserve(mil__map *map, uint32_t n);
 /* Adds without looking (the caller has). Returns false when out of memory. number < UINT32_MAX - 2. */
 bool mil__map_add(mil__map *map, uint64_t hash, uint32_t number);
 /* Removes the entry with this hash and number, if it is there. */

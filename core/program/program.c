@@ -16,6 +16,21 @@ bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes) {
     return true;
 }
 
+static bool reserve_table(void **table, uint32_t n, uint32_t *cap) {
+    if (n <= *cap) return true;
+    void *grown = mil__realloc(*table, n * sizeof(void *));
+    if (!grown) return false;
+    *table = grown;
+    *cap = n;
+    return true;
+}
+
+mil_status mil__program_reserve(mil_program *program, uint32_t n, mil_error *err) {
+    bool made = reserve_table((void **)&program->ops, n, &program->cap_ops) &&
+                reserve_table((void **)&program->values, n, &program->cap_values) && mil__map_reserve(&program->names, n);
+    return made ? MIL_OK : mil__nomem(err);
+}
+
 mil__op *mil__op_at(const mil_program *program, mil_operation operation) {
     return operation < program->n_ops ? program->ops[operation] : NULL;
 }

@@ -338,6 +338,8 @@ mil_status mil__input_check(const mil_program *program, mil_block function, cons
 /* Room for one more entry of a table that doubles. */
 bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes);
 
+/* Makes room for so many operations and named values in all, at once, where there is less. */
+mil_status mil__program_reserve(mil_program *program, uint32_t n, mil_error *err);
 /* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
 #define MIL__NEW_ENTRY(program, type, table, count, cap)                                                                   \
     bool room = (program)->count < (program)->cap ||                                                                   \

@@ -544,6 +544,19 @@ static mil_status parse_statement(mil__parser *ps, mil_block block) {
     return status;
 }
 
+enum { MANY = 4096, MOST_AHEAD = 8 };
+
+/* When the tables of a large program are full, room for all of it as far as the text up to here tells, instead of twice what is
+ * there again and again. */
+static mil_status make_room(mil__parser *ps) {
+    double read = (double)(ps->lex.p - ps->lex.text), all = (double)(ps->lex.end - ps->lex.text);
+    uint32_t n = ps->program->n_values;
+    double times = all / read * 1.02;
+    if (times > MOST_AHEAD) times = MOST_AHEAD;
+    if (times < 1.25) times = 1.25; /* at the text's end, too, it is a factor: the copies stay in proportion */
+    return n < UINT32_MAX / (2 * MOST_AHEAD) ? mil__program_reserve(ps->program, (uint32_t)(n * times), ps->lex.err) : MIL_OK;
+}
+
 static mil_status parse_statements(mil__parser *ps, mil_block block) {
     mil__mark mark = mil__arena_mark(&ps->tmp);
     for (;;) {
@@ -552,6 +565,7 @@ static mil_status parse_statements(mil__parser *ps, mil_block block) {
         if (ps->lex.p == ps->lex.end) return mil__lex_expected(&ps->lex, "an operation or \"}\"");
         MIL__TRY(parse_statement(ps, block));
         MIL__TRY(mil__parse_check_size(ps));
+        if (ps->program->n_values >= ps->program->cap_values && ps->program->n_values >= MANY) MIL__TRY(make_room(ps));
         mil__arena_rewind(&ps->tmp, mark);
     }
 }

@@ -38,6 +38,21 @@ static void adds_and_removes(void) {
     mil__map_free(&map);
 }
 
+/* Room for many at once: what was there is found, what comes needs no more. */
+static void reserves(void) {
+    mil__map map = {0};
+    CHECK(mil__map_reserve(&map, 0));
+    for (uint32_t i = 0; i < 100; i++) CHECK(mil__map_add(&map, mil__hash(&i, sizeof i), i));
+    CHECK(mil__map_reserve(&map, 1000));
+    const void *slots = map.slots;
+    for (uint32_t i = 100; i < 1000; i++) CHECK(mil__map_add(&map, mil__hash(&i, sizeof i), i));
+    CHECK(mil__map_reserve(&map, 10));
+    CHECK(map.slots == slots);
+    for (uint32_t i = 0; i < 1000; i++)
+        if (!CHECK_EQ(find(&map, mil__hash(&i, sizeof i), i), i)) break;
+    mil__map_free(&map);
+}
+
 static mil_status fill(void *ctx, mil_error *err) {
     mil__map map = {0};
     mil_status status = MIL_OK;
@@ -71,4 +86,4 @@ static void hashes(void) {
     for (size_t n = 1; n < sizeof zeros; n++) CHECK(mil__hash(zeros, n) != mil__hash(zeros, n - 1));
 }
 
-TEST_MAIN(CASE(equal_hashes), CASE(adds_and_removes), CASE(allocations), CASE(hashes))
+TEST_MAIN(CASE(equal_hashes), CASE(adds_and_removes), CASE(reserves), CASE(allocations), CASE(hashes))
