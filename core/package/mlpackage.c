@@ -42,7 +42,7 @@ mil_status mil__manifest_model(const char *path, const void *data, size_t n, cha
     if (n > MOST_MANIFEST) return mil__fail(err, MIL_ELIMIT, "%.200s: its manifest has %zu bytes; at most %d are read", path, n, (int)MOST_MANIFEST);
     json_t *manifest = json_loadb(data, n, JSON_REJECT_DUPLICATES, &problem);
     mil_status status = manifest ? model_path(manifest, path, out, err)
-                                 : mil__fail(err, MIL_EFORMAT, "%.200s: Manifest.json:%d: %.200s", path, problem.line, problem.text);
+                                 : mil__fail(err, MIL_EFORMAT, "%.200s: Manifest.json:%d: %s", path, problem.line, MIL__PRINTABLE(problem.text));
     json_decref(manifest);
     return status;
 }

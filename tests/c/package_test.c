@@ -333,6 +333,7 @@ static void manifests(void) {
         {"{\"fileFormatVersion\": \"1.0.0\", \"rootModelIdentifier\": 7}", "names no model"},
         {"[]", "no version"},
         {"{\"a\": 1, \"a\": 2}", "Manifest.json:1"},
+        {"{\"a\": \"\n\"}", "Manifest.json:1"}, /* the parser's own message repeats the line's end */
         {"", "Manifest.json:1"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -343,6 +344,7 @@ static void manifests(void) {
         CHECK_EQ(status == MIL_OK, !rows[i].message);
         if (rows[i].message) CHECK_HAS(err.message, rows[i].message);
         else CHECK_EQ((const char *)file, "P/Data/a/b");
+        CHECK(!strchr(err.message, '\n'));
         mil__free(file);
     }
 }
