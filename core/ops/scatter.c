@@ -119,10 +119,10 @@ static void put_piece(scattering *s, int64_t at, int64_t n) {
     else for (int64_t i = 0; i < n; i++) ((int32_t *)(void *)to)[i] = put_int(s->mode, ((int32_t *)(void *)to)[i], ints[i]);
 }
 
-/* The place of the next index; *skip: it lies outside, and is left out. */
+/* The place of the next index; *skip: it lies outside, and is left out: from ios17 on one below 0 does, too. */
 static mil_status next_place(mil__call *call, scattering *s, int axis, int64_t n, int64_t *at, bool *skip) {
     int64_t index = *s->indices++;
-    mil__index_rule strict = {.wraps = s->rule.wraps};
+    mil__index_rule strict = {.wraps = s->rule.wraps && !s->rule.clamps};
     if (mil__index_place(strict, index, n, at)) return MIL_OK;
     *skip = true;
     return s->rule.clamps ? MIL_OK : mil__index_fail(call, index, axis, n);

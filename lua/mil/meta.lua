@@ -2419,12 +2419,12 @@ function func:scaled_tanh(args) end
 ---@field mode? mil.operand # what becomes of the old element: update, or add, sub, mul, div, max, min
 ---@field validate_indices? mil.operand # an index outside of 0 .. size - 1 is an error
 
----data with updates put to slices along axis, by index. One index may come several times. Indices as gather has them, but from ios17 on what lies outside is left out
+---data with updates put to slices along axis, by index. One index may come several times. An index below 0 counts from the end, and one outside is an error; from ios17 on both are errors where validate_indices is set, else left out
 ---@param args mil.args.scatter|mil.operand|nil
 ---@return mil.value
 function value:scatter(args) end
 
----data with updates put to slices along axis, by index. One index may come several times. Indices as gather has them, but from ios17 on what lies outside is left out
+---data with updates put to slices along axis, by index. One index may come several times. An index below 0 counts from the end, and one outside is an error; from ios17 on both are errors where validate_indices is set, else left out
 ---@param args mil.args.scatter
 ---@return mil.value
 function func:scatter(args) end

@@ -338,3 +338,24 @@ describe("the op table", function()
     assert.same({}, mil.members(5))
   end)
 end)
+
+describe("scatter", function()
+  -- what becomes of indices 1, -1 and 7 of 4 elements
+  local function scattered(opset, indices, options)
+    local f = mil.func { opset = opset }
+    local given = { data = f:input("data", "fp32", { 4 }), indices = f:input("i", "int32", { #indices }), updates = f:input("u", "fp32", { #indices }) }
+    for key, value in pairs(options or {}) do given[key] = value end
+    f:output("y", f:scatter(given))
+    local ones = {}
+    for i = 1, #indices do ones[i] = 1 end
+    return f:compile():run({ data = { 0, 0, 0, 0 }, i = indices, u = ones }).y:table()
+  end
+
+  it("counts from the end up to ios16, and leaves out what lies outside from ios17 on", function()
+    assert.same({ 0, 1, 0, 1 }, scattered("ios16", { 1, -1 }))
+    assert.same({ 0, 1, 0, 0 }, scattered("ios17", { 1, -1, 7 }))
+    assert.is_false((pcall(scattered, "ios16", { 1, 7 })))
+    assert.is_false((pcall(scattered, "ios17", { 1, -1 }, { validate_indices = true })))
+    assert.same({ 0, 2, 0, 0 }, scattered("ios17", { 1, 1 }, { validate_indices = true }))
+  end)
+end)
