@@ -378,13 +378,15 @@ static void bundles(void) {
 
 /* ---- a model's bytes ---- */
 
+static const char *weights_folder = PACKAGES "conv.mlpackage/Data/com.apple.CoreML"; /* of read_bytes */
+
 static mil_status read_bytes(const void *data, size_t n, mil_error *err) {
     mil__arena messages = {0};
     Mil__Spec__Model *model;
     mil_program *program = NULL;
     mil_status status = mil_program_new(MIL_IOS15, &program, err);
     mil__reader r = {.program = program, .err = err, .most_bytes = n * 16 + ((size_t)4 << 20)};
-    r.blobs.model_path = PACKAGES "conv.mlpackage/Data/com.apple.CoreML";
+    r.blobs.model_path = weights_folder;
     if (status == MIL_OK) status = mil__model_unpack(data, n, &messages, &model, err);
     if (status == MIL_OK) status = mil__read_model(&r, model);
     mil__blobs_free(&r.blobs);
@@ -443,15 +445,18 @@ static void depth(void) {
 }
 
 /* Every beginning, and every byte changed, gives an error or a program; what is checked is the sanitizers' business. */
-static void damaged(void) {
+static void damage(const char *package) {
+    char folder[200], path[256];
     mil_buffer *file;
     mil_error err = {0};
-    if (!CHECK_OK(mil_buffer_map(PACKAGES "conv.mlpackage/Data/com.apple.CoreML/model.mlmodel", &file, &err), &err)) return;
-    size_t n = mil_buffer_bytes(file);
+    snprintf(folder, sizeof folder, PACKAGES "%s.mlpackage/Data/com.apple.CoreML", package);
+    snprintf(path, sizeof path, "%s/model.mlmodel", folder);
+    if (!CHECK_OK(mil_buffer_map(path, &file, &err), &err)) return;
+    size_t n = mil_buffer_bytes(file), passed = 0;
     uint8_t *bytes = malloc(n);
     memcpy(bytes, mil_buffer_data(file), n);
+    weights_folder = folder;
     CHECK_OK(read_bytes(bytes, n, &err), &err);
-    size_t passed = 0;
     for (size_t i = 0; i < n; i++) {
         static const uint8_t flips[] = {0x01, 0x80, 0xff};
         uint8_t *cut = malloc(i + 1); /* of its own size, so that a read beyond it is found out */
@@ -465,9 +470,18 @@ static void damaged(void) {
             bytes[i] ^= flips[k];
         }
     }
-    CHECK_EQ((long long)passed, 0LL);
+    CHECK(passed <= 1); /* where an unknown field is the last, what stands before it is whole */
     free(bytes);
     mil_buffer_free(file);
+    weights_folder = PACKAGES "conv.mlpackage/Data/com.apple.CoreML";
+}
+
+static void damaged(void) {
+    static const char *const packages[] = {"conv", "flexible", "enumerated", "functions", "stateful", "classifier", "unknown"};
+    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++) {
+        test_row = packages[i];
+        damage(packages[i]);
+    }
 }
 
 static mil_status open_task(void *ctx, mil_error *err) {
