@@ -128,8 +128,32 @@ static void push_shapes(lua_State *L, const mil_program *program, mil_value valu
     }
 }
 
+/* {kind = , color = , width = , height = , optional = , description = }: what the model's description says; else nil */
+static void push_feature(lua_State *L, const mil_program *program, mil_value value) {
+    mil_error err;
+    mil_feature feature;
+    lua_createtable(L, 0, 6);
+    luamil_begin_text(L);
+    if (mil_value_feature(program, value, &feature, &err) != MIL_OK) luamil_raise(L, &err);
+    if (!feature.description) lua_pop(L, 1);
+    else if (luamil_end_text(L, feature.description, strlen(feature.description))) lua_setfield(L, -2, "description");
+    if (!*feature.kind) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_pushstring(L, feature.kind);
+    lua_setfield(L, -2, "kind");
+    lua_pushboolean(L, feature.is_optional);
+    lua_setfield(L, -2, "optional");
+    if (!*feature.color) return;
+    lua_pushstring(L, feature.color);
+    lua_setfield(L, -2, "color");
+    set_size(L, "width", feature.width, true);
+    set_size(L, "height", feature.height, true);
+}
+
 static const char *const value_fields[] = {"type", "name", "where", "op", "id", "data", "func", "operation", "ranges", "shapes",
-                                           NULL};
+                                           "feature", NULL};
 
 static bool value_field(lua_State *L, const char *name) {
     const char *const *fields = value_fields;
@@ -150,6 +174,7 @@ static bool value_field(lua_State *L, const char *name) {
     case 7: if (operation) luamil_push_operation(L, 1, self->owner, operation); else lua_pushnil(L); break;
     case 8: push_ranges(L, program, mil_value_type(program, self->id)); break;
     case 9: push_shapes(L, program, self->id); break;
+    case 10: push_feature(L, program, self->id); break;
     }
     return true;
 }

@@ -40,16 +40,29 @@ local function range_text(name, range)
   return text .. (range.default and (", %d by default"):format(range.default) or "")
 end
 
+-- "an rgb image of 224 by 224", and what its author says.
+local function feature_text(feature)
+  if feature.kind == "image" then
+    return ("%s image, %d by %d"):format(feature.color, feature.width, feature.height)
+  end
+  return feature.kind ~= "array" and feature.kind ~= "state" and feature.kind or nil
+end
+
 local function port_notes(port)
-  local notes = {}
+  local notes, feature = {}, port.feature or {}
+  notes[1] = port.feature and feature_text(feature)
   if port.shapes then
     local texts = {}
     for i, shape in ipairs(port.shapes) do texts[i] = "[" .. table.concat(shape, ", ") .. "]" end
-    notes[1] = "one of " .. table.concat(texts, ", ")
+    notes[#notes + 1] = "one of " .. table.concat(texts, ", ")
   else
-    for name, range in pairs(port.ranges or {}) do notes[#notes + 1] = range_text(name, range) end
-    table.sort(notes)
+    local ranges = {}
+    for name, range in pairs(port.ranges or {}) do ranges[#ranges + 1] = range_text(name, range) end
+    table.sort(ranges)
+    for _, text in ipairs(ranges) do notes[#notes + 1] = text end
   end
+  if feature.optional then notes[#notes + 1] = "optional" end
+  notes[#notes + 1] = feature.description
   return table.concat(notes, "; ")
 end
 

@@ -557,6 +557,17 @@ const char *mil_program_metadata(const mil_program *program, const char *key);
 /* Adds or changes a pair; value NULL: removes it. Fails: MIL_ENAME (an empty key), MIL_EVALUE (not UTF-8), MIL_ENOMEM. */
 mil_status mil_program_set_metadata(mil_program *program, const char *key, const char *value, mil_error *err);
 
+/* What the model's description says of an input, state or output of a function, beside its type. */
+typedef struct mil_feature {
+    const char *kind;         /* array, image, dictionary, int64, double, string, state; "": nothing is said. Static */
+    const char *color;        /* of an image: gray, gray fp16, rgb, bgr; else "". Static */
+    int64_t width, height;    /* of an image; else 0 */
+    bool is_optional;
+    char *description;        /* its author's words, UTF-8, owned (mil_free); NULL: none */
+} mil_feature;
+/* Fails: MIL_ENOMEM. */
+mil_status mil_value_feature(const mil_program *program, mil_value value, mil_feature *out, mil_error *err);
+
 typedef struct mil_save_options {
     mil_progress *progress;   /* of "program", then "weights"; NULL: none */
     void *progress_ctx;

@@ -39,7 +39,7 @@ end
 local function described(value)
   local port = { name = value.name, type = value.type.text }
   if next(value.ranges) then port.ranges = value.ranges end
-  port.shapes = value.shapes
+  port.shapes, port.feature = value.shapes, value.feature
   return port
 end
 
@@ -48,7 +48,7 @@ local function describe_function(f)
   for _, value in ipairs(f.inputs) do
     table.insert(value.type.kind == "state" and facts.states or facts.inputs, described(value))
   end
-  for i, value in ipairs(f.outputs) do facts.outputs[i] = { name = value.name, type = value.type.text } end
+  for i, value in ipairs(f.outputs) do facts.outputs[i] = { name = value.name, type = value.type.text, feature = value.feature } end
   return facts
 end
 
