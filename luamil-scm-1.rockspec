@@ -86,6 +86,7 @@ build = {
         "core/ops/transformers.c",
         "core/ops/windows.c",
         "core/package/bundle.c",
+        "core/package/feature.c",
         "core/package/load.c",
         "core/package/mlpackage.c",
         "core/package/read.c",

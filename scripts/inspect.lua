@@ -41,16 +41,18 @@ local function range_text(name, range)
 end
 
 -- "an rgb image of 224 by 224", and what its author says.
-local function feature_text(feature)
+local function feature_text(port)
+  local feature = port.feature
   if feature.kind == "image" then
     return ("%s image, %d by %d"):format(feature.color, feature.width, feature.height)
   end
-  return feature.kind ~= "array" and feature.kind ~= "state" and feature.kind or nil
+  local is_plain = feature.kind == "array" or feature.kind == "state" or feature.kind == port.type
+  return not is_plain and feature.kind or nil
 end
 
 local function port_notes(port)
   local notes, feature = {}, port.feature or {}
-  notes[1] = port.feature and feature_text(feature)
+  notes[1] = port.feature and feature_text(port)
   if port.shapes then
     local texts = {}
     for i, shape in ipairs(port.shapes) do texts[i] = "[" .. table.concat(shape, ", ") .. "]" end
@@ -108,7 +110,7 @@ local function add_flops(f, most)
     if i <= most and f.flops > 0 then parts[i] = ("%s %.3g%%"):format(row.name, 100 * row.n / f.flops) end
   end
   add("  %s FLOPs a run%s%s", units.count(f.flops), sizes_text(f.sizes), #parts > 0 and ": " .. table.concat(parts, ", ") or "")
-  if f.flops_unknown then add("  and those of %d operations whose sizes only a run decides", f.flops_unknown) end
+  if f.flops_unknown then add("  and those of %s whose sizes only a run decides", several(f.flops_unknown, "operation")) end
 end
 
 -- ---- weights ----

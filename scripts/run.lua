@@ -9,7 +9,8 @@ local command = {
   summary = "run a model on tensors from files",
   description = [[
 MODEL is a Core ML package (.mlpackage), a compiled bundle (.mlmodelc) or a program in MIL text (.mil). Its outputs are
-printed, or written with --output-dir or --output. --json prints, after --repeat N runs (1 unless given),
+printed, or written with --output-dir or --output. States are zeros before the first run, and are kept from run to run.
+--json prints, after --repeat N runs (1 unless given),
   {"median_ms": .., "min_ms": .., "compile_ms": .., "peak_bytes": ..}
 where peak_bytes is the most memory that the process has had resident, pages of mapped weights included.]],
   options = {
@@ -80,7 +81,8 @@ end
 
 -- ---- outputs ----
 
--- A classifier's probabilities are written as a tensor, in the order of its labels; its label has no place in such files.
+-- A classifier's probabilities are written as a tensor, in the order of its labels; its label, which has no place in such
+-- files, is shown.
 local function tensors_of(outputs)
   local tensors = {}
   for name, output in pairs(outputs) do
@@ -92,13 +94,16 @@ end
 
 local function write(outputs, names, given)
   local mil, system = require "mil", require "mil.system"
-  outputs = tensors_of(outputs)
-  if given.output then mil.save(given.output, outputs) end
+  local tensors = tensors_of(outputs)
+  for _, name in ipairs(names) do
+    if not tensors[name] then print(name .. " : " .. tostring(outputs[name])) end
+  end
+  if given.output then mil.save(given.output, tensors) end
   if not given.output_dir then return end
   local made, reason = system.mkdir(given.output_dir)
   if not made then error("cannot make " .. reason, 0) end
-  for _, name in ipairs(names) do
-    if outputs[name] then outputs[name]:save(("%s/%s.npy"):format(given.output_dir, (name:gsub("/", "_")))) end
+  for name, tensor in pairs(tensors) do
+    tensor:save(("%s/%s.npy"):format(given.output_dir, (name:gsub("/", "_"))))
   end
 end
 
@@ -131,7 +136,8 @@ function command.main(given, arguments)
   }
   line.clear()
   local compile_ms = (system.now() - start) * 1e3
-  local outputs, median, least = timed(times, function() return model:run(tensors) end)
+  local state = #model:states() > 0 and { state = model:state() } or nil
+  local outputs, median, least = timed(times, function() return model:run(tensors, state) end)
   put_outputs(f, outputs, known, given)
   if given.json then
     print(('{"median_ms": %.6g, "min_ms": %.6g, "compile_ms": %.6g, "peak_bytes": %.0f}'):format(median, least,

@@ -146,10 +146,11 @@ end
 
 -- ---- random ones ----
 
--- Normal for floats; 0 and 1 for the rest, which any vocabulary or mask has.
+-- Normal for floats, whole numbers to 255 for images; 0 and 1 for the rest, which any vocabulary or mask has.
 local function random_tensor(value, sizes)
   local shape, dtype = {}, value.type.dtype
   for i, size in ipairs(value.type.shape) do shape[i] = sizes[size] or size end
+  if value.feature and value.feature.kind == "image" then return mil.rand("fp32", shape):map(function(x) return math.floor(256 * x) end):to(dtype) end
   if is_float(dtype) then return mil.randn(dtype, shape) end
   return mil.rand("fp32", shape):map(function(x) return x < 0.5 and 0 or 1 end):to(dtype)
 end

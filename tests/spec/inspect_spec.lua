@@ -136,6 +136,18 @@ describe("luamil inspect", function()
     end
   end)
 
+  it("says what a description says: images, dictionaries, ranges, shapes", function()
+    local function lines(name, ...)
+      local _, out = luamil("inspect tests/vectors/packages/" .. name .. ".mlpackage")
+      for _, line in ipairs { ... } do assert.truthy(out:find(line), line .. " is not in\n" .. out) end
+    end
+    lines("classifier", "input   image        fp32%[1, 3, 2, 2%] +bgr image, 2 by 2\n", "label_probs  dict<string, fp64> +dictionary\n",
+      "\nmetadata\n")
+    lines("flexible", "%?%d from 1 to 9, 3 by default\n")
+    lines("enumerated", "one of %[1, %d+%], %[")
+    lines("stateful", "state   cache  state<fp16%[4, 4%]>\n", "constexpr_blockwise_shift_scale  1 tensor")
+  end)
+
   it("writes JSON", function()
     local status, out = luamil("inspect --json " .. luamil.path "m.mil")
     local facts = require("mil.json").decode(out)

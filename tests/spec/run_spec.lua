@@ -63,6 +63,26 @@ describe("luamil run", function()
     assert.truthy(select(2, run "--function other --random"):find "^y : fp32%[2%]")
   end)
 
+  it("shows labels, and a dictionary's entries, likeliest first; files have the numbers", function()
+    local status, out = luamil "run tests/vectors/packages/classifier.mlpackage --random"
+    assert.are.equal(0, status)
+    assert.truthy(out:find "^label : %S+\nlabel_probs : dictionary of 3 labels\n", out)
+    assert.are.equal(out:match "^label : (%S+)", out:match "labels\n%s*(%S+)")
+    local shown = select(2, luamil("run tests/vectors/packages/classifier.mlpackage --random --output-dir " .. luamil.path "labels"))
+    assert.are.equal(out:match "^[^\n]*\n", shown)
+    assert.are.same({ 3 }, mil.load_tensor(luamil.path "labels/label_probs.npy").shape)
+  end)
+
+  it("keeps a state from run to run", function()
+    mil.ones("fp16", { 4, 4 }):save(luamil.path "ones.npy")
+    local function sum(n)
+      luamil(("run tests/vectors/packages/stateful.mlpackage --input x=%s --keep sum --repeat %d --output %s"):format(
+        luamil.path "ones.npy", n, luamil.path "state.npz"))
+      return mil.weights(luamil.path "state.npz").sum:get(1, 1)
+    end
+    assert.are.same({ 1, 3 }, { sum(1), sum(3) })
+  end)
+
   local refused = {
     { 1, "--input x=@x.npy", "no --input for k int32[2] (--random makes one up)" },
     { 1, "", "no --input for x fp32[?, 3], k int32[2] (--random makes one up)" },
