@@ -19,11 +19,8 @@ bool mil__is_name(mil__slice text) {
     return true;
 }
 
-static bool reserve(mil__str *str, size_t more) {
-    if (str->failed) return false;
-    if (str->n + more + 1 <= str->cap) return true;
-    size_t cap = str->cap ? str->cap : 64;
-    while (cap < str->n + more + 1) cap *= 2;
+/* Makes the room `cap`, which is more than there is. */
+static bool resize(mil__str *str, size_t cap) {
     char *s = mil__realloc(str->s, cap);
     if (!s) {
         str->failed = true;
@@ -32,6 +29,18 @@ static bool reserve(mil__str *str, size_t more) {
     str->s = s;
     str->cap = cap;
     return true;
+}
+
+static bool reserve(mil__str *str, size_t more) {
+    if (str->failed) return false;
+    if (str->n + more + 1 <= str->cap) return true;
+    size_t cap = str->cap ? str->cap : 64;
+    while (cap < str->n + more + 1) cap *= 2;
+    return resize(str, cap);
+}
+
+void mil__str_reserve(mil__str *str, size_t n) {
+    if (!str->failed && n >= str->cap) resize(str, n + 1);
 }
 
 void mil__str_add(mil__str *str, const char *s, size_t n) {

@@ -45,6 +45,7 @@ typedef struct mil__str {
     bool failed;
 } mil__str;
 
+void mil__str_reserve(mil__str *str, size_t n); /* room for n characters in all, at once */
 void mil__str_add(mil__str *str, const char *s, size_t n);
 void mil__str_puts(mil__str *str, const char *s);
 void mil__str_putc(mil__str *str, char c);

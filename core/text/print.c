@@ -22,6 +22,7 @@ typedef struct printer {
     int version_minor;
     bool long_scalars;
     mil__arena tmp;
+    uint32_t n_printed;       /* operations */
     parameters **parameters;  /* by op index; NULL until met */
     struct {                  /* where a type was last printed */
         const mil_type *type;
@@ -488,12 +489,22 @@ static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_
     return MIL_OK;
 }
 
+enum { MANY = 4096, MOST_AHEAD = 8 };
+
+/* Room for all of a large program, as far as the operations up to here tell. */
+static void make_room(printer *pr) {
+    double times = (double)pr->program->n_ops / pr->n_printed * 1.05;
+    if (pr->out.n < SIZE_MAX / (2 * MOST_AHEAD))
+        mil__str_reserve(&pr->out, (size_t)((double)pr->out.n * (times < MOST_AHEAD ? times : MOST_AHEAD)));
+}
+
 static mil_status put_block(printer *pr, const mil__block *block, int indent, mil_error *err) {
     for (mil_operation at = block->first; at; at = pr->program->ops[at]->next) {
         const mil__op *op = pr->program->ops[at];
         bool at_its_use = op->is_inline && op->n_outputs == 1 && !pr->program->values[op->outputs[0]]->name;
         if (is_update_state(op)) put_update_state(pr, op, indent);
         else if (!at_its_use) MIL__TRY(put_operation(pr, op, indent, err));
+        if (++pr->n_printed >= MANY && (pr->n_printed & (pr->n_printed - 1)) == 0) make_room(pr);
     }
     return MIL_OK;
 }
