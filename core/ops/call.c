@@ -72,8 +72,15 @@ static mil_status check_operand(mil__call *call, const mil__param *row, const mi
 }
 
 /* Operands of rows with one letter have one dtype: first[letter - '@'] is the slot that came first. */
+/* coremltools writes the default of a parameter out, as fp32 whatever the others are. */
+static bool is_written_default(const mil__param *row, const mil__operand *operand) {
+    const mil_tensor *data = operand->data;
+    if (row->given != MIL__FLOAT || !data || data->rank || !operand->is_const || !mil__dtype_is_float(data->dtype)) return false;
+    return (float)mil__load_f64(data, 0) == (float)row->number;
+}
+
 static mil_status check_group(mil__call *call, const mil__param *row, int slot, int8_t first[32]) {
-    if (row->type == 0 || row->type >= MIL__SET(0)) return MIL_OK;
+    if (row->type == 0 || row->type >= MIL__SET(0) || is_written_default(row, &call->in[slot].items[0])) return MIL_OK;
     int8_t *at = &first[row->type % 32];
     if (*at < 0) {
         *at = (int8_t)slot;

@@ -86,7 +86,7 @@ def compare(written, answer):
         for op, described in zip(operations, functions[name]["operations"]):
             if described["name"] == op.outputs[0].name:  # in Lua an operation goes by its first result; its own name is in the text
                 described["name"] = op.name
-            want(f'name = tensor<string, []>("{op.name}")' in answer["text"], op.op_type, "not in the text", op.name)
+            want(f'("{op.name}")]' in answer["text"], op.op_type, "not in the text", op.name)
         compare_function(function, functions[name])
         for op, described in zip(operations, functions[name]["operations"]):
             given = sorted(n for n, v in op.inputs.items() if v is not None and not n.startswith("_"))

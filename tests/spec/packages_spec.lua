@@ -75,6 +75,23 @@ describe("a package", function()
     assert.equal(-8, model:run({ x = one }, { state = state }).out:get(1, 1))
   end)
 
+  it("may write a default as fp32 beside fp16, as coremltools does; another number must be of the others' dtype", function()
+    local text = [[program(1.0){func main<ios16>(tensor<fp16,[1,3,4]> x){
+      tensor<int32,[1]> axes = const()[val=tensor<int32,[1]>([-1])]; fp32 eps = const()[val=fp32(%s)];
+      tensor<fp16,[1,3,4]> y = layer_norm(x=x, axes=axes, epsilon=eps);}->(y);}]]
+    local x = mil.randn("fp16", { 1, 3, 4 })
+    local f = mil.func { opset = "ios16" }
+    f:output("y", f:input("x", "fp16", { 1, 3, 4 }):layer_norm { axes = { -1 } })
+    local wanted = f:compile({ engine = "cpu" }):run({ x = x }).y
+    for optimize = 0, 1 do
+      local p = mil.parse(text:format "1e-5")
+      p:verify()
+      assert.is_true(p:compile({ engine = "cpu", optimize = optimize }):run({ x = x }).y:close(wanted))
+    end
+    assert.is_false((pcall(mil.parse, text:format "2e-5")))
+    assert.truthy(mil.last_error().message:find("must have one dtype", 1, true))
+  end)
+
   it("that is none is an error with its name", function()
     assert.is_false((pcall(mil.load, packages .. "nowhere.mlpackage")))
     assert.equal("EIO", mil.last_error().code)
