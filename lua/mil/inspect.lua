@@ -234,21 +234,32 @@ function inspect.program(program, options)
   return facts
 end
 
--- A weights file: its tensors as they are read.
+function Sums:add_tensor(name, tensor)
+  local n, dtype = tensor:numel(), tensor.dtype
+  local bytes = dtype ~= "string" and bytes_of(dtype, n) or 0
+  add_to(self.dtypes, dtype, "dtype", { elements = n, bytes = bytes })
+  self.parameters, self.bytes, self.expanded_bytes = self.parameters + n, self.bytes + bytes, self.bytes + bytes
+  local text = dtype .. (#tensor.shape > 0 and "[" .. table.concat(tensor.shape, ", ") .. "]" or "")
+  table.insert(self.list, { name = name, type = text, bytes = bytes })
+end
+
+-- A weights file: its tensors as they are read; unread are those whose dtype has no counterpart here.
 function inspect.weights(file, largest)
-  local sums = new_sums()
+  local sums, unread = new_sums(), 0
   for _, name in ipairs(mil.names(file)) do
-    local tensor = file[name]
-    local n, dtype = tensor:numel(), tensor.dtype
-    local bytes = dtype ~= "string" and bytes_of(dtype, n) or 0
-    add_to(sums.dtypes, dtype, "dtype", { elements = n, bytes = bytes })
-    sums.parameters, sums.bytes = sums.parameters + n, sums.bytes + bytes
-    local text = dtype .. (#tensor.shape > 0 and "[" .. table.concat(tensor.shape, ", ") .. "]" or "")
-    table.insert(sums.list, { name = name, type = text, bytes = bytes })
-    tensor:free()
+    local is_read, tensor = pcall(function() return file[name] end)
+    if is_read then
+      sums:add_tensor(name, tensor)
+      tensor:free()
+    elseif require("mil.errors").object_of(tensor).code == "EUNSUPPORTED" then
+      unread = unread + 1
+    else
+      error(tensor, 0)
+    end
   end
-  sums.expanded_bytes = sums.bytes
-  return { weights = sums:facts(largest), metadata = mil.metadata(file) }
+  local weights = sums:facts(largest)
+  weights.unread = unread > 0 and unread or nil
+  return { weights = weights, metadata = mil.metadata(file) }
 end
 
 return inspect

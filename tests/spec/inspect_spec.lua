@@ -117,6 +117,15 @@ describe("weights", function()
     assert.truthy(out:find("24 bytes  a  fp32[2, 3]", 1, true))
     assert.truthy(out:find "metadata\n  by  me")
   end)
+
+  it("of a file with what can't be read", function()
+    local header = '{"a":{"dtype":"F8_E8M0","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"I8","shape":[3],"data_offsets":[2,5]}}'
+    luamil.write("odd.safetensors", string.char(#header) .. ("\0"):rep(7) .. header .. "12345")
+    local status, out = luamil("inspect " .. luamil.path "odd.safetensors")
+    assert.are.equal(0, status)
+    assert.truthy(out:find("1 weight, 3 parameters, 3 bytes\n", 1, true))
+    assert.truthy(out:find("  and 1 tensor of dtypes that have no counterpart here\n", 1, true))
+  end)
 end)
 
 describe("luamil inspect", function()
