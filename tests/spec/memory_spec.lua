@@ -35,6 +35,11 @@ local function task()
   f:operations("concat")[1]:set("values", { b, b })
   f:rename("z", "out"):retype("x", "fp32", { 2, 4 }):prune()
   assert(f.outputs[1].type.text == "fp32[2, 2]" and #f:extract({ inputs = { a }, outputs = { "out" } }):verify().inputs == 2)
+  local classifier = mil.load "tests/vectors/packages/classifier.mlpackage"
+  assert(classifier:metadata { author = "a" }:metadata().author == "a")
+  local found = classifier:compile():run { image = mil.ones("fp32", { 1, 3, 2, 2 }) }
+  assert(found.label == "cat" and #found.label_probs:topk(2) == 2 and found.label_probs:labels()[2] == "dog")
+  assert(#tostring(found.label_probs) > 10 and found.label_probs:tensor():numel() == 3)
 end
 
 local function collect()
