@@ -364,7 +364,7 @@ static int bind(lua_State *L) {
         lua_pushstring(L, port->name);
         lua_rawget(L, 2);
         mil_tensor *tensor = port_tensor(L, port, i < n_in);
-        if (!tensor && i < n_in)
+        if (!tensor && i < n_in && !port->is_optional)
             return luamil_fail_at(L, MIL_EINVAL, NULL, port->name, "bind: input %s is missing", port->name);
         mil_status status = i < n_in ? mil_context_set_input(self->context, i, tensor, &err)
                                      : mil_context_set_output(self->context, i - n_in, tensor, &err);

@@ -14,6 +14,7 @@ struct mil_model {
     void *impl;
     mil__arena arena;         /* of the ports */
     mil_port *inputs, *outputs, *states;
+    mil_tensor **standards;   /* of the inputs that may be left out, what fills them; else NULL */
     mil__classes **classes;   /* of the outputs that a classify gives; else NULL */
     size_t n_inputs, n_outputs, n_states;
     size_t *places;           /* of the inputs, then of the states, among what the function takes */
@@ -76,6 +77,17 @@ static mil_status make_output(mil_model *model, const mil_program *program, mil_
     return MIL_OK;
 }
 
+/* What stands for an optional input that is left out; none where its size is not fixed. */
+static mil_status make_standard(const mil_program *program, mil_value input, mil_port *port, mil_tensor **out, mil_error *err) {
+    const mil__standard *standard = mil__input_standard(program, input);
+    for (int i = 0; standard && i < port->rank; i++)
+        if (port->shape[i] < 0) return MIL_OK;
+    if (!standard) return MIL_OK;
+    MIL__TRY(mil_tensor_new(port->dtype, port->rank, port->shape, out, err));
+    port->is_optional = true;
+    return mil_tensor_fill(*out, standard->number, err);
+}
+
 /* What the function takes, apart: the inputs, and the states. */
 static mil_status make_inputs(mil_model *model, const mil_program *program, const mil__block *body, mil_error *err) {
     size_t n_inputs = 0, n_states = 0;
@@ -86,6 +98,7 @@ static mil_status make_inputs(mil_model *model, const mil_program *program, cons
         const mil_type *type = program->values[body->inputs[i]]->type;
         MIL__TRY(make_port(model, program, body->inputs[i], state ? type->items[0] : type,
                            state ? &model->states[at] : &model->inputs[at], err));
+        if (!state) MIL__TRY(make_standard(program, body->inputs[i], &model->inputs[at], &model->standards[at], err));
     }
     return MIL_OK;
 }
@@ -96,11 +109,12 @@ static mil_status make_ports(mil_model *model, const mil_program *program, mil_b
     model->n_inputs = body->n_inputs - model->n_states;
     model->n_outputs = body->n_outputs;
     model->inputs = mil__arena_zero(&model->arena, model->n_inputs, sizeof *model->inputs);
+    model->standards = mil__arena_zero(&model->arena, model->n_inputs, sizeof *model->standards);
     model->states = mil__arena_zero(&model->arena, model->n_states, sizeof *model->states);
     model->outputs = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->outputs);
     model->places = mil__arena_zero(&model->arena, body->n_inputs, sizeof *model->places);
     model->classes = mil__arena_zero(&model->arena, model->n_outputs, sizeof *model->classes);
-    if (!model->inputs || !model->states || !model->outputs || !model->places || !model->classes) return mil__nomem(err);
+    if (!model->inputs || !model->standards || !model->states || !model->outputs || !model->places || !model->classes) return mil__nomem(err);
     MIL__TRY(make_inputs(model, program, body, err));
     for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(make_output(model, program, body->outputs[i], i, err));
     return MIL_OK;
@@ -229,6 +243,7 @@ void mil_model_free(mil_model *model) {
     mil_model_unload(model);
     if (model->impl) model->engine->free(model->impl);
     for (size_t i = 0; model->classes && i < model->n_outputs; i++) mil__classes_free(model->classes[i]);
+    for (size_t i = 0; model->standards && i < model->n_inputs; i++) mil_tensor_free(model->standards[i]);
     mil__arena_free(&model->arena);
     mil__free(model);
 }
@@ -344,8 +359,9 @@ static mil_status take_inputs(mil_context *context, mil_error *err) {
     mil_model *model = context->model;
     mil_state *state = context->state;
     for (size_t i = 0; i < model->n_inputs; i++) {
-        if (!context->inputs[i]) return check_port("input", &model->inputs[i], NULL, err);
-        context->taken[model->places[i]] = context->inputs[i];
+        mil_tensor *given = context->inputs[i] ? context->inputs[i] : model->standards[i];
+        if (!given) return check_port("input", &model->inputs[i], NULL, err);
+        context->taken[model->places[i]] = given;
     }
     if (!model->n_states) return MIL_OK;
     if (!state) return check_port("state", &model->states[0], NULL, err);
@@ -429,7 +445,7 @@ mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_err
 static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
     const mil_model *model = context->model;
     for (size_t i = 0; i < model->n_inputs; i++) {
-        MIL__TRY(check_port("input", &model->inputs[i], inputs[i], err));
+        if (inputs[i] || !model->standards[i]) MIL__TRY(check_port("input", &model->inputs[i], inputs[i], err));
         MIL__TRY(mil_context_set_input(context, i, inputs[i], err));
     }
     for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(mil_context_set_output(context, i, outputs[i], err));

@@ -632,6 +632,7 @@ typedef struct mil_port {
                                output's elements in this order; else NULL */
     bool is_label;        /* of a classifier: the likeliest label, a string or int64 of rank 0, which is the model's own: it
                              can't be set as an output */
+    bool is_optional;     /* an input that a run may leave out (NULL): the default of its package's description fills it */
 } mil_port;
 size_t mil_model_n_inputs(const mil_model *model);
 size_t mil_model_n_outputs(const mil_model *model);
@@ -650,7 +651,7 @@ void mil_state_free(mil_state *state);
 /* What port i holds: may be read and written between runs. Borrowed; NULL beyond the end. */
 mil_tensor *mil_state_tensor(const mil_state *state, size_t i);
 
-/* One run: inputs in the order of the ports. outputs: for each, a tensor to be written (its shape must be the result's),
+/* One run: inputs in the order of the ports, NULL for optional ones that are left out. outputs: for each, a tensor to be written (its shape must be the result's),
  * or NULL, which is replaced by a fresh tensor, owned. */
 mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err);
 /* The same on a state, which a model with states needs: else MIL_EINVAL. */

@@ -137,9 +137,20 @@ static mil_status describe_image(mil__reader *r, mil_value value, const Mil__Spe
     return MIL_OK;
 }
 
+/* An optional input is filled with zeros where its description names no number. */
+static mil_status describe_standard(mil__reader *r, mil_value value, const Mil__Spec__Array *array) {
+    double number = 0;
+    if (array->standard_case == MIL__SPEC__ARRAY__STANDARD_INT_STANDARD) number = array->int_standard;
+    if (array->standard_case == MIL__SPEC__ARRAY__STANDARD_FLOAT_STANDARD) number = array->float_standard;
+    if (array->standard_case == MIL__SPEC__ARRAY__STANDARD_DOUBLE_STANDARD) number = array->double_standard;
+    return mil__input_set_standard(r->program, value, number, r->err);
+}
+
 static mil_status describe_input(mil__reader *r, mil_value value, const Mil__Spec__Feature *feature) {
     const mil_type *type = r->program->values[value]->type;
     bool is_flexible = false;
+    bool is_array = feature && feature->type && feature->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_ARRAY;
+    if (is_array && feature->type->is_optional && type->kind == MIL_TENSOR) MIL__TRY(describe_standard(r, value, feature->type->array));
     for (int i = 0; type->kind == MIL_TENSOR && i < type->rank; i++) is_flexible |= type->shape[i] < 0;
     if (!feature || !feature->type || !is_flexible) return MIL_OK;
     if (feature->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_ARRAY)

@@ -473,6 +473,20 @@ static mil_status check_shapes(const mil__value *v, const char *name, size_t n, 
     return MIL_OK;
 }
 
+const mil__standard *mil__input_standard(const mil_program *program, mil_value input) {
+    const mil__standard *at = program->standards;
+    while (at && at->input != input) at = at->next;
+    return at;
+}
+
+mil_status mil__input_set_standard(mil_program *program, mil_value input, double number, mil_error *err) {
+    mil__standard *made = mil__arena_zero(&program->arena, 1, sizeof *made);
+    if (!made) return mil__nomem(err);
+    *made = (mil__standard){input, number, program->standards};
+    program->standards = made;
+    return MIL_OK;
+}
+
 mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_t n, const int64_t *shapes,
                                     mil_error *err) {
     const mil__value *v = mil__value_at(program, input);

@@ -94,6 +94,13 @@ typedef struct mil__shapes {
     struct mil__shapes *next;
 } mil__shapes;
 
+/* What an input is filled with where a run leaves it out. */
+typedef struct mil__standard {
+    mil_value input;
+    double number;
+    struct mil__standard *next;
+} mil__standard;
+
 typedef struct mil__users mil__users;
 
 /* A call whose inference gave one result of fixed shape (recall.c). */
@@ -153,6 +160,7 @@ struct mil_program {
     mil__function *functions;
     uint32_t n_functions, cap_functions;
     mil__shapes *shapes;      /* of the inputs that have some */
+    mil__standard *standards; /* of the optional inputs */
     mil__map names;           /* value names, per block */
     mil__map files;           /* file names, interned */
     char **file_names;
@@ -174,6 +182,9 @@ mil__value *mil__value_at(const mil_program *program, mil_value value);
 mil__block *mil__block_at(const mil_program *program, mil_block block);
 /* The shapes that an input may have; NULL: any that its type says. */
 const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input);
+/* The same for what fills an input that is left out; and to say it. */
+const mil__standard *mil__input_standard(const mil_program *program, mil_value input);
+mil_status mil__input_set_standard(mil_program *program, mil_value input, double number, mil_error *err);
 /* The values given to a parameter by slot; NULL when absent. */
 const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);

@@ -162,7 +162,8 @@ function inputs.read(f, given)
   if seed then mil.seed(seed == true and 0 or seed) end
   local sizes = seed and inputs.sizes(f, given.shape, tensors)
   for _, value in ipairs((inputs.of(f))) do
-    if not tensors[value.name] then
+    local may_be_absent = value.feature and value.feature.optional
+    if not tensors[value.name] and (seed or not may_be_absent) then
       if seed then tensors[value.name] = random_tensor(value, sizes) else missing[#missing + 1] = described(value) end
     end
   end

@@ -73,6 +73,14 @@ def enumerated():
     return program
 
 
+def optional():
+    """An input that may be left out."""
+    @mb.program(input_specs=[mb.TensorSpec((1, 3)), mb.TensorSpec((1, 3))], opset_version=ct.target.iOS16)
+    def prog(x, shift):
+        return mb.add(x=x, y=shift, name="out")
+    return prog
+
+
 def functions(to):
     """Two functions; the second is the default, and they share a weight."""
     weight = np.arange(16, dtype=np.float16).reshape(4, 4)
@@ -128,5 +136,7 @@ save(stateful(), "stateful", to, target=ct.target.iOS18, outputs=[ct.TensorType(
 save(classifier(), "classifier", to, inputs=[ct.ImageType("image", (1, 3, 2, 2), color_layout="BGR")],
      classifier_config=ct.ClassifierConfig(["cat", "dog", "Käfer"], predicted_feature_name="label"))
 save(enumerated(), "enumerated", to, inputs=[ct.TensorType("x", ct.EnumeratedShapes([(1, 4), (1, 2), (1, 8)], default=(1, 2)))])
+save(optional(), "optional", to, inputs=[
+    ct.TensorType("x", (1, 3)), ct.TensorType("shift", (1, 3), default_value=np.full((1, 3), 2.5, np.float32))])
 functions(to)
 unknown(to)

@@ -112,6 +112,24 @@ describe("the schema", function()
   end)
 end)
 
+describe("an optional input", function()
+  local model = mil.load(packages .. "optional.mlpackage"):compile { engine = "cpu" }
+
+  it("is filled with its package's default where it is left out", function()
+    assert.same({ 3.5, 4.5, 5.5 }, model:run { x = { { 1, 2, 3 } } }.out[1]:table())
+    assert.same({ 1.5, 2.5, 3.5 }, model:run { x = { { 1, 2, 3 } }, shift = { { .5, .5, .5 } } }.out[1]:table())
+    assert.same({ 3.5, 4.5, 5.5 }, model:run { x = { { 1, 2, 3 } } }.out[1]:table())
+    local x, y = mil.tensor("fp32", { { 1, 2, 3 } }), mil.zeros("fp32", { 1, 3 })
+    model:bind { x = x, out = y }()
+    assert.same({ 3.5, 4.5, 5.5 }, y[1]:table())
+  end)
+
+  it("is the only one that may be", function()
+    assert.is_false((pcall(model.run, model, { shift = { { 0, 0, 0 } } })))
+    assert.truthy(mil.last_error().message:find("run: input x fp32[1, 3] is missing", 1, true))
+  end)
+end)
+
 describe("a compiled bundle", function()
   it("is its model.mil, with the weights beside it", function()
     local path = os.tmpname()
