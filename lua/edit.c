@@ -156,11 +156,13 @@ static int fix_shape(lua_State *L, const mil_program *program, const mil_type *t
         shape[i] = mil_type_dim(type, i);
         if (shape[i] >= 0) continue;
         mil_program_dim_text(program, shape[i], text, sizeof text);
-        lua_getfield(L, 2, text);
+        lua_pushstring(L, text);
+        lua_rawget(L, 2); /* a metamethod could change the program meanwhile */
         if (!lua_isnil(L, -1)) {
             shape[i] = luamil_check_int(L, -1, "fix", text);
+            lua_pushstring(L, text);
             lua_pushboolean(L, true);
-            lua_setfield(L, 3, text);
+            lua_rawset(L, 3);
             n++;
         }
         lua_pop(L, 1);
@@ -190,7 +192,7 @@ static int edit_fix(lua_State *L) {
     mil_retype *types = luamil_new_plain(L, (room + 1) * sizeof *types);
     mil_dim *shapes = luamil_new_plain(L, (room + 1) * MIL_MAX_RANK * sizeof *shapes);
     for (size_t i = 0; i < n_functions(&s); i++)
-        for (size_t k = 0; k < mil_block_n_inputs(program, function_at(&s, i)); k++) {
+        for (size_t k = 0; k < mil_block_n_inputs(program, function_at(&s, i)) && n < room; k++) { /* so could a finalizer */
             mil_value input = mil_block_input(program, function_at(&s, i), k);
             const mil_type *type = mil_value_type(program, input);
             mil_dim *shape = shapes + n * MIL_MAX_RANK;

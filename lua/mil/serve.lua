@@ -207,7 +207,8 @@ function server:answer(line)
   end)
   if not ok then result = failure(result, op) end
   result.ok = ok
-  return json.encode(result)
+  local encoded, text = pcall(json.encode, result)
+  return encoded and text or json.encode { ok = false, kind = "other", error = "the answer is no JSON: " .. tostring(text) }
 end
 
 function serve.new() return setmetatable({ models = {}, states = {}, n = 0 }, server) end

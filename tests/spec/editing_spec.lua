@@ -274,6 +274,14 @@ describe("sizes", function()
     f:verify()
   end)
 
+  it("are taken from the table alone: its metamethods would run in the middle of a change", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp16", { "S", 4 }):relu())
+    f:fix(setmetatable({}, { __index = function() for i = 1, 300 do f:input("z" .. i, "fp16", { "S" }) end return 3 end }))
+    assert.equal(1, #f.inputs)
+    assert.equal("fp16[S, 4]", tostring(f.inputs[1].type))
+  end)
+
   it("change with an input's type", function()
     local f = symbolic()
     raises("retype: y would fail: concat: values must have one dtype, but the first is int32[7, 3] and number 2 is fp32[B, S]",
