@@ -399,34 +399,49 @@ static mil_status add_inferring(mil_program *program, mil_block block, const mil
     return MIL_OK;
 }
 
-/* With one result, not const, whose type is known. */
-static mil_status add_like_before(mil_program *program, mil_block block, const mil__new_op *new_op, const mil_type *type,
+/* The call of an operation that has nothing unusual; slots, values: room for MIL__RECALLED_ARGS. */
+static bool plain_of(const mil__new_op *new_op, uint16_t *slots, mil_value *values, mil__plain_op *plain) {
+    bool unusual = new_op->unchecked || new_op->n_blocks || new_op->n_args > MIL__RECALLED_ARGS;
+    if (unusual) return false;
+    for (int i = 0; i < new_op->n_args; i++) {
+        const mil__values *arg = &new_op->args[i];
+        if (arg->n != 1 || arg->tuple) return false;
+        slots[i] = arg->slot;
+        values[i] = arg->values[0];
+    }
+    *plain = (mil__plain_op){.decl = new_op->decl, .n_args = new_op->n_args, .slots = slots, .values = values, .where = new_op->where};
+    return true;
+}
+
+/* Adds it where the type of its result is known from before; *out 0: it is not, or what is given says otherwise. */
+static mil_status add_like_before(mil_program *program, mil_block block, const mil__new_op *new_op, mil_opset opset,
                                   mil_operation *out, mil_error *err) {
-    mil_operation operation = begin_operation(program, new_op, 1);
-    mil_value value = operation ? mil__new_value(program) : 0;
-    if (!value) return mil__nomem(err);
-    mil__op *op = program->ops[operation];
-    mil__value *v = program->values[value]; /* zeros */
-    v->type = type;
-    v->op = operation;
-    v->block = block;
-    op->outputs[op->n_outputs++] = value;
-    MIL__TRY(name_result(program, new_op, value, 0, true, NULL, err));
-    end_operation(program, operation, block, new_op);
+    uint16_t slots[MIL__RECALLED_ARGS];
+    mil_value values[MIL__RECALLED_ARGS];
+    mil__plain_op plain;
+    *out = 0;
+    if (new_op->before || !plain_of(new_op, slots, values, &plain) || !(plain.type = mil__recall(program, opset, &plain))) return MIL_OK;
+    bool told = new_op->declared || new_op->names;
+    if (told && (new_op->n_declared != 1 || (new_op->declared && !mil__type_fits(new_op->declared[0], plain.type)))) return MIL_OK;
+    if (new_op->names && new_op->names[0].s) {
+        plain.name = new_op->names[0];
+        if (!new_op->hashes && !mil__is_name(plain.name)) return MIL_OK;
+        plain.hash = new_op->hashes ? new_op->hashes[0] : mil__hash(plain.name.s, plain.name.n);
+    }
+    mil_value value = mil__program_add_plain(program, block, &plain);
+    if (!value) return MIL_OK;
+    mil_operation operation = program->values[value]->op;
+    program->ops[operation]->attrs = new_op->attrs;
+    program->ops[operation]->label = new_op->label;
+    if (!plain.name.n) MIL__TRY(name_result(program, new_op, value, 0, true, NULL, err));
     *out = operation;
     return MIL_OK;
 }
 
 static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out, mil_error *err) {
     mil_opset opset = program->functions[program->blocks[block]->function].opset;
-    bool plain = !new_op->unchecked && !new_op->n_blocks;
-    const mil_type *type = plain ? mil__recall(program, opset, new_op) : NULL;
-    if (type && (new_op->declared || new_op->names)) {
-        bool fits = new_op->n_declared == 1 && (!new_op->declared || mil__type_fits(new_op->declared[0], type));
-        if (!fits) type = NULL; /* inference has the error */
-    }
-    if (type) return add_like_before(program, block, new_op, type, out, err);
-    return add_inferring(program, block, new_op, opset, out, err);
+    MIL__TRY(add_like_before(program, block, new_op, opset, out, err));
+    return *out ? MIL_OK : add_inferring(program, block, new_op, opset, out, err);
 }
 
 mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,

@@ -2,7 +2,7 @@
 /* Programs: their tables, functions, inputs, names; and looking at them. Operations are added in build.c. */
 #include <stdio.h>
 
-#include "program/program.h"
+#include "program/names.h"
 
 /* ---- tables ---- */
 
@@ -137,7 +137,7 @@ const char *mil__program_file(mil_program *program, const char *file) {
 
 /* ---- names ---- */
 
-/* The words of the language by their first letter; a value may not have one for a name (facts: mil-text.md section 2). */
+/* By their first letter. */
 static const char *const reserved['z' - 'a' + 1][6] = {
     ['a' - 'a'] = {"any"},
     ['b' - 'a'] = {"bool", "bf16"},
@@ -150,32 +150,16 @@ static const char *const reserved['z' - 'a' + 1][6] = {
     ['t' - 'a'] = {"tensor", "tuple", "true"},
     ['u' - 'a'] = {"uint8", "uint16", "uint32", "uint64"}};
 
-static bool is_reserved(mil__slice name) {
-    if (name.n < 3 || name.n > sizeof "program" - 1 || name.s[0] < 'a' || name.s[0] > 'z') return false;
+bool mil__is_word(mil__slice name) {
     for (const char *const *word = reserved[name.s[0] - 'a']; *word; word++)
         if ((*word)[1] == name.s[1] && mil__slice_is(name, *word)) return true;
     return false;
 }
 
-/* Names are unique in their block and those around it; so each block has its own, and looking goes outwards. */
-typedef struct name_key {
-    mil__slice name;
-    mil_block block;
-} name_key;
-
-static bool same_name(const void *ctx, uint32_t number, const void *key) {
-    const mil__value *value = ((const mil_program *)ctx)->values[number];
-    const name_key *wanted = key;
-    return value->block == wanted->block && strncmp(value->name, wanted->name.s, wanted->name.n) == 0 &&
-           value->name[wanted->name.n] == 0;
-}
-
-static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
-
 mil_value mil__value_hashed(const mil_program *program, mil_block block, mil__slice name, uint64_t hash) {
     for (; block; block = program->blocks[block]->outer) {
-        name_key key = {name, block};
-        uint32_t found = mil__map_find(&program->names, in_block(hash, block), same_name, program, &key);
+        mil__name_key key = {name, block};
+        uint32_t found = mil__map_find(&program->names, mil__in_block(hash, block), mil__same_name, program, &key);
         if (found != MIL__NOT_FOUND) return found;
     }
     return 0;
@@ -186,12 +170,12 @@ mil_value mil__value_named(const mil_program *program, mil_block block, const ch
 }
 
 void mil__value_expect(const mil_program *program, mil_block block, uint64_t hash) {
-    mil__map_prefetch(&program->names, in_block(hash, block));
+    mil__map_prefetch(&program->names, mil__in_block(hash, block));
 }
 
 static bool put_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash) {
     const char *copy = mil__arena_text(&program->arena, name.s, name.n);
-    if (!copy || !mil__map_add(&program->names, in_block(hash, program->values[value]->block), value)) return false;
+    if (!copy || !mil__map_add(&program->names, mil__in_block(hash, program->values[value]->block), value)) return false;
     program->values[value]->name = copy;
     return true;
 }
@@ -199,17 +183,13 @@ static bool put_name(mil_program *program, mil_value value, mil__slice name, uin
 /* Gives the value the name, unless another that it would meet has it. */
 static mil_status claim_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool *taken) {
     mil__value *v = program->values[value];
-    mil_block outer = program->blocks[v->block]->outer;
-    *taken = outer && mil__value_hashed(program, outer, name, hash);
-    if (*taken) return MIL_OK;
+    *taken = false;
     if (!mil__map_more(&program->names)) return MIL_ENOMEM;
-    name_key key = {name, v->block};
-    hash = in_block(hash, v->block);
-    *taken = mil__map_find_or_add(&program->names, hash, value, same_name, program, &key) != MIL__NOT_FOUND;
+    *taken = !mil__claim_name(program, value, v->block, name, hash);
     if (*taken) return MIL_OK;
     v->name = mil__arena_text(&program->arena, name.s, name.n);
     if (v->name) return MIL_OK;
-    mil__map_remove(&program->names, hash, value);
+    mil__map_remove(&program->names, mil__in_block(hash, v->block), value);
     return MIL_ENOMEM;
 }
 
@@ -217,7 +197,7 @@ mil_status mil__name_value(mil_program *program, mil_value value, mil__slice nam
     int shown = name.n < 80 ? (int)name.n : 80;
     if (!hash && !mil__is_name(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is no name: letters, digits and _, not a digit first", shown, name.s);
-    if (is_reserved(name))
+    if (mil__is_reserved(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is a word of MIL and can't be a name", shown, name.s);
     if (!hash) hash = mil__hash(name.s, name.n);
     bool taken;
@@ -264,7 +244,7 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
 void mil__unname_value(mil_program *program, mil_value value) {
     mil__value *v = program->values[value];
     if (!v->name) return;
-    mil__map_remove(&program->names, in_block(mil__hash_text(v->name), v->block), value);
+    mil__map_remove(&program->names, mil__in_block(mil__hash_text(v->name), v->block), value);
     v->name = NULL;
 }
 
@@ -279,7 +259,7 @@ mil_status mil__pass_name(mil_program *program, mil_value from, mil_value to, mi
 }
 
 void mil__forget_name(mil_program *program, mil_value value, const char *name) {
-    if (name) mil__map_remove(&program->names, in_block(mil__hash_text(name), program->values[value]->block), value);
+    if (name) mil__map_remove(&program->names, mil__in_block(mil__hash_text(name), program->values[value]->block), value);
 }
 
 static mil_status stale(mil_error *err, const char *what, uint32_t number) {
@@ -292,7 +272,7 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
     MIL__TRY(mil__name_value(program, value, mil__slice_of(name), 0, err)); /* first: what is removed may not go back in */
-    if (old) mil__map_remove(&program->names, in_block(mil__hash_text(old), v->block), value);
+    if (old) mil__map_remove(&program->names, mil__in_block(mil__hash_text(old), v->block), value);
     return MIL_OK;
 }
 
@@ -303,7 +283,7 @@ mil_value mil_value_find(const mil_program *program, mil_block function, const c
 /* ---- functions, blocks ---- */
 
 static mil_status check_function_name(const mil_program *program, const char *name, mil_error *err) {
-    if (!mil__is_name(mil__slice_of(name)) || is_reserved(mil__slice_of(name)))
+    if (!mil__is_name(mil__slice_of(name)) || mil__is_reserved(mil__slice_of(name)))
         return mil__fail(err, MIL_ENAME, "\"%.80s\" can't be the name of a function", name);
     if (mil_program_function_find(program, name))
         return mil__fail(err, MIL_ENAME, "there is a function \"%.80s\" already", name);

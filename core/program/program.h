@@ -227,6 +227,21 @@ typedef struct mil__new_op {
 } mil__new_op;
 mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
                             mil_error *err);
+/* An operation as most are: one value for each parameter, one result, nothing else to be said. */
+typedef struct mil__plain_op {
+    const mil_op *decl;
+    int n_args;
+    const uint16_t *slots;    /* all different */
+    const mil_value *values;
+    mil_tensor *data;         /* a const's, in the program's arena; NULL: no const */
+    const mil_type *type;     /* of the result */
+    mil__slice name;          /* of the result, seen to be a name; s NULL: it has none yet */
+    uint64_t hash;            /* of the name */
+    mil_where where;
+} mil__plain_op;
+/* Adds it at the block's end, if nobody asks who uses what, and type is that of a const or has been recalled (recall.h).
+ * Returns the result; 0: nothing has changed, and mil__program_add does it or says why not. */
+mil_value mil__program_add_plain(mil_program *program, mil_block block, const mil__plain_op *plain);
 /* A const operation. No name (s NULL) and is_inline: a literal at its use. */
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err);

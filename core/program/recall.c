@@ -9,26 +9,22 @@
 #include "ops/rules.h"
 #include "program/recall.h"
 
-static size_t place_of(const mil__new_op *new_op, const mil__value *first) {
-    return (((uintptr_t)new_op->decl >> 4) + ((uintptr_t)first->type >> 4) * 5u) * 0x9e3779b97f4a7c15u >> 60;
+static size_t place_of(const mil_op *decl, const mil__value *first) {
+    return (((uintptr_t)decl >> 4) + ((uintptr_t)first->type >> 4) * 5u) * 0x9e3779b97f4a7c15u >> 60;
 }
 
 _Static_assert(MIL__RECALLED == 16, "place_of gives four bits");
 
-/* Is it an operand of which the law speaks, given alone? */
-static bool is_plain(const mil__values *arg, const mil__value *value) { return arg->n == 1 && !arg->tuple && !value->sym; }
-
-const mil_type *mil__recall(const mil_program *program, mil_opset opset, const mil__new_op *new_op) {
-    if (new_op->n_args == 0 || new_op->n_args > MIL__RECALLED_ARGS || new_op->args[0].n == 0) return NULL;
-    const mil__recalled *r = &program->recalled[place_of(new_op, program->values[new_op->args[0].values[0]])];
-    if (r->op != new_op->decl || r->opset != opset || r->n_args != new_op->n_args) return NULL;
-    for (int i = 0; i < r->n_args; i++) {
-        const mil__values *arg = &new_op->args[i];
-        if (!arg->n) return NULL;
-        const mil__value *value = program->values[arg->values[0]];
-        bool same = r->args[i].type == value->type && r->args[i].data == value->data && r->args[i].slot == arg->slot &&
+const mil_type *mil__recall(const mil_program *program, mil_opset opset, const mil__plain_op *plain) {
+    int n = plain->n_args;
+    if (n == 0 || n > MIL__RECALLED_ARGS) return NULL;
+    const mil__recalled *r = &program->recalled[place_of(plain->decl, program->values[plain->values[0]])];
+    if (r->op != plain->decl || r->opset != opset || r->n_args != n) return NULL;
+    for (int i = 0; i < n; i++) {
+        const mil__value *value = program->values[plain->values[i]];
+        bool same = r->args[i].type == value->type && r->args[i].data == value->data && r->args[i].slot == plain->slots[i] &&
                     r->args[i].is_const == value->is_const;
-        if (!same || !is_plain(arg, value)) return NULL;
+        if (!same || value->sym) return NULL;
     }
     return r->result;
 }
@@ -43,14 +39,14 @@ void mil__recall_later(mil_program *program, const mil__new_op *new_op, const mi
     bool all_const = true;
     for (int i = 0; i < new_op->n_args; i++) {
         const mil__values *arg = &new_op->args[i];
-        if (!arg->n) return;
+        if (arg->n != 1 || arg->tuple) return;
         const mil__value *value = program->values[arg->values[0]];
-        if (!is_plain(arg, value) || (value->data && value->data->buffer)) return;
+        if (value->sym || (value->data && value->data->buffer)) return;
         made.args[i] = (mil__recalled_arg){value->type, value->data, arg->slot, value->is_const};
         all_const = all_const && value->is_const;
     }
     if (!all_const) /* else it is computed, too */
-        program->recalled[place_of(new_op, program->values[new_op->args[0].values[0]])] = made;
+        program->recalled[place_of(new_op->decl, program->values[new_op->args[0].values[0]])] = made;
 }
 
 void mil__recall_forget(mil_program *program) {

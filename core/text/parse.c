@@ -497,7 +497,6 @@ static mil_status parse_results(mil__parser *ps, mil__statement *st) {
 }
 
 static mil_status parse_parts(mil__parser *ps, mil__statement *st) {
-    if (mil__parse_usual(ps, st)) return !st->is_ended && at_late_block(ps) ? parse_blocks(ps, st) : MIL_OK;
     if (at_type(ps)) MIL__TRY(parse_results(ps, st));
     MIL__TRY(mil__lex_expect_name(&ps->lex, st->n_results ? "an op" : "a type or an op", &st->op_name));
     MIL__TRY(find_op(ps, st));
@@ -563,7 +562,7 @@ static mil_status parse_statements(mil__parser *ps, mil_block block) {
         char c = mil__lex_peek(&ps->lex);
         if (c == '}') return MIL_OK;
         if (ps->lex.p == ps->lex.end) return mil__lex_expected(&ps->lex, "an operation or \"}\"");
-        MIL__TRY(parse_statement(ps, block));
+        if (!mil__parse_usual(ps, block)) MIL__TRY(parse_statement(ps, block));
         MIL__TRY(mil__parse_check_size(ps));
         if (ps->program->n_values >= ps->program->cap_values && ps->program->n_values >= MANY) MIL__TRY(make_room(ps));
         mil__arena_rewind(&ps->tmp, mark);
@@ -614,6 +613,7 @@ static mil_status parse_function(mil__parser *ps) {
     if (program->n_functions == 1 || opset > program->opset) program->opset = opset;
     program->functions[program->n_functions - 1].opset = opset;
     memset(ps->ops, 0, sizeof ps->ops); /* parameters come and go with opsets */
+    ps->last_op = NULL;
     MIL__TRY(parse_inputs(ps, block));
     mil__attr *attrs = NULL;
     MIL__TRY(parse_attributes(ps, NULL, &attrs));

@@ -32,12 +32,13 @@ typedef struct mil__recent { /* a value that was defined a few lines before, by 
 } mil__recent;
 
 typedef struct mil__met_op { /* an op that the function has, as its last call was written */
-    mil__slice name;
+    mil__slice name, call;    /* "relu", and with what follows: "relu(" */
     const mil_op *op;
     struct {
         mil__slice text;      /* "x = ": the parameter that stood there */
         int slot;
     } params[MIL__MET_PARAMS];
+    struct mil__met_op *next; /* that was called after it */
 } mil__met_op;
 
 typedef struct mil__parser {
@@ -75,6 +76,7 @@ typedef struct mil__parser {
     } types[MIL__TYPE_CACHE];
     size_t last_type;         /* the one of them that was met last */
     mil__met_op ops[MIL__OP_CACHE]; /* by a few letters of their names */
+    mil__met_op *last_op;           /* that was called last; NULL: none */
     struct {                  /* the left side of a usual statement, read ahead; begin NULL: none */
         const char *begin, *end;
         mil__result result;
@@ -98,7 +100,6 @@ typedef struct mil__statement {
     uint32_t cap[MIL__MAX_INPUTS]; /* of args' values */
     int n_args;
     const char *label;
-    bool is_ended;                 /* no block can follow */
     bool has_label;                /* a name attribute, or its absence, that label tells of */
     mil__attr *attrs, **attrs_end;
     mil__attr val;                 /* a const's value; val.type NULL: none yet */
@@ -127,8 +128,9 @@ mil_status mil__parse_check_size(mil__parser *ps);
 
 /* ---- usual.c ---- */
 
-/* Reads a statement that is written as printers write them, up to its ";". False, and nothing moved, where it is not. */
-bool mil__parse_usual(mil__parser *ps, mil__statement *st);
+/* Reads a statement that is written as printers write them, and a line after it, and adds it to the block. False, and nothing
+ * moved, where it is not, or cannot be. */
+bool mil__parse_usual(mil__parser *ps, mil_block block);
 const mil_op *mil__parse_op(mil__parser *ps, mil__slice name); /* NULL: there is none */
 void mil__parse_remember(mil__parser *ps, mil_block block, const mil__result *result, mil_value value);
 /* The value of that name that is visible in the block; 0: none. */

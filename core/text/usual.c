@@ -6,7 +6,9 @@
  *
  * One result, arguments that are names, blanks just there, a name attribute that says what the result is called, and an op,
  * a type and a literal that were met before. That is most of a program's text. Whatever differs, be it an error, is left
- * to parse.c, which knows the whole grammar: here is nothing that it would not read to the same. */
+ * to parse.c, which knows the whole grammar: here is nothing that it would not read to the same. What cannot be added is read
+ * again there, for its error. */
+#include "program/recall.h"
 #include "text/parse.h"
 
 /* ---- what was met before ---- */
@@ -80,22 +82,45 @@ static inline bool take_name(cursor *at, mil__slice *out) {
     return true;
 }
 
+/* ---- statements ---- */
+
+typedef struct usual {
+    mil_block block;
+    mil__result result;
+    const mil_op *op;
+    int n_args;
+    uint16_t slots[MIL__MAX_INPUTS];
+    mil_value values[MIL__MAX_INPUTS];
+    mil__attr val;            /* a const's */
+} usual;
+
 /* A value by its name: one of the last results, as a rule, for which the name need not even be hashed. 0: none. */
-static inline mil_value take_value(mil__parser *ps, const mil__statement *st, cursor *at) {
+static inline mil_value take_value(mil__parser *ps, mil_block block, cursor *at) {
     for (int i = 0; i < MIL__LAST; i++) {
         const mil__recent *last = ps->last[i];
-        if (last->block != st->block || !take_again(at, last->name)) continue;
+        if (last->block != block || !take_again(at, last->name)) continue;
         if (!mil__name_class[(unsigned char)*at->p]) return last->value;
         at->p -= last->name.n; /* a longer name */
     }
     mil__slice name;
-    return take_name(at, &name) ? value_of(ps, st->block, name) : 0;
+    return take_name(at, &name) ? value_of(ps, block, name) : 0;
 }
 
-/* ---- statements ---- */
+/* "relu(": mostly the op that followed the last one before, too. */
+static inline mil__met_op *take_op(mil__parser *ps, cursor *at) {
+    mil__met_op *last = ps->last_op;
+    if (last && last->next && last->next->call.n && take_again(at, last->next->call)) return ps->last_op = last->next;
+    mil__slice name;
+    if (!take_name(at, &name) || !TAKE(at, "(")) return NULL;
+    mil__met_op *met = met_op(ps, name);
+    if (!met) return NULL;
+    met->call = (mil__slice){name.s, name.n + 1};
+    if (last) last->next = met;
+    return ps->last_op = met;
+}
 
 /* "x = ", of a parameter that takes one value: mostly the one that stood there in the op's last call. */
-static inline bool take_param(mil__parser *ps, const mil__statement *st, cursor *at, mil__met_op *met, int *slot) {
+static inline bool take_param(mil__parser *ps, const usual *st, cursor *at, mil__met_op *met, int *slot) {
     int i = st->n_args;
     if (i < MIL__MET_PARAMS && met->params[i].text.n && take_again(at, met->params[i].text)) return *slot = met->params[i].slot, true;
     mil__slice name;
@@ -111,15 +136,15 @@ static inline bool take_param(mil__parser *ps, const mil__statement *st, cursor 
     return true;
 }
 
-static inline bool take_args(mil__parser *ps, mil__statement *st, cursor *at, mil__met_op *met) {
+static inline bool take_args(mil__parser *ps, usual *st, cursor *at, mil__met_op *met) {
     uint32_t seen = 0;
     _Static_assert(MIL__MAX_INPUTS <= 32, "a bit for each slot");
     do {
         int i = st->n_args, slot;
         if (i == MIL__MAX_INPUTS || !take_param(ps, st, at, met, &slot) || (seen >> slot & 1)) return false;
         seen |= (uint32_t)1 << slot;
-        if (!(st->one[i] = take_value(ps, st, at))) return false;
-        st->args[i] = (mil__values){.slot = (uint16_t)slot, .n = 1, .values = &st->one[i]};
+        st->slots[i] = (uint16_t)slot;
+        if (!(st->values[i] = take_value(ps, st->block, at))) return false;
         st->n_args++;
     } while (TAKE(at, ", "));
     return true;
@@ -150,8 +175,8 @@ static inline void look_ahead(mil__parser *ps, mil_block block, cursor at) {
     else ps->ahead.begin = NULL;
 }
 
-static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *at) {
-    mil__result *result = &st->first;
+static inline bool take_statement(mil__parser *ps, usual *st, cursor *at) {
+    mil__result *result = &st->result;
     const char *end;
     if (at->p == ps->ahead.begin) {
         *result = ps->ahead.result;
@@ -159,8 +184,7 @@ static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *a
     } else if (!take_result(ps, st->block, at, result)) {
         return false;
     }
-    if (!take_name(at, &st->op_name) || !TAKE(at, "(")) return false;
-    mil__met_op *met = met_op(ps, st->op_name);
+    mil__met_op *met = take_op(ps, at);
     if (!met) return false;
     st->op = met->op;
     bool is_const = st->op == ps->const_op;
@@ -178,25 +202,52 @@ static inline bool take_statement(mil__parser *ps, mil__statement *st, cursor *a
 static inline bool take_line(cursor *at) {
     if (at->p > at->limit || *at->p != '\n') return false;
     const char *next = mil__lex_spaces_end(at->p + 1, at->limit + AHEAD);
-    if (next > at->limit || mil__name_class[(unsigned char)*next] != 1 || *next == 'b') return false;
+    if (next > at->limit || mil__name_class[(unsigned char)*next] != 1 || (next[0] == 'b' && next[1] == 'l')) return false;
     at->p = next;
     return true;
 }
 
-bool mil__parse_usual(mil__parser *ps, mil__statement *st) {
+/* Where it must be inferred, or a table is full. */
+static mil_value add_inferred(mil__parser *ps, const usual *st, mil_where where) {
+    mil__values args[MIL__MAX_INPUTS];
+    mil_value values[MIL__MAX_INPUTS];
+    for (int i = 0; i < st->n_args; i++) {
+        values[i] = st->values[i];
+        args[i] = (mil__values){.slot = st->slots[i], .n = 1, .values = &values[i]};
+    }
+    mil__new_op new_op = {.decl = st->op, .args = args, .n_args = st->n_args, .names = &st->result.name, .hashes = &st->result.hash,
+                          .declared = &st->result.type, .n_declared = 1, .where = where, .unchecked = ps->unchecked};
+    mil_operation made;
+    mil_status status = mil__program_add(ps->program, st->block, &new_op, &made, NULL);
+    return status == MIL_OK ? ps->program->ops[made]->outputs[0] : 0;
+}
+
+/* 0: not done, and parse.c will say why. */
+static mil_value add_usual(mil__parser *ps, const usual *st) {
+    mil_program *program = ps->program;
+    mil__plain_op plain = {.decl = st->op, .n_args = st->n_args, .slots = st->slots, .values = st->values, .data = st->val.data,
+                           .type = st->result.type, .name = st->result.name, .hash = st->result.hash,
+                           .where = {ps->lex.file, ps->lex.line}};
+    bool is_const = st->op == ps->const_op;
+    mil_opset opset = program->functions[program->blocks[st->block]->function].opset;
+    bool is_known = is_const ? plain.data && st->val.type == plain.type : !ps->unchecked && mil__recall(program, opset, &plain) == plain.type;
+    mil_value value = is_known ? mil__program_add_plain(program, st->block, &plain) : 0;
+    return value || is_const ? value : add_inferred(ps, st, plain.where);
+}
+
+bool mil__parse_usual(mil__parser *ps, mil_block block) {
     if (ps->lex.end - ps->lex.p < AHEAD) return false;
     cursor at = {ps->lex.p, ps->lex.end - AHEAD};
-    if (take_statement(ps, st, &at)) {
-        st->n_results = 1;
-        st->is_ended = take_line(&at);
-        if (st->is_ended) look_ahead(ps, st->block, at);
-        ps->lex.line += st->is_ended;
-        ps->lex.p = at.p;
-        return st->has_label = true;
-    }
-    st->n_args = 0;
-    st->op_name = (mil__slice){0};
-    st->op = NULL;
-    st->val = (mil__attr){0};
-    return false;
+    usual st;
+    st.block = block;
+    st.n_args = 0;
+    st.val.data = NULL;
+    if (!take_statement(ps, &st, &at) || !take_line(&at)) return false;
+    look_ahead(ps, block, at);
+    mil_value value = add_usual(ps, &st);
+    if (!value) return false;
+    mil__parse_remember(ps, block, &st.result, value);
+    ps->lex.line++;
+    ps->lex.p = at.p;
+    return true;
 }
