@@ -112,6 +112,7 @@ build = {
         "core/program/describe.c",
         "core/program/edit.c",
         "core/program/kept.c",
+        "core/program/plain.c",
         "core/program/program.c",
         "core/program/rebuild.c",
         "core/program/recall.c",

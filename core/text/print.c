@@ -13,6 +13,8 @@ typedef struct parameters { /* of an op, in the order in which they are printed 
     int slot[MIL__MAX_INPUTS];
     const char *name[MIL__MAX_INPUTS];
     size_t length[MIL__MAX_INPUTS];
+    const char *op;           /* its name */
+    size_t op_length;
 } parameters;
 
 typedef struct printer {
@@ -116,9 +118,11 @@ static void put_new_type(printer *pr, const mil_type *type) {
     PUT(pr, ">");
 }
 
+static size_t slot_of(const mil_type *type) { return ((uintptr_t)type >> 4) * 0x9e3779b97f4a7c15u >> 58; }
+
 /* A type is one pointer wherever it occurs, so what was printed for it can be copied. */
 static void put_type(printer *pr, const mil_type *type) {
-    size_t slot = ((uintptr_t)type >> 4) * 0x9e3779b97f4a7c15u >> 58;
+    size_t slot = slot_of(type);
     size_t at = pr->out.n, n = pr->types[slot].n;
     if (pr->types[slot].type == type && !pr->out.failed) {
         if (pr->out.cap - at <= n) mil__str_add(&pr->out, "", 0);
@@ -375,6 +379,8 @@ static const parameters *parameters_of(printer *pr, const mil_op *op) {
         list->name[at] = name;
     }
     for (int i = 0; i < list->n; i++) list->length[i] = strlen(list->name[i]);
+    list->op = op->name;
+    list->op_length = strlen(op->name);
     return *slot = list;
 }
 
@@ -470,9 +476,66 @@ static bool is_update_state(const mil__op *op) {
     return (op->decl->flags & MIL__EFFECT) && strcmp(op->decl->name, "coreml_update_state") == 0;
 }
 
+/* ---- the usual operation, of one result and single arguments that have names: most of a text, laid out in one go ---- */
+
+enum { MOST_FIXED = 64 }; /* more characters than such a line has between two names; or before the first */
+
+typedef struct line {
+    char *p, *end; /* MOST_FIXED before the memory's, so what is fixed has room behind each name */
+} line;
+
+#define LAY(at, literal) (memcpy((at)->p, literal, sizeof literal - 1), (at)->p += sizeof literal - 1)
+
+static inline bool lay(line *at, const char *s, size_t n) {
+    if (at->end - at->p < (ptrdiff_t)n) return false;
+    memcpy(at->p, s, n);
+    at->p += n;
+    return true;
+}
+
+static inline bool lay_args(const printer *pr, line *at, const mil__op *op, const parameters *list) {
+    for (int i = 0, left = op->n_args; left && i < list->n; i++) {
+        const mil__values *arg = mil__op_arg(op, list->slot[i]);
+        if (!arg) continue;
+        const char *name = arg->tuple ? NULL : pr->program->values[arg->values[0]]->name;
+        if (!name || !lay(at, list->name[i], list->length[i])) return false;
+        LAY(at, " = ");
+        if (!lay(at, name, strlen(name))) return false;
+        if (--left) LAY(at, ", ");
+    }
+    return true;
+}
+
+/* False, and nothing printed, where it is another, or there is no room: put_operation does it. */
+static bool put_usual(printer *pr, const mil__op *op, int indent) {
+    bool usual = op->n_outputs == 1 && !op->attrs && !op->label && !op->n_blocks && !pr->long_scalars && indent < MOST_FIXED;
+    const parameters *list = pr->parameters[mil__op_index(op->decl)];
+    if (!usual || !list || pr->out.failed || pr->out.cap - pr->out.n < 2 * MOST_FIXED) return false;
+    const mil__value *result = pr->program->values[op->outputs[0]];
+    size_t slot = slot_of(result->type), n = result->name ? strlen(result->name) : 0;
+    if (!n || pr->types[slot].type != result->type) return false;
+    char *begin = pr->out.s + pr->out.n;
+    line at = {begin, pr->out.s + pr->out.cap - MOST_FIXED};
+    memset(at.p, ' ', (size_t)indent);
+    at.p += indent;
+    if (!lay(&at, pr->out.s + pr->types[slot].at, pr->types[slot].n)) return false;
+    LAY(&at, " ");
+    if (!lay(&at, result->name, n)) return false;
+    LAY(&at, " = ");
+    if (!lay(&at, list->op, list->op_length)) return false;
+    LAY(&at, "(");
+    if (!lay_args(pr, &at, op, list)) return false;
+    LAY(&at, ")[name = string(\"");
+    if (!lay(&at, result->name, n)) return false;
+    LAY(&at, "\")];\n");
+    pr->out.n += (size_t)(at.p - begin);
+    return true;
+}
+
 static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_error *err) {
     bool is_const = op->decl->name[0] == 'c' && strcmp(op->decl->name, "const") == 0;
     bool with_args = has_attribute_args(pr, op);
+    if (!is_const && !with_args && put_usual(pr, op, indent)) return MIL_OK;
     put_indent(pr, indent);
     for (uint32_t i = 0; i < op->n_outputs; i++) {
         if (i) PUT(pr, ", ");
@@ -489,7 +552,7 @@ static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_
     return MIL_OK;
 }
 
-enum { MANY = 4096, MOST_AHEAD = 8 };
+enum { MANY = 4096, MOST_AHEAD = 32 };
 
 /* Room for all of a large program, as far as the operations up to here tell. */
 static void make_room(printer *pr) {
