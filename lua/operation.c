@@ -222,16 +222,30 @@ static void new_list(lua_State *L) {
     lua_setmetatable(L, -2);
 }
 
-/* Does the operation on top of the stack pass the filter at index 2: an op's name (nil: any), or a function? */
-static bool passes(lua_State *L, const mil_program *program, mil_operation operation, const mil_op *op) {
-    if (op) return mil_operation_op(program, operation) == op;
-    if (!lua_isfunction(L, 2)) return true;
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 1);
-    bool passed = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return passed;
+static bool is_there(const luamil_program *owner, mil_operation operation) {
+    return owner->program && mil_operation_op(owner->program, operation);
+}
+
+/* Leaves in the list at index 3 what the function at index 2 says yes to. It may change the program: what it removed is
+ * neither asked about nor listed. */
+static void filter_list(lua_State *L, const luamil_program *owner, int n) {
+    int n_passed = 0;
+    for (int i = 1; i <= n; i++) {
+        lua_rawgeti(L, 3, i);
+        mil_operation id = ((luamil_operation *)lua_touserdata(L, -1))->id;
+        lua_pushnil(L);
+        lua_rawseti(L, 3, i);
+        bool passed = false;
+        if (is_there(owner, id)) {
+            lua_pushvalue(L, 2);
+            lua_pushvalue(L, -2);
+            lua_call(L, 1, 1);
+            passed = lua_toboolean(L, -1) && is_there(owner, id);
+            lua_pop(L, 1);
+        }
+        if (passed) lua_rawseti(L, 3, ++n_passed);
+        else lua_pop(L, 1);
+    }
 }
 
 static const mil_op *check_filter(lua_State *L) {
@@ -265,10 +279,10 @@ int luamil_list_operations(lua_State *L, luamil_program *owner, mil_block only) 
         for (; at && (!only || is_inside(owner->program, at, only)); at = mil_operation_after(owner->program, at)) {
             if (op && mil_operation_op(owner->program, at) != op) continue;
             luamil_push_operation(L, 1, owner, at);
-            if (passes(L, owner->program, at, op)) lua_rawseti(L, 3, ++n);
-            else lua_pop(L, 1);
+            lua_rawseti(L, 3, ++n);
         }
     }
+    if (lua_isfunction(L, 2)) filter_list(L, owner, n);
     return 1;
 }
 

@@ -48,6 +48,21 @@ describe("operations", function()
     raises("operations: the filter (the name of an op, or a function) is a string, but was given 1", f.operations, f, 1)
   end)
 
+  it("may be removed by the function that is asked about them", function()
+    local f, x = chain()
+    x:tanh { name = "unused" }
+    x:sin { name = "last" }
+    local asked = {}
+    local list = f:operations(function(o)
+      asked[#asked + 1] = o.type
+      if o.name == "unused" then o:remove() end
+      return true
+    end)
+    assert.same({ "relu", "const", "add", "exp", "tanh", "sin" }, asked)
+    assert.equal(5, #list)
+    assert.equal("last", list[5].name)
+  end)
+
   it("say what they are", function()
     local f, x, a = chain()
     local relu = a.operation
