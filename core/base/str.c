@@ -40,7 +40,16 @@ static bool reserve(mil__str *str, size_t more) {
 }
 
 void mil__str_reserve(mil__str *str, size_t n) {
-    if (!str->failed && n >= str->cap) resize(str, n + 1);
+    if (str->failed || n < str->cap) return;
+    char *s = mil__alloc(n + 1); /* not grown: what is new and large begins at a huge page */
+    if (!s) {
+        str->failed = true;
+        return;
+    }
+    if (str->n) memcpy(s, str->s, str->n + 1);
+    mil__free(str->s);
+    str->s = s;
+    str->cap = n + 1;
 }
 
 void mil__str_add(mil__str *str, const char *s, size_t n) {

@@ -554,11 +554,13 @@ static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_
 
 enum { MANY = 4096, MOST_AHEAD = 32 };
 
-/* Room for all of a large program, as far as the operations up to here tell. */
+/* Room for all of a large program, as far as the operations up to here tell; and some more, for later lines have longer numbers
+ * in them, and growing again would copy everything. */
 static void make_room(printer *pr) {
-    double times = (double)pr->program->n_ops / pr->n_printed * 1.05;
-    if (pr->out.n < SIZE_MAX / (2 * MOST_AHEAD))
-        mil__str_reserve(&pr->out, (size_t)((double)pr->out.n * (times < MOST_AHEAD ? times : MOST_AHEAD)));
+    double times = (double)pr->program->n_ops / pr->n_printed;
+    double all = (double)pr->out.n * (times < MOST_AHEAD ? times : MOST_AHEAD);
+    if (all < (double)pr->out.cap || pr->out.n > SIZE_MAX / (4 * MOST_AHEAD)) return;
+    mil__str_reserve(&pr->out, (size_t)(all * 1.15));
 }
 
 static mil_status put_block(printer *pr, const mil__block *block, int indent, mil_error *err) {

@@ -728,9 +728,12 @@ static const char usual_text[] =
     "            tensor<fp16, [1, 4]> u@0 = add(x = x_1, y = x_1_b)[name = string(\"u@0\")];\n"
     "            tensor<fp16, [1, 4]> a_name_longer_than_a_word = tanh(x = u@0)[name = string(\"a_name_longer_than_a_word\")];\n"
     "            tensor<fp16, [1, 4]> t = tanh(x = a_name_longer_than_a_word)[name = string(\"t\")];\n"
+    "            tensor<fp16, [1, 4]> m = mul(x = t, y = c)[name = string(\"m\")];\n"
+    "            tensor<fp16, [1, 4]> n = add(x = m, y = t)[name = string(\"n\")];\n"
+    "            tensor<fp16, [1, 4]> o = tanh(x = n)[name = string(\"o\")];\n"
     "            int32 axis = const()[name = string(\"axis\"), val = int32(1)];\n"
     "            bool no = const()[name = string(\"no\"), val = bool(false)];\n"
-    "            tensor<fp16, [2, 4]> j = concat(axis = axis, interleave = no, values = (x_1, t))[name = string(\"j\")];\n"
+    "            tensor<fp16, [2, 4]> j = concat(axis = axis, interleave = no, values = (x_1, o))[name = string(\"j\")];\n"
     "            tensor<fp16, [?, 4]> r = relu(x = s)[name = string(\"r\")];\n"
     "            tensor<fp16, [?, 4]> r2 = relu(x = r)[name = string(\"r2\")];\n"
     "        } -> (j, r2);\n}";
