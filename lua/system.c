@@ -108,6 +108,39 @@ static int list(lua_State *L) {
     return 1;
 }
 
+/* Straight into what is no file: a device, a pipe. */
+static int write_into(const char *path, const char *text, size_t n) {
+    FILE *file = fopen(path, "w");
+    if (!file) return 0;
+    int done = fwrite(text, 1, n, file) == n;
+    int code = errno;
+    if (fclose(file) == 0) errno = code;
+    else done = 0;
+    return done;
+}
+
+/* write(path, text): a file is written aside and renamed: where that fails it is as it was */
+static int write_text(lua_State *L) {
+    size_t n;
+    mil_error err;
+    struct stat info;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &n);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+        if (!write_into(path, text, n)) {
+            int code = errno;
+            lua_pushnil(L);
+            lua_pushfstring(L, "cannot write %s: %s", path, strerror(code));
+            return 2;
+        }
+    } else if (mil_text_write(path, text, n, &err) != MIL_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* read_line(most) -> a line of standard input, without its end; false where it is longer than `most` bytes, and skipped;
  * nil at the end */
 static int read_line(lua_State *L) {
@@ -127,6 +160,7 @@ LUAMIL_API int luaopen_mil_system(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
         {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
+        {"write", write_text},
         {NULL, NULL},
     };
     luaL_newlib(L, functions);

@@ -12,7 +12,7 @@ Lines begin with - (only in A), + (only in B) or ~ (differs). The exit status is
 does, 2 where there was trouble. With --input or --random both are run, and the first operation whose values part, and the
 first whose values fp16 does not hold, are named.]],
   options = {
-    { "--function", "NAME", "the function to run; main unless given" },
+    { "--function", "NAME", "the function to run; the package's default, main or the only one unless given" },
     { "--tolerance", "T", "values part beyond T * max(1, |value|); 1e-5, and 2e-3 for fp16, unless given", number = true },
     { "--quiet", "print nothing" },
   },

@@ -42,15 +42,6 @@ local function fix(program, rows)
   if rows then program:fix(sizes) end
 end
 
--- Written aside and renamed: a failure leaves the file that was there.
-local function write(path, text)
-  local aside = path .. ".new"
-  local file = assert(io.open(aside, "wb"))
-  assert(file:write(text))
-  assert(file:close())
-  assert(os.rename(aside, path))
-end
-
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
   local path, mil, graph = given.output, require "mil", require "mil.graph"
@@ -67,7 +58,7 @@ function command.main(given, arguments)
   })
   if ending ~= "dot" then text = graph.svg(text) end
   if ending == "html" then text = graph.html(text, title) end
-  if path then write(path, text) else io.write(text) end
+  if path then require("mil.errors").check(require("mil.system").write(path, text)) else io.write(text) end
   return 0
 end
 

@@ -12,7 +12,7 @@ MODEL is a Core ML package (.mlpackage), a compiled bundle (.mlmodelc) or MIL te
 text names their place. luamil convert MODEL TO.mil writes both.]],
   options = {
     { "--function", "NAME", "this function alone" },
-    { "--output", "FILE", "write to FILE instead" },
+    { "--output", "FILE", "write to FILE instead", short = "-o" },
     { "--quiet", "no progress on a terminal" },
   },
 }
@@ -38,9 +38,8 @@ function command.main(given, arguments)
   local text = tostring(program)
   if name then text = of_function(text, require("mil.inputs").entry(program, name).name) end
   if text:sub(-1) ~= "\n" then text = text .. "\n" end
-  local file = given.output and assert(io.open(given.output, "w")) or io.stdout
-  assert(file:write(text))
-  if given.output then assert(file:close()) end
+  local check = require("mil.errors").check
+  if given.output then check(require("mil.system").write(given.output, text)) else check(io.stdout:write(text)) end
   return 0
 end
 

@@ -15,9 +15,9 @@ printed, or written with --output-dir or --output. States are zeros before the f
 where peak_bytes is the most memory that the process has had resident, pages of mapped weights included.]],
   options = {
     { "--output-dir", "DIR", "write each output to DIR/NAME.npy" },
-    { "--output", "FILE", "write all outputs to one npz or safetensors file" },
+    { "--output", "FILE", "write all outputs to one npz or safetensors file", short = "-o" },
     { "--keep", "NAME,..", "give these intermediate values too", many = true },
-    { "--function", "NAME", "the function to run; main unless given" },
+    { "--function", "NAME", "the function to run; the package's default, main or the only one unless given" },
     { "--engine", "NAME", "the engine; the best there is unless given" },
     { "--threads", "N", "threads of the cpu engine; 0: as many as processors", number = true },
     { "--precision", "default|strict", "strict rounds at every op" },

@@ -5,7 +5,6 @@ local options = require "mil.options"
 
 local command = {
   name = "serve",
-  arguments = "",
   summary = "run models for another program: JSON lines over stdin and stdout",
   description = [[
 A request is one line of JSON on standard input, its answer one line on standard output; tensors are in npz or

@@ -185,6 +185,13 @@ void mil__writer_abandon(mil__writer *writer) {
     release(writer);
 }
 
+mil_status mil_text_write(const char *path, const char *text, size_t n, mil_error *err) {
+    mil__writer writer;
+    MIL__TRY(mil__writer_open(path, &writer, err));
+    mil__writer_add(&writer, text, n);
+    return mil__writer_commit(&writer, err);
+}
+
 /* ---- paths ---- */
 
 mil_status mil__path_join(const char *a, const char *b, char **out, mil_error *err) {

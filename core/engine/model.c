@@ -140,9 +140,7 @@ static mil_status no_entry(const mil_program *program, const char *entry, mil_er
 }
 
 static mil_status entry_of(const mil_program *program, const char *entry, mil_block *out, mil_error *err) {
-    *out = !entry ? program->default_function : 0;
-    if (!*out) *out = mil_program_function_find(program, entry ? entry : "main");
-    if (!*out && !entry && program->n_functions == 1) *out = program->functions[0].block;
+    *out = entry ? mil_program_function_find(program, entry) : mil_program_entry(program);
     if (*out) return MIL_OK;
     if (program->n_functions == 0) return mil__fail(err, MIL_ESTATE, "compile: the program has no function");
     return entry ? no_entry(program, entry, err)

@@ -341,6 +341,8 @@ size_t mil_program_n_functions(const mil_program *program);
 mil_block mil_program_function_at(const mil_program *program, size_t i);
 mil_block mil_program_function_find(const mil_program *program, const char *name);      /* 0: none */
 const char *mil_function_name(const mil_program *program, mil_block function);
+/* The function that is meant where none is named: the package's default, else main, or the only one; 0: none of these. */
+mil_block mil_program_entry(const mil_program *program);
 
 /* A symbolic dim. name NULL: a fresh unknown. The same name gives the same symbol. max < 0: unbounded. */
 typedef struct mil_symbol {
@@ -523,6 +525,8 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
                           mil_error *err);
 /* Prints as Apple's compiler does. *out is owned (mil_free), ends in 0; its length in *n (may be NULL). */
 mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil_error *err);
+/* Writes a file whole: aside, then renamed, so that on failure (MIL_EIO, MIL_ENOMEM) whatever was there is as it was. */
+mil_status mil_text_write(const char *path, const char *text, size_t n, mil_error *err);
 /* Frees memory that this library gave as plain bytes. */
 void mil_free(void *ptr);
 
@@ -600,7 +604,7 @@ typedef enum mil_precision {
 
 typedef struct mil_compile_options {
     const char *engine;       /* NULL: the best there is */
-    const char *entry;        /* function; NULL: the package's default, else main, or the only one */
+    const char *entry;        /* function; NULL: mil_program_entry */
     int optimize;             /* 0: no passes and no fusion; 1: all. Use MIL_COMPILE_DEFAULTS */
     int threads;              /* 1: no synchronisation at all; 0: as many as processors */
     mil_precision precision;

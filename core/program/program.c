@@ -329,6 +329,12 @@ mil_block mil_program_function_find(const mil_program *program, const char *name
     return 0;
 }
 
+mil_block mil_program_entry(const mil_program *program) {
+    mil_block entry = program->default_function;
+    if (!entry) entry = mil_program_function_find(program, "main");
+    return entry || program->n_functions != 1 ? entry : program->functions[0].block;
+}
+
 const char *mil_function_name(const mil_program *program, mil_block function) {
     const mil__block *block = mil__block_at(program, function);
     return block ? program->functions[block->function].name : NULL;

@@ -3,6 +3,7 @@
 -- help, function(session, argument).
 
 local mil = require "mil"
+local errors = require "mil.errors"
 local help = require "mil.help"
 local system = require "mil.system"
 local units = require "mil.units"
@@ -113,9 +114,7 @@ local function save_command(session, path)
     f:save(path)
     return session.print("saved " .. tostring(f.name) .. " to " .. path)
   end
-  local file = assert(io.open(path, "w"))
-  for _, text in ipairs(session.accepted) do assert(file:write(text, "\n")) end
-  assert(file:close())
+  errors.check(system.write(path, table.concat(session.accepted, "\n") .. "\n"))
   session.print(("saved %d chunks to %s"):format(#session.accepted, path))
 end
 

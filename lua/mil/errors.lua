@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- mil.errors: what was caught, as an object.
+-- mil.errors: what was caught, as an object; what io and mil.system say, raised.
 
 local errors = {}
 
@@ -8,6 +8,12 @@ function errors.object_of(err)
   if type(err) ~= "string" then return err end
   local last = require("mil").last_error()
   return last and tostring(last) == err and last or err
+end
+
+-- What a function of io or mil.system gave; or raises its reason as it is (assert would put a place in our own files before it).
+function errors.check(value, reason, ...)
+  if not value then error(reason, 0) end
+  return value, reason, ...
 end
 
 return errors

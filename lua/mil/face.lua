@@ -58,6 +58,8 @@ local rows = {
   { "program:metadata(pairs?: table<string, string|false>) -> table<string, string>|mil.program",
     "What the model says of itself (author, license, version, description, and what users added); with pairs: sets them, " ..
       "or removes where false." },
+  { "program.entry: mil.function?",
+    "The function that is meant where none is named: its package's default, else main, or the only one." },
   { "program.opset: string", "ios15, ios16, ios17 or ios18." },
 
   { "function:input(name: string, dtype: string, shape: (integer|string|mil.dim)[]|mil.shapes) -> mil.value",

@@ -24,17 +24,18 @@ local function described(value) return value.name .. " " .. value.type.text end
 
 -- ---- names ----
 
--- The function of that name; without a name main, or the only one.
+-- The function of that name; without a name the one that is meant then.
 function inputs.entry(program, name)
+  if not name and program.entry then return program.entry end
   local names = {}
   for i, f in ipairs(program:functions()) do
     names[i] = f.name
-    if f.name == (name or "main") then return f end
+    if f.name == name then return f end
   end
-  if not name and #names == 1 then return program:functions()[1] end
   local near = name and mil.nearest(name, names)
   if near then fail("no function %s; did you mean %s?", name, near) end
-  fail("no function %s; there is %s (--function)", name or "main", table.concat(names, ", "))
+  fail("%s; there is %s (--function)", name and "no function " .. name or "no function is the default or called main",
+    table.concat(names, ", "))
 end
 
 -- The inputs that are no states, in order; and by name.
@@ -67,14 +68,16 @@ function inputs.fitted(tensor, dtype)
   return converts and tensor:to(dtype) or tensor
 end
 
--- {name = tensor} of what "x=x.npy" or "several.npz" names.
+-- {name = tensor} of what "x=x.npy" or "several.npz" names; the one tensor of an npy has no name.
 local function read_file(f, text)
   local name, path = text:match "^([^=]+)=(.+)$"
   if name then check_name(f, name) end
-  if not name and text:find "%.npy$" or not text:find "%.%w+$" then options.usage("--input takes NAME=FILE, but was given %s", text) end
-  if name and path:find "%.npy$" then return { [name] = mil.load_tensor(path) } end
   local file, tensors = mil.weights(path or text), {}
-  for _, each in ipairs(name and { name } or mil.names(file)) do tensors[each] = file[each] end
+  local names = mil.names(file)
+  local is_npy = #names == 1 and names[1] == ""
+  if is_npy and not name then options.usage("--input takes NAME=FILE where a file has one tensor, but was given %s", text) end
+  if name then return { [name] = file[is_npy and "" or name] } end
+  for _, each in ipairs(names) do tensors[each] = file[each] end
   return tensors
 end
 
@@ -106,7 +109,7 @@ local function read_shapes(f, list)
   return shapes
 end
 
--- Sizes of symbols that a shape says.
+-- Sizes of symbols that a shape of --shape says.
 local function bind(value, shape, sizes)
   local declared = value.type.shape
   if #declared ~= #shape then
@@ -118,6 +121,13 @@ local function bind(value, shape, sizes)
     elseif size ~= shape[i] then
       fail("input %s has %d at axis %d, but --shape gives %d", described(value), size, i - 1, shape[i])
     end
+  end
+end
+
+-- Those that a tensor says; one that does not fit says nothing, and is the run's to refuse.
+local function bind_tensor(value, tensor, sizes)
+  for i, size in ipairs(#value.type.shape == #tensor.shape and value.type.shape or {}) do
+    if type(size) == "string" then sizes[size] = sizes[size] or tensor.shape[i] end
   end
 end
 
@@ -138,7 +148,7 @@ function inputs.sizes(f, list, tensors)
   local sizes = {}
   for name, shape in pairs(read_shapes(f, list)) do bind(by_name[name], shape, sizes) end
   for name, tensor in pairs(tensors or {}) do
-    if #tensor.shape == #by_name[name].type.shape then bind(by_name[name], tensor.shape, sizes) end
+    bind_tensor(by_name[name], tensor, sizes)
   end
   for _, value in ipairs(values) do bind_standard(value, sizes) end
   return sizes

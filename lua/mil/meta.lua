@@ -204,6 +204,7 @@ function mil.load_tensor(path, name) end
 function mil.save(path, tensors, metadata) end
 
 ---@class mil.program
+---@field entry mil.function? # The function that is meant where none is named: its package's default, else main, or the only one.
 ---@field opset string # ios15, ios16, ios17 or ios18.
 local program = {}
 

@@ -22,20 +22,14 @@ options.usage = usage
 
 local function key_of(row) return (row[1]:gsub("^%-+", ""):gsub("%-", "_")) end
 
--- "--width" for "--widht": the option with the same letters, or one that begins alike.
+-- "--width" for "--widht": the option that begins alike, or else the most alike one.
 local function nearest(command, name)
+  local names = { "--help" }
   for _, row in ipairs(command.options) do
-    if row[1]:sub(1, #name) == name or name:sub(1, #row[1]) == row[1] then return row[1] end
+    if #name > 2 and (row[1]:sub(1, #name) == name or name:sub(1, #row[1]) == row[1]) then return row[1] end
+    names[#names + 1] = row[1]
   end
-  local function letters(s)
-    local t = {}
-    for c in s:gmatch "." do t[#t + 1] = c end
-    table.sort(t)
-    return table.concat(t)
-  end
-  for _, row in ipairs(command.options) do
-    if letters(row[1]) == letters(name) then return row[1] end
-  end
+  return require("mil").nearest(name, names)
 end
 
 local function row_of(command, name)
@@ -95,7 +89,7 @@ function options.read(command, args)
 end
 
 function options.help(command)
-  local lines = { ("usage: luamil %s %s [options]"):format(command.name, command.arguments), "", command.summary, "" }
+  local lines = { ("usage: luamil %s [options]"):format(table.concat({ command.name, command.arguments }, " ")), "", command.summary, "" }
   if command.description then
     lines[#lines + 1] = command.description
     lines[#lines + 1] = ""

@@ -21,6 +21,7 @@ local x = mil.tensor("fp32", { { -1, 2, -3 } })
 local k = mil.tensor("int32", { 3, 4 })
 x:save(luamil.path "x.npy")
 k:save(luamil.path "k.npy")
+mil.ones("fp32", { 1, 4 }):save(luamil.path "wide.npy")
 mil.save(luamil.path "both.npz", { x = x, k = k })
 mil.save(luamil.path "double.npz", { x = x:to "fp64", k = k })
 mil.save(luamil.path "both.safetensors", { x = x, k = k })
@@ -63,6 +64,24 @@ describe("luamil run", function()
     assert.truthy(select(2, run "--function other --random"):find "^y : fp32%[2%]")
   end)
 
+  it("runs the package's default function where none is named", function()
+    local status, out, err = luamil "run tests/vectors/packages/functions.mlpackage --random"
+    assert.are.same({ 0, "" }, { status, err })
+    assert.are.equal(out, select(2, luamil "run tests/vectors/packages/functions.mlpackage --random --function second"))
+    assert.are_not.equal(out, select(2, luamil "run tests/vectors/packages/functions.mlpackage --random --function first"))
+  end)
+
+  it("writes files whole, and names them as they were given where it can't", function()
+    local package = "tests/vectors/packages/conv.mlpackage"
+    for _, command in ipairs { "print", "graph" } do
+      local status, out, err = luamil(("%s %s -o %s/no/such.dot"):format(command, package, luamil.folder))
+      assert.are.same({ 1, "" }, { status, out })
+      assert.are.equal(("luamil: %s: cannot write %s/no/such.dot: No such file or directory\n"):format(command, luamil.folder), err)
+    end
+    assert.are.equal(0, (luamil(("print %s -o %s"):format(package, luamil.path "conv.mil"))))
+    assert.are.equal(select(2, luamil("print " .. package)), luamil.read "conv.mil")
+  end)
+
   it("shows labels, and a dictionary's entries, likeliest first; files have the numbers", function()
     local status, out = luamil "run tests/vectors/packages/classifier.mlpackage --random"
     assert.are.equal(0, status)
@@ -96,7 +115,9 @@ describe("luamil run", function()
     { 1, "--random --shape x=4", "input x fp32[?, 3] has 2 axes, but --shape gives 1" },
     { 1, "--random --shape x=4,4", "input x fp32[?, 3] has 3 at axis 1, but --shape gives 4" },
     { 2, "--random --shape x", "--shape takes NAME=N,N,.., but was given x" },
-    { 2, "--input @x.npy", "--input takes NAME=FILE, but was given @x.npy" },
+    { 2, "--input @x.npy", "--input takes NAME=FILE where a file has one tensor, but was given @x.npy" },
+    { 1, "--input x=@ --random", "cannot read @: Is a directory" },
+    { 1, "--input x=@wide.npy --random", "input x is fp32[?, 3], but was given fp32[1, 4]" },
     { 2, "--input x=@x.npy --input @both.npz", "--input gives x twice" },
   }
   for _, row in ipairs(refused) do
