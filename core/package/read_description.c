@@ -312,7 +312,9 @@ mil_status mil__keep_block(mil__reader *r, mil_block made, const Mil__Spec__Bloc
 }
 
 mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__Function *function) {
-    if (!r->has_unknown || !mil__has_unknown(&function->base, "blocks")) return MIL_OK;
+    mil_opset opset = r->program->functions[r->program->blocks[made]->function].opset;
+    bool is_newer = opset == MIL_IOS18 && strcmp(function->opset, "CoreML8") != 0; /* than those that have a name here */
+    if (!is_newer && (!r->has_unknown || !mil__has_unknown(&function->base, "blocks"))) return MIL_OK;
     Mil__Spec__Function skeleton = *function;
     skeleton.n_blocks = 0;
     return keep(r, MIL__KEPT_FUNCTION, made, &skeleton.base);

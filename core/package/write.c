@@ -326,6 +326,12 @@ static const char *opset_name(mil_opset opset) {
     return names[opset - MIL_IOS15];
 }
 
+/* What is newer than ios18 was read as that, and keeps its own name (facts: mil-types-and-rules.md, it adds no op). */
+static const char *opset_of_function(const mil__function *function, const Mil__Spec__Function *kept) {
+    const char *name = opset_name(function->opset);
+    return kept && function->opset == MIL_IOS18 && strcmp(kept->opset, name) != 0 ? kept->opset : name;
+}
+
 static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__function *function) {
     const mil__block *body = w->program->blocks[function->block];
     Mil__Spec__Function *message = MIL__NEW(w, Function, function);
@@ -334,7 +340,7 @@ static Mil__Spec__Function *write_function(mil__model_writer *w, const mil__func
         mil__write_kept(w, MIL__KEPT_FUNCTION, function->block, &mil__spec__function__descriptor);
     w->fresh_types = kept;
     if (w->status != MIL_OK || !(message->blocks = mil__write_array(w, 1, sizeof *message->blocks))) return NULL;
-    message->opset = text(opset_name(function->opset));
+    message->opset = text(opset_of_function(function, kept));
     message->n_inputs = body->n_inputs;
     if (!(message->inputs = write_all_named(w, body->inputs, body->n_inputs))) return NULL;
     if (!(message->attributes = write_attrs(w, function->attrs, MIL__FLEXIBLE, &message->n_attributes))) return NULL;

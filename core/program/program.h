@@ -129,7 +129,7 @@ typedef struct mil__pair {
  * package/schema.proto, which only core/package reads. Where the program says the same itself (names, types), it holds.
  *   MODEL        of the Model what is no function and no feature: its version, unknown fields; id 0
  *   DESCRIPTION  the FunctionDescription without its features; by function's body
- *   FUNCTION     the Function without inputs and blocks; by function's body
+ *   FUNCTION     the Function without blocks, where it has unknown fields or an opset newer than ios18; by function's body
  *   BLOCK        the Block without operations, where it has unknown fields; by block
  *   OPERATION    the whole Operation but its blocks, where it has unknown fields anywhere; by operation
  *   INPUT        the Feature of an input or state; by value

@@ -33,6 +33,26 @@ end
 describe("a program that is saved", function()
   teardown(function() os.execute("rm -rf '" .. base .. "'*") end)
 
+  it("keeps the name of an opset newer than those that are known", function()
+    local path, model = base .. "-newer.mlpackage", "/Data/com.apple.CoreML/model.mlmodel"
+    os.execute("cp -r tests/vectors/packages/stateful.mlpackage " .. path)
+    local file = assert(io.open(path .. model, "rb"))
+    local bytes, n = file:read("*a"):gsub("CoreML8", "CoreML9")
+    file:close()
+    assert.equal(2, n)
+    file = assert(io.open(path .. model, "wb"))
+    file:write(bytes)
+    file:close()
+    local program = mil.load(path)
+    assert.equal("ios18", program.opset)
+    program:save(path)
+    file = assert(io.open(path .. model, "rb"))
+    local again = file:read "*a"
+    file:close()
+    assert.equal(2, select(2, again:gsub("CoreML9", "")))
+    assert.is_nil(again:find "CoreML8")
+  end)
+
   for _, ending in ipairs(endings) do
     it("as " .. ending .. " computes the same when loaded", function()
       local path = base .. ending
