@@ -61,6 +61,8 @@ mil_status mil__read_outputs(mil__reader *r, mil__function *function, const mil_
 mil_status mil__read_description(mil__reader *r, const Mil__Spec__Description *d);
 /* All that a description says of a program that is there. */
 mil_status mil__describe_program(mil__reader *r, const Mil__Spec__Description *d);
+/* The name that an opset has there: "CoreML8". */
+const char *mil__opset_in_package(mil_opset opset);
 mil_status mil__keep_model(mil__reader *r, const Mil__Spec__Model *model);
 mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__Function *function);
 mil_status mil__keep_block(mil__reader *r, mil_block made, const Mil__Spec__Block *block);

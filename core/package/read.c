@@ -272,7 +272,12 @@ static mil_status read_block(mil__reader *r, mil_block block, const Mil__Spec__B
 
 /* ---- functions ---- */
 
-/* "CoreML5" is ios15, "CoreML8" ios18; what is newer is read as ios18. */
+const char *mil__opset_in_package(mil_opset opset) {
+    static const char *const names[] = {"CoreML5", "CoreML6", "CoreML7", "CoreML8"};
+    return names[opset - MIL_IOS15];
+}
+
+/* By the number; what is newer than those that have a name is read as the last of them. */
 static mil_status read_opset(mil__reader *r, const char *name, mil_opset *out) {
     int number = 0;
     bool known = strncmp(name, "CoreML", 6) == 0 && name[6] && strlen(name) < 10;

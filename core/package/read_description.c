@@ -313,7 +313,7 @@ mil_status mil__keep_block(mil__reader *r, mil_block made, const Mil__Spec__Bloc
 
 mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__Function *function) {
     mil_opset opset = r->program->functions[r->program->blocks[made]->function].opset;
-    bool is_newer = opset == MIL_IOS18 && strcmp(function->opset, "CoreML8") != 0; /* than those that have a name here */
+    bool is_newer = opset == MIL_IOS18 && strcmp(function->opset, mil__opset_in_package(opset)) != 0;
     if (!is_newer && (!r->has_unknown || !mil__has_unknown(&function->base, "blocks"))) return MIL_OK;
     Mil__Spec__Function skeleton = *function;
     skeleton.n_blocks = 0;

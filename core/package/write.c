@@ -321,14 +321,9 @@ static Mil__Spec__Block *write_block(mil__model_writer *w, mil_block id, bool is
 
 /* ---- functions, programs ---- */
 
-static const char *opset_name(mil_opset opset) {
-    static const char *const names[] = {"CoreML5", "CoreML6", "CoreML7", "CoreML8"};
-    return names[opset - MIL_IOS15];
-}
-
 /* What is newer than ios18 was read as that, and keeps its own name (facts: mil-types-and-rules.md, it adds no op). */
 static const char *opset_of_function(const mil__function *function, const Mil__Spec__Function *kept) {
-    const char *name = opset_name(function->opset);
+    const char *name = mil__opset_in_package(function->opset);
     return kept && function->opset == MIL_IOS18 && strcmp(kept->opset, name) != 0 ? kept->opset : name;
 }
 

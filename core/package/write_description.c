@@ -110,8 +110,8 @@ static bool put_single(mil__model_writer *w, Mil__Spec__Description *description
 }
 
 static const char *default_function(const mil_program *program) {
-    if (program->default_function) return mil_function_name(program, program->default_function);
-    return mil_program_function_find(program, "main") ? "main" : program->functions[0].name;
+    mil_block entry = mil_program_entry(program);
+    return entry ? mil_function_name(program, entry) : program->functions[0].name;
 }
 
 static bool put_several(mil__model_writer *w, Mil__Spec__Description *description) {

@@ -29,10 +29,10 @@ static inline bool mil__claim_name(mil_program *program, mil_value value, mil_bl
            MIL__NOT_FOUND;
 }
 
-/* The words of the language, which a value may not have for a name (facts: mil-text.md section 2). */
+/* The words of the language, which a value may not have for a name (facts: mil-text.md section 2): 3 letters at least, 7 at most. */
 bool mil__is_word(mil__slice name);
 static inline bool mil__is_reserved(mil__slice name) {
-    return name.n >= 3 && name.n <= 7 && name.s[0] >= 'a' && name.s[0] <= 'u' && mil__is_word(name);
+    return name.n >= 3 && name.n <= 7 && name.s[0] >= 'a' && name.s[0] <= 'z' && mil__is_word(name);
 }
 
 #endif

@@ -16,11 +16,8 @@ typedef struct piece {
 } piece;
 
 static inline bool has_room(mil_program *program) {
-    bool ops = program->n_ops < program->cap_ops ||
-               mil__grow_table((void **)&program->ops, program->n_ops, &program->cap_ops, sizeof *program->ops);
-    bool values = program->n_values < program->cap_values ||
-                  mil__grow_table((void **)&program->values, program->n_values, &program->cap_values, sizeof *program->values);
-    return ops && values && mil__map_more(&program->names);
+    return MIL__HAS_ROOM(program, ops, n_ops, cap_ops) && MIL__HAS_ROOM(program, values, n_values, cap_values) &&
+           mil__map_more(&program->names);
 }
 
 /* Arguments ascending by slot, an insertion sort of a few; each is used once more. `to` has room for all values. */
@@ -32,15 +29,6 @@ static inline void put_args(mil_program *program, mil__values *args, mil_value *
         to[a] = plain->values[a];
         program->values[to[a]]->n_uses++;
     }
-}
-
-static inline void put_tables(mil_program *program, piece *made) {
-    mil_operation operation = made->value.op;
-    mil__block *block = program->blocks[made->op.block];
-    program->ops[program->n_ops++] = &made->op;
-    program->values[program->n_values++] = &made->value;
-    *(made->op.prev ? &program->ops[made->op.prev]->next : &block->first) = operation;
-    block->last = operation;
 }
 
 mil_value mil__program_add_plain(mil_program *program, mil_block block, const mil__plain_op *plain) {
@@ -60,12 +48,13 @@ mil_value mil__program_add_plain(mil_program *program, mil_block block, const mi
     char *text = name ? memcpy(outputs + 1 + n, plain->name.s, name) : NULL;
     if (name) text[name] = 0;
     outputs[0] = value;
-    made->op = (mil__op){.decl = plain->decl, .block = block, .prev = program->blocks[block]->last, .n_outputs = 1,
-                         .line = plain->where.line, .n_args = (uint8_t)n, .args = n ? made->args : NULL, .outputs = outputs,
-                         .file = file};
+    made->op = (mil__op){.decl = plain->decl, .n_outputs = 1, .line = plain->where.line, .n_args = (uint8_t)n,
+                         .args = n ? made->args : NULL, .outputs = outputs, .file = file};
     made->value = (mil__value){.type = plain->type, .name = text, .op = program->n_ops, .block = block,
                                .is_const = plain->data != NULL, .data = plain->data};
     put_args(program, made->args, outputs + 1, plain);
-    put_tables(program, made);
+    program->values[program->n_values++] = &made->value;
+    program->ops[program->n_ops++] = &made->op;
+    mil__link_operation(program, made->value.op, block, 0);
     return value;
 }

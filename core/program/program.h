@@ -366,10 +366,12 @@ bool mil__grow_table(void **table, uint32_t n, uint32_t *cap, size_t bytes);
 
 /* Makes room for so many operations and named values in all, at once, where there is less. */
 mil_status mil__program_reserve(mil_program *program, uint32_t n, mil_error *err);
+#define MIL__HAS_ROOM(program, table, count, cap)                                                                          \
+    ((program)->count < (program)->cap ||                                                                              \
+     mil__grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof *(program)->table))
 /* Makes a new entry of a table, zeroed, and returns its number; 0: out of memory. */
 #define MIL__NEW_ENTRY(program, type, table, count, cap)                                                                   \
-    bool room = (program)->count < (program)->cap ||                                                                   \
-                mil__grow_table((void **)&(program)->table, (program)->count, &(program)->cap, sizeof(type *));        \
+    bool room = MIL__HAS_ROOM(program, table, count, cap);                                                             \
     type *made = room ? mil__arena_aligned(&(program)->arena, sizeof *made, _Alignof(type)) : NULL;                   \
     if (!made) return 0;                                                                                              \
     *made = (type){0};                                                                                                \

@@ -13,8 +13,7 @@ typedef struct parameters { /* of an op, in the order in which they are printed 
     int slot[MIL__MAX_INPUTS];
     const char *name[MIL__MAX_INPUTS];
     size_t length[MIL__MAX_INPUTS];
-    const char *op;           /* its name */
-    size_t op_length;
+    size_t op_length;         /* of its name */
 } parameters;
 
 typedef struct printer {
@@ -379,7 +378,6 @@ static const parameters *parameters_of(printer *pr, const mil_op *op) {
         list->name[at] = name;
     }
     for (int i = 0; i < list->n; i++) list->length[i] = strlen(list->name[i]);
-    list->op = op->name;
     list->op_length = strlen(op->name);
     return *slot = list;
 }
@@ -522,7 +520,7 @@ static bool put_usual(printer *pr, const mil__op *op, int indent) {
     LAY(&at, " ");
     if (!lay(&at, result->name, n)) return false;
     LAY(&at, " = ");
-    if (!lay(&at, list->op, list->op_length)) return false;
+    if (!lay(&at, op->decl->name, list->op_length)) return false;
     LAY(&at, "(");
     if (!lay_args(pr, &at, op, list)) return false;
     LAY(&at, ")[name = string(\"");

@@ -207,14 +207,11 @@ static inline bool take_line(cursor *at) {
     return true;
 }
 
-/* Where it must be inferred, or a table is full. */
-static mil_value add_inferred(mil__parser *ps, const usual *st, mil_where where) {
+/* Where it must be inferred. */
+static mil_value add_inferred(mil__parser *ps, usual *st, mil_where where) {
     mil__values args[MIL__MAX_INPUTS];
-    mil_value values[MIL__MAX_INPUTS];
-    for (int i = 0; i < st->n_args; i++) {
-        values[i] = st->values[i];
-        args[i] = (mil__values){.slot = st->slots[i], .n = 1, .values = &values[i]};
-    }
+    for (int i = 0; i < st->n_args; i++)
+        args[i] = (mil__values){.slot = st->slots[i], .n = 1, .values = &st->values[i]};
     mil__new_op new_op = {.decl = st->op, .args = args, .n_args = st->n_args, .names = &st->result.name, .hashes = &st->result.hash,
                           .declared = &st->result.type, .n_declared = 1, .where = where, .unchecked = ps->unchecked};
     mil_operation made;
@@ -223,7 +220,7 @@ static mil_value add_inferred(mil__parser *ps, const usual *st, mil_where where)
 }
 
 /* 0: not done, and parse.c will say why. */
-static mil_value add_usual(mil__parser *ps, const usual *st) {
+static mil_value add_usual(mil__parser *ps, usual *st) {
     mil_program *program = ps->program;
     mil__plain_op plain = {.decl = st->op, .n_args = st->n_args, .slots = st->slots, .values = st->values, .data = st->val.data,
                            .type = st->result.type, .name = st->result.name, .hash = st->result.hash,

@@ -26,7 +26,8 @@ local function described(value) return value.name .. " " .. value.type.text end
 
 -- The function of that name; without a name the one that is meant then.
 function inputs.entry(program, name)
-  if not name and program.entry then return program.entry end
+  local meant = not name and program.entry
+  if meant then return meant end
   local names = {}
   for i, f in ipairs(program:functions()) do
     names[i] = f.name
@@ -126,8 +127,10 @@ end
 
 -- Those that a tensor says; one that does not fit says nothing, and is the run's to refuse.
 local function bind_tensor(value, tensor, sizes)
-  for i, size in ipairs(#value.type.shape == #tensor.shape and value.type.shape or {}) do
-    if type(size) == "string" then sizes[size] = sizes[size] or tensor.shape[i] end
+  local declared, shape = value.type.shape, tensor.shape
+  if #declared ~= #shape then return end
+  for i, size in ipairs(declared) do
+    if type(size) == "string" then sizes[size] = sizes[size] or shape[i] end
   end
 end
 
@@ -147,9 +150,7 @@ function inputs.sizes(f, list, tensors)
   local values, by_name = inputs.of(f)
   local sizes = {}
   for name, shape in pairs(read_shapes(f, list)) do bind(by_name[name], shape, sizes) end
-  for name, tensor in pairs(tensors or {}) do
-    bind_tensor(by_name[name], tensor, sizes)
-  end
+  for name, tensor in pairs(tensors or {}) do bind_tensor(by_name[name], tensor, sizes) end
   for _, value in ipairs(values) do bind_standard(value, sizes) end
   return sizes
 end
