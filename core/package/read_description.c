@@ -21,6 +21,7 @@ typedef struct input {
     const Mil__Spec__NamedType *named;
     const Mil__Spec__Feature *feature; /* NULL: none of that name */
     size_t rank;                       /* in the description; then in the function */
+    mil_value value;                   /* of a program that is there */
 } input;
 
 static int by_feature_name(const void *a, const void *b) {
@@ -38,7 +39,7 @@ static mil_status sort_features(mil__reader *r, const mil__described *d, input *
     *out = mil__arena_zero(&r->tmp, *n + 1, sizeof **out);
     if (!*out) return mil__nomem(r->err);
     for (size_t i = 0; i < *n; i++)
-        (*out)[i] = (input){NULL, i < d->n_inputs ? d->inputs[i] : d->states[i - d->n_inputs], i};
+        (*out)[i] = (input){.feature = i < d->n_inputs ? d->inputs[i] : d->states[i - d->n_inputs], .rank = i};
     qsort(*out, *n, sizeof **out, by_feature_name);
     for (size_t i = 1; i < *n; i++)
         if (strcmp((*out)[i - 1].feature->name, (*out)[i].feature->name) == 0)
@@ -60,7 +61,7 @@ static mil_status order_inputs(mil__reader *r, const Mil__Spec__Function *functi
     if (!inputs) return mil__nomem(r->err);
     for (size_t i = 0; i < function->n_inputs; i++) {
         const input *found = find_feature(described, n, function->inputs[i]->name);
-        inputs[i] = (input){function->inputs[i], found ? found->feature : NULL, found ? found->rank : n + i};
+        inputs[i] = (input){.named = function->inputs[i], .feature = found ? found->feature : NULL, .rank = found ? found->rank : n + i};
     }
     qsort(inputs, function->n_inputs, sizeof *inputs, by_rank);
     *out = inputs;
@@ -267,10 +268,27 @@ mil_status mil__read_description(mil__reader *r, const Mil__Spec__Description *d
 
 /* ---- a program that is there ---- */
 
-static mil_status describe_inputs(mil__reader *r, const mil__block *body, const mil__described *d) {
+/* A bundle's text has a function's inputs by name: they get the order of their features, those that have none last. */
+static mil_status order_body(mil__reader *r, mil__block *body, const input *described, size_t n) {
+    input *order = mil__arena_zero(&r->tmp, body->n_inputs + 1u, sizeof *order);
+    if (!order) return mil__nomem(r->err);
+    for (uint32_t i = 0; i < body->n_inputs; i++) {
+        const input *found = find_feature(described, n, r->program->values[body->inputs[i]]->name);
+        order[i] = (input){.value = body->inputs[i], .rank = found ? found->rank : n + i};
+    }
+    if (body->n_inputs) qsort(order, body->n_inputs, sizeof *order, by_rank);
+    for (uint32_t i = 0; i < body->n_inputs; i++) {
+        body->inputs[i] = order[i].value;
+        r->program->values[order[i].value]->index = (uint16_t)i;
+    }
+    return MIL_OK;
+}
+
+static mil_status describe_inputs(mil__reader *r, mil__block *body, const mil__described *d) {
     input *described;
     size_t n;
     MIL__TRY(sort_features(r, d, &described, &n));
+    MIL__TRY(order_body(r, body, described, n));
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         const input *found = find_feature(described, n, r->program->values[body->inputs[i]]->name);
         if (!found) continue;

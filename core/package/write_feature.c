@@ -76,10 +76,41 @@ static bool put_ranges(mil__model_writer *w, const mil_type *type, Mil__Spec__Ar
     return true;
 }
 
+typedef struct distinct {
+    const int64_t *shapes;
+    size_t bytes; /* of one */
+} distinct;
+
+static bool is_shape(const void *ctx, uint32_t i, const void *key) {
+    const distinct *d = ctx;
+    return memcmp((const char *)d->shapes + i * d->bytes, key, d->bytes) == 0;
+}
+
+/* Each shape once. Text has sets with a shape of every input, and fills them up where an input has fewer than another
+ * (flexible.h); a description has each input's own. */
+static const mil__shapes *each_once(mil__model_writer *w, const mil__shapes *given, size_t rank) {
+    mil__map seen = {0};
+    mil__shapes *out = mil__write_array(w, 1, sizeof *out);
+    int64_t *shapes = out ? mil__write_array(w, given->n * rank, sizeof *shapes) : NULL;
+    distinct d = {shapes, rank * sizeof *shapes};
+    for (size_t i = 0; shapes && i < given->n; i++) {
+        const int64_t *shape = given->shapes + i * rank;
+        uint64_t hash = mil__hash(shape, d.bytes);
+        if (mil__map_find(&seen, hash, is_shape, &d, shape) != MIL__NOT_FOUND) continue;
+        memcpy(shapes + out->n * rank, shape, d.bytes);
+        if (!mil__map_add(&seen, hash, (uint32_t)out->n++)) shapes = mil__write_nomem(w);
+    }
+    mil__map_free(&seen);
+    if (!shapes) return NULL;
+    out->shapes = shapes;
+    return out;
+}
+
 /* The first is the usual one. */
 static bool put_shapes(mil__model_writer *w, const mil__shapes *given, Mil__Spec__Array *array) {
     size_t rank = array->n_shape;
     Mil__Spec__Shapes *shapes = MIL__NEW(w, Shapes, shapes);
+    if (!(given = each_once(w, given, rank))) return false;
     if (!shapes || !(shapes->shapes = mil__write_array(w, given->n, sizeof *shapes->shapes))) return false;
     memcpy(array->shape, given->shapes, rank * sizeof *array->shape);
     for (size_t i = 0; i < given->n; i++) {
@@ -109,8 +140,9 @@ static bool ranges_fit(const mil__model_writer *w, const mil_type *type, const M
     return fits;
 }
 
-static bool shapes_fit(const mil_type *type, const mil__shapes *given, const Mil__Spec__Shapes *shapes) {
+static bool shapes_fit(mil__model_writer *w, const mil_type *type, const mil__shapes *given, const Mil__Spec__Shapes *shapes) {
     size_t rank = (size_t)type->rank;
+    if (given && given->n != shapes->n_shapes) given = each_once(w, given, rank);
     bool fits = given && mil__type_is_flexible(type) && given->n == shapes->n_shapes;
     for (size_t i = 0; fits && i < given->n; i++)
         fits = shapes->shapes[i]->n_sizes == rank &&
@@ -132,14 +164,14 @@ static bool sizes_fit(const mil__model_writer *w, const mil_type *type, const Mi
     return true;
 }
 
-static bool array_fits(const mil__model_writer *w, mil_value id, const Mil__Spec__Array *array, bool is_input) {
+static bool array_fits(mil__model_writer *w, mil_value id, const Mil__Spec__Array *array, bool is_input) {
     const mil_type *type = type_of(w, id);
     if (type->kind != MIL_TENSOR || array->dtype != array_dtype(type->dtype) || !sizes_fit(w, type, array, is_input))
         return false;
     if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_RANGES)
         return !is_input || ranges_fit(w, type, array->ranges);
     if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_SHAPES)
-        return !is_input || shapes_fit(type, mil__input_shapes(w->program, id), array->shapes);
+        return !is_input || shapes_fit(w, type, mil__input_shapes(w->program, id), array->shapes);
     return true;
 }
 
@@ -156,7 +188,7 @@ static bool image_fits(const mil_type *type, Mil__Spec__Image *image) {
     return true;
 }
 
-static bool kept_fits(const mil__model_writer *w, mil_value id, const Mil__Spec__Feature *kept, bool is_input) {
+static bool kept_fits(mil__model_writer *w, mil_value id, const Mil__Spec__Feature *kept, bool is_input) {
     if (!kept || !kept->type) return false;
     if (kept->type->kind_case == MIL__SPEC__FEATURE_TYPE__KIND_IMAGE)
         return image_fits(type_of(w, id), kept->type->image);

@@ -323,9 +323,7 @@ void mil_program_prune(mil_program *program) {
 /* ---- inputs and outputs ---- */
 
 static void forget_shapes(mil_program *program, mil_value input) {
-    mil__shapes **at = &program->shapes;
-    while (*at && (*at)->input != input) at = &(*at)->next;
-    if (*at) *at = (*at)->next;
+    if (input < program->n_said) program->said[input].shapes = NULL;
 }
 
 static mil_status is_input(const mil_program *program, mil_value input, const char *what, mil_error *err) {

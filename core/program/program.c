@@ -95,6 +95,7 @@ void mil_program_free(mil_program *program) {
     for (uint32_t i = 0; i < program->n_files; i++) mil__free(program->file_names[i]);
     mil__free(program->file_names);
     mil__free(program->next_name);
+    mil__free(program->said);
     mil__map_free(&program->names);
     mil__map_free(&program->files);
     mil__program_free_kept(program);
@@ -438,10 +439,21 @@ mil_status mil_program_input(mil_program *program, mil_block function, const cha
     return mil__block_input(program, function, name, type, out, err);
 }
 
+/* Where what is said of an input goes; NULL when out of memory. */
+static mil__said *said_of(mil_program *program, mil_value input) {
+    if (input >= program->n_said) {
+        size_t n = 2 * (size_t)program->n_said > input ? 2 * (size_t)program->n_said : (size_t)input + 1;
+        mil__said *said = n <= UINT32_MAX ? mil__realloc(program->said, n * sizeof *said) : NULL;
+        if (!said) return NULL;
+        memset(said + program->n_said, 0, (n - program->n_said) * sizeof *said);
+        program->said = said;
+        program->n_said = (uint32_t)n;
+    }
+    return &program->said[input];
+}
+
 const mil__shapes *mil__input_shapes(const mil_program *program, mil_value input) {
-    const mil__shapes *at = program->shapes;
-    while (at && at->input != input) at = at->next;
-    return at;
+    return input < program->n_said ? program->said[input].shapes : NULL;
 }
 
 size_t mil_value_shapes(const mil_program *program, mil_value value, const int64_t **shapes) {
@@ -460,16 +472,15 @@ static mil_status check_shapes(const mil__value *v, const char *name, size_t n, 
 }
 
 const mil__standard *mil__input_standard(const mil_program *program, mil_value input) {
-    const mil__standard *at = program->standards;
-    while (at && at->input != input) at = at->next;
-    return at;
+    return input < program->n_said ? program->said[input].standard : NULL;
 }
 
 mil_status mil__input_set_standard(mil_program *program, mil_value input, double number, mil_error *err) {
     mil__standard *made = mil__arena_zero(&program->arena, 1, sizeof *made);
-    if (!made) return mil__nomem(err);
-    *made = (mil__standard){input, number, program->standards};
-    program->standards = made;
+    mil__said *said = said_of(program, input);
+    if (!made || !said) return mil__nomem(err);
+    made->number = number;
+    said->standard = made;
     return MIL_OK;
 }
 
@@ -484,10 +495,11 @@ mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_
     size_t numbers = n * (size_t)v->type->rank;
     mil__shapes *made = mil__arena_zero(&program->arena, 1, sizeof *made);
     int64_t *copy = mil__arena_zero(&program->arena, numbers + 1, sizeof *copy);
-    if (!made || !copy) return mil__nomem(err);
+    mil__said *said = said_of(program, input);
+    if (!made || !copy || !said) return mil__nomem(err);
     memcpy(copy, shapes, numbers * sizeof *copy);
-    *made = (mil__shapes){input, n, copy, program->shapes};
-    program->shapes = made;
+    *made = (mil__shapes){n, copy};
+    said->shapes = made;
     return MIL_OK;
 }
 

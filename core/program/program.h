@@ -88,18 +88,20 @@ typedef struct mil__function {
 
 /* The shapes that an input may have: n of its rank. */
 typedef struct mil__shapes {
-    mil_value input;
     size_t n;
     const int64_t *shapes;
-    struct mil__shapes *next;
 } mil__shapes;
 
 /* What an input is filled with where a run leaves it out. */
 typedef struct mil__standard {
-    mil_value input;
     double number;
-    struct mil__standard *next;
 } mil__standard;
+
+/* What is known of an input beyond its type; NULL: nothing. */
+typedef struct mil__said {
+    const mil__shapes *shapes;
+    const mil__standard *standard;
+} mil__said;
 
 typedef struct mil__users mil__users;
 
@@ -159,8 +161,8 @@ struct mil_program {
     uint32_t n_ops, n_values, n_blocks, cap_ops, cap_values, cap_blocks; /* n counts [0] and removed ones */
     mil__function *functions;
     uint32_t n_functions, cap_functions;
-    mil__shapes *shapes;      /* of the inputs that have some */
-    mil__standard *standards; /* of the optional inputs */
+    mil__said *said;          /* of inputs, by value; none beyond n_said */
+    uint32_t n_said;
     mil__map names;           /* value names, per block */
     mil__map files;           /* file names, interned */
     char **file_names;

@@ -126,6 +126,47 @@ describe("a program that is saved", function()
     end)
   end
 
+  local function names(values)
+    local list = {}
+    for i, value in ipairs(values) do list[i] = value.name end
+    return list
+  end
+
+  for _, ending in ipairs { ".mlpackage", ".mlmodelc" } do
+    it("as " .. ending .. " keeps the order of its inputs", function()
+      local f = mil.func { opset = "ios17" }
+      local z, a, m = f:input("z", "fp32", { 2 }), f:input("a", "fp32", { 2 }), f:input("m", "fp32", { 2 })
+      f:output("y", z - a * m)
+      f:save(base .. ending)
+      local p = mil.load(base .. ending)
+      p:save(base .. ".again.mlpackage")
+      assert.same({ "z", "a", "m" }, names(p:func("main").inputs))
+      assert.same({ "z", "a", "m" }, names(mil.load(base .. ".again.mlpackage"):func("main").inputs))
+      remove(base .. ending)
+      remove(base .. ".again.mlpackage")
+    end)
+  end
+
+  for _, ending in ipairs(endings) do
+    it("as " .. ending .. " keeps shapes of inputs that have some more than others", function()
+      local f = mil.func { opset = "ios18" }
+      f:output("p", f:input("a", "fp32", mil.shapes { { 1, 4 }, { 1, 8 } }):relu())
+      f:output("q", f:input("b", "fp32", mil.shapes { { 1, 3 }, { 1, 5 }, { 1, 7 } }):relu())
+      local direct, round = base .. ".direct.mlpackage", base .. ".round.mlpackage"
+      f:save(direct)
+      f:save(base .. ending)
+      mil.load(base .. ending):save(round)
+      local function model(path)
+        local file = assert(io.open(path .. "/Data/com.apple.CoreML/model.mlmodel", "rb"))
+        local bytes = file:read "*a"
+        file:close()
+        return bytes
+      end
+      assert.equal(#model(direct), #model(round))
+      for _, path in ipairs { direct, round, base .. ending } do remove(path) end
+    end)
+  end
+
   it("may be loaded from where it is saved to", function()
     local path = base .. ".mlpackage"
     swiglu():save(path)
