@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A package: a directory with a manifest, which names the model's file; the weights lie beside that. */
+#include <errno.h>
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -47,11 +49,20 @@ mil_status mil__manifest_model(const char *path, const void *data, size_t n, cha
     return status;
 }
 
+/* Nothing there, and a folder without a manifest, are different mistakes. */
+static mil_status open_manifest(const char *path, const char *name, mil__file *out, mil_error *err) {
+    if (access(path, F_OK) != 0) return mil__fail_errno(err, "open", path, errno);
+    if (access(name, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)) return mil__file_open(name, out, err);
+    mil__fail(err, MIL_EFORMAT, "%.200s: this is no package: there is no Manifest.json", path);
+    if (err) snprintf(err->file, sizeof err->file, "%s", path);
+    return MIL_EFORMAT;
+}
+
 static mil_status find_model(const char *path, char **out, mil_error *err) {
     char *name;
     mil__file file;
     MIL__TRY(mil__join(path, "/Manifest.json", "", &name, err));
-    mil_status status = mil__file_open(name, &file, err);
+    mil_status status = open_manifest(path, name, &file, err);
     mil__free(name);
     MIL__TRY(status);
     status = mil__manifest_model(path, file.data, file.bytes, out, err);

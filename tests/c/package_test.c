@@ -4,7 +4,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -347,6 +349,22 @@ static void linear(void) {
 
 /* ---- manifests ---- */
 
+static void no_packages(void) {
+    char folder[] = "/tmp/mil-package-XXXXXX", path[64], wanted[160];
+    mil_program *program = NULL;
+    mil_error err = {0};
+    if (!CHECK(mkdtemp(folder) != NULL)) return;
+    snprintf(path, sizeof path, "%s/a.mlpackage", folder);
+    CHECK_STATUS(mil_program_load(path, NULL, &program, &err), MIL_EIO, &err);
+    snprintf(wanted, sizeof wanted, "cannot open %s: No such file", path);
+    CHECK_HAS(err.message, wanted);
+    CHECK_EQ(mkdir(path, 0777), 0);
+    CHECK_STATUS(mil_program_load(path, NULL, &program, &err), MIL_EFORMAT, &err);
+    snprintf(wanted, sizeof wanted, "%s: this is no package: there is no Manifest.json", path);
+    CHECK_HAS(err.message, wanted);
+    CHECK_EQ(rmdir(path) + rmdir(folder), 0);
+}
+
 static void manifests(void) {
     static const struct {
         const char *json, *message; /* NULL: it names a model */
@@ -536,4 +554,4 @@ static void no_memory(void) {
 }
 
 TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(no_weights),
-          CASE(linear), CASE(manifests), CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
+          CASE(linear), CASE(no_packages), CASE(manifests), CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
