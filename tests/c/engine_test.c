@@ -481,6 +481,60 @@ static void forks(void) {
     mil_model_free(model);
 }
 
+/* ---- what is held of a weights file ---- */
+
+#ifdef __linux__
+/* Pages of the mapping at `data` that are in this process's memory now; one line of its list says "Rss: 16384 kB". */
+static long resident(const void *data) {
+    char line[256];
+    long kilobytes = -1;
+    bool here = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    while (file && kilobytes < 0 && fgets(line, sizeof line, file)) {
+        unsigned long begin, end;
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) here = begin == (uintptr_t)data;
+        else if (here) sscanf(line, "Rss: %ld", &kilobytes);
+    }
+    if (file) fclose(file);
+    return kilobytes;
+}
+
+/* A weight that was packed is in the packed copy alone: the file's pages, read for it, aren't held beside that. */
+static void packed_weights_are_held_once(void) {
+    const int64_t sizes[][4] = {{1024, 512, 1, 1}, {1024, 512}};
+    const char *const ops[] = {"conv", "linear"};
+    for (int i = 0; i < 2; i++) {
+        test_row = ops[i];
+        char path[] = "/tmp/milXXXXXX";
+        int fd = mkstemp(path);
+        if (!CHECK(fd >= 0 && ftruncate(fd, 1024 * 512 * 4) == 0)) return;
+        close(fd);
+        mil_buffer *buffer = NULL;
+        mil_tensor *weight = NULL;
+        CHECK_OK(mil_buffer_map(path, &buffer, &err), &err);
+        unlink(path);
+        CHECK_OK(mil_tensor_over(buffer, 0, MIL_FP32, i ? 2 : 4, sizes[i], NULL, &weight, &err), &err);
+        const char *data = mil_buffer_data(buffer);
+        double sum = 0;
+        for (size_t at = 0; at < mil_buffer_bytes(buffer); at += 4096) sum += data[at];
+        CHECK_EQ(sum, 0);
+        bool is_told = resident(data) == 2048; /* an emulator's list is not this process's */
+        building b = begin();
+        const mil_dim shape[] = {1, 512, 1, 1};
+        mil_value w, x = input(&b, "x", i ? 2 : 4, shape);
+        CHECK_OK(mil_program_const(b.program, b.body, weight, "w", (mil_where){0}, &w, &err), &err);
+        mil_model *model = compile(&b, op2(&b, ops[i], "x", x, "weight", w), NULL);
+        CHECK(!is_told || resident(data) < 64);
+        mil_model_free(model);
+        mil_tensor_free(weight);
+        mil_buffer_free(buffer);
+    }
+    test_row = "";
+}
+#else
+static void packed_weights_are_held_once(void) {} /* nothing tells what is resident */
+#endif
+
 /* ---- every allocation of a whole task fails in turn ---- */
 
 static mil_status add1(mil_program *program, mil_block body, const char *op, mil_arg *args, size_t n, mil_value *out, mil_error *e) {
@@ -536,5 +590,5 @@ TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CAS
           CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
           CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(threads_leave_signals_alone),
-          CASE(refuses_options), CASE(refuses_strings_at_its_border), CASE(forks),
+          CASE(refuses_options), CASE(refuses_strings_at_its_border), CASE(forks), CASE(packed_weights_are_held_once),
           CASE(survives_failing_allocations))

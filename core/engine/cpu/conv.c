@@ -111,7 +111,10 @@ static mil_status pack_now(mil__lower *lower, conv_params *p, const mil__slot *w
         p->conv.method + (is_transpose ? 16 : 0), (int64_t)p->conv.groups, (int64_t)p->conv.c_in, (int64_t)p->conv.c_out,
         (int64_t)(kernel[0] * kernel[1] * kernel[2]), is_transpose ? (int64_t)p->conv.tile_c : 0};
     MIL__TRY(mil__lower_packed(lower, w->data, key, p->conv.packed_w_bytes, &packed, &fresh));
-    if (fresh) p->pack(&p->conv, w->data->data, packed);
+    if (fresh) {
+        p->pack(&p->conv, w->data->data, packed);
+        mil__buffer_give_back(w->data->buffer, w->data->data, mil_tensor_bytes(w->data));
+    }
     p->conv.packed_w = packed;
     return MIL_OK;
 }

@@ -80,7 +80,10 @@ mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot) {
     const int64_t key[MIL__PACKED_KEY] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
     size_t bytes = lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype);
     MIL__TRY(mil__lower_packed(lower, b->data, key, bytes, &packed, &fresh));
-    if (fresh) lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
+    if (fresh) {
+        lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
+        mil__buffer_give_back(b->data->buffer, b->data->data, mil_tensor_bytes(b->data));
+    }
     gemm->packed_b = packed;
     return MIL_OK;
 }
