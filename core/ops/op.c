@@ -8,6 +8,7 @@
 #include "ops/elementwise.h"
 #include "ops/indices.h"
 #include "ops/params.h"
+#include "ops/random.h"
 #include "ops/rules.h"
 #include "ops/slices.h"
 #include "ops/windows.h"

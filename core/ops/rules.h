@@ -51,6 +51,8 @@ void mil__take(const mil_tensor *x, const int64_t *const *maps, mil_tensor *resu
 /* The elements of a tensor of any strides, in C order, into contiguous memory. */
 void mil__gather_contiguous(const mil_tensor *tensor, void *dst);
 
+/* One result whose sizes are the values of the parameter `shape`, fresh symbols where they are not known. */
+mil_status mil__infer_of_shape(mil__call *call, mil_dtype dtype);
 /* One result of x's type (x: the first parameter). */
 mil_status mil__infer_like_first(mil__call *call);
 

@@ -412,23 +412,9 @@ static mil_dtype dtype_of(const mil__call *call, const char *name, mil_dtype oth
 }
 
 mil_status mil__infer_fill(mil__call *call) {
-    mil_dim shape[MIL_MAX_RANK], length;
-    int n;
-    bool known;
     double ignored;
     MIL__TRY(mil__get_float(call, "value", &ignored));
-    MIL__TRY(mil__is_vector(call, "shape", &length));
-    if (length < 0 || length > MIL_MAX_RANK)
-        return mil__call_fail(call, MIL_EUNSUPPORTED, "%s: its length, the result's rank, must be known and at most %d",
-                              MIL__ARG_TEXT(call, "shape"), MIL_MAX_RANK);
-    MIL__TRY(mil__get_dims(call, "shape", MIL_MAX_RANK, shape, &n, &known));
-    for (int i = 0; i < length; i++) {
-        int64_t number;
-        if (!known) shape[i] = mil__dim_fresh(call->types);
-        else if (mil__dim_is_number(call->types, shape[i], &number) && number < 0)
-            return mil__call_fail(call, MIL_EVALUE, "shape has %lld; only 0 and more is possible", (long long)number);
-    }
-    return mil__call_tensor(call, dtype_of(call, "value", MIL_FP32), (int)length, shape);
+    return mil__infer_of_shape(call, dtype_of(call, "value", MIL_FP32));
 }
 
 mil_status mil__eval_fill(mil__call *call) {

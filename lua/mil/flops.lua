@@ -155,7 +155,7 @@ local families = {
   elementwise_unary = of_result(1), elementwise_binary = of_result(1), activation = of_result(1), pool = pool,
   reduction = function(args) return count(args.x) end,
   tensor_operation = none, tensor_transformation = none, scatter_gather = none, control_flow = none, constexpr = none,
-  states = none, quantization = none,
+  states = none, quantization = none, random = none,
 }
 
 -- The rule for an op of this name and family; nil where there is none.

@@ -1997,6 +1997,73 @@ function value:quantize(args) end
 ---@return mil.value
 function func:quantize(args) end
 
+---@class mil.args.random_bernoulli
+---@field name? string # of the result
+---@field shape mil.operand # a vector of sizes
+---@field prob? mil.operand # a scalar, which gives the dtype
+---@field seed? mil.operand # every run gives the same numbers; others each time where below 0
+
+---1 with the probability prob, else 0
+---@param args mil.args.random_bernoulli|mil.operand|nil
+---@return mil.value
+function value:random_bernoulli(args) end
+
+---1 with the probability prob, else 0
+---@param args mil.args.random_bernoulli
+---@return mil.value
+function func:random_bernoulli(args) end
+
+---@class mil.args.random_categorical
+---@field name? string # of the result
+---@field x mil.operand # rank 1 or above; the last axis has a number for each class
+---@field mode? mil.operand # logits (their softmax counts) or probs (their part of the row's sum counts)
+---@field size? mil.operand # how many indices a row
+---@field seed? mil.operand # every run gives the same indices; others each time where below 0
+
+---indices of classes, drawn with the probabilities of each row of x; again and again from all classes
+---@param args mil.args.random_categorical|mil.operand|nil
+---@return mil.value
+function value:random_categorical(args) end
+
+---indices of classes, drawn with the probabilities of each row of x; again and again from all classes
+---@param args mil.args.random_categorical
+---@return mil.value
+function func:random_categorical(args) end
+
+---@class mil.args.random_normal
+---@field name? string # of the result
+---@field shape mil.operand # a vector of sizes
+---@field mean? mil.operand # a scalar
+---@field stddev? mil.operand # a scalar
+---@field seed? mil.operand # every run gives the same numbers; others each time where below 0
+
+---normally distributed numbers
+---@param args mil.args.random_normal|mil.operand|nil
+---@return mil.value
+function value:random_normal(args) end
+
+---normally distributed numbers
+---@param args mil.args.random_normal
+---@return mil.value
+function func:random_normal(args) end
+
+---@class mil.args.random_uniform
+---@field name? string # of the result
+---@field shape mil.operand # a vector of sizes
+---@field low? mil.operand # a scalar
+---@field high? mil.operand # a scalar; only low's value where they are equal
+---@field seed? mil.operand # every run gives the same numbers; others each time where below 0
+
+---numbers that are equally likely everywhere from low up to but without high
+---@param args mil.args.random_uniform|mil.operand|nil
+---@return mil.value
+function value:random_uniform(args) end
+
+---numbers that are equally likely everywhere from low up to but without high
+---@param args mil.args.random_uniform
+---@return mil.value
+function func:random_uniform(args) end
+
 ---@class mil.args.range_1d
 ---@field name? string # of the result
 ---@field end_ mil.operand # a scalar; not in the result

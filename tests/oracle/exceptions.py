@@ -250,6 +250,11 @@ EXCEPTIONS = [
     Difference("size -1 takes a begin from the start", "refused", of("slice_by_size", size_from_the_end)),
     Difference("an axis out of range is an error", "refused", of("reverse", axes_outside("axes"))),
     Difference("an axis given twice is an error", "refused", of("reverse", repeated("axes"))),
+    Difference("a size is 0 or more", "refused", of("random_", below("shape", 0))),
+    Difference("shape is a vector", "refused", of("random_", lambda call, *_: "shape" in call.args and rank(call, "shape") == 2)),
+    Difference("the rank must be known", "none", of("random_", lambda call, *_: call.args.get("shape") == "int32[a]")),
+    Difference("mode is logits or probs", "refused", of("random_categorical", lambda call, *_: call.args.get("mode") == {"s": "logit"})),
+    Difference("a scalar has no classes", "refused", of("random_categorical", lambda call, *_: rank(call) == 0)),
     Difference("weights, bias and states have the sizes of one layer", "refused", of(tuple(RECURRENT), layer_misfits)),
     Difference("an activation is one of those that are documented", "refused", of(tuple(RECURRENT), activation_unknown)),
 ]
