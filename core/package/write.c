@@ -156,7 +156,7 @@ static Mil__Spec__Binding *write_binding(mil__model_writer *w, const mil__op *op
     Mil__Spec__Binding *message = MIL__NEW(w, Binding, binding);
     const char *name = value->name;
     if (!message) return NULL;
-    bool is_here = value->is_const && is_constexpr(op);
+    bool is_here = value->is_const && is_constexpr(op) && w->program->ops[value->op]->decl == mil__op_const();
     if (!name && !is_here && mil__const_is_large(w, value))
         if (!(out->list[out->n++] = write_literal(w, id, &name))) return NULL;
     if (name && !is_here) {

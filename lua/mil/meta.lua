@@ -997,6 +997,21 @@ function value:constexpr_blockwise_shift_scale(args) end
 ---@return mil.value
 function func:constexpr_blockwise_shift_scale(args) end
 
+---@class mil.args.constexpr_cast
+---@field name? string # of the result
+---@field source_val mil.operand # any shape
+---@field output_dtype mil.operand # "fp32"
+
+---source_val as fp32, kept as it is until it is used
+---@param args mil.args.constexpr_cast|mil.operand|nil
+---@return mil.value
+function value:constexpr_cast(args) end
+
+---source_val as fp32, kept as it is until it is used
+---@param args mil.args.constexpr_cast
+---@return mil.value
+function func:constexpr_cast(args) end
+
 ---@class mil.args.constexpr_lut_to_dense
 ---@field name? string # of the result
 ---@field indices mil.operand # of the result's shape, but for vector_axis
@@ -1012,6 +1027,40 @@ function value:constexpr_lut_to_dense(args) end
 ---@param args mil.args.constexpr_lut_to_dense
 ---@return mil.value
 function func:constexpr_lut_to_dense(args) end
+
+---@class mil.args.constexpr_lut_to_sparse
+---@field name? string # of the result
+---@field indices_mask mil.operand # of the result's shape, but for vector_axis
+---@field indices_nonzero_data mil.operand # an index for each bit that is set
+---@field lut mil.operand # [blocks along each axis.., entries, length of a vector]
+---@field vector_axis? mil.operand # the axis along which vectors lie
+
+---lut[indices] of the elements that are not 0: their mask, and their values, for constexpr_sparse_to_dense
+---@param args mil.args.constexpr_lut_to_sparse|mil.operand|nil
+---@return mil.value ...
+function value:constexpr_lut_to_sparse(args) end
+
+---lut[indices] of the elements that are not 0: their mask, and their values, for constexpr_sparse_to_dense
+---@param args mil.args.constexpr_lut_to_sparse
+---@return mil.value ...
+function func:constexpr_lut_to_sparse(args) end
+
+---@class mil.args.constexpr_sparse_blockwise_shift_scale
+---@field name? string # of the result
+---@field data_mask mil.operand # of the result's shape
+---@field nonzero_data mil.operand # a number for each bit that is set
+---@field scale mil.operand # of the mask's rank; each dim divides the mask's, the blocks being the quotients
+---@field offset? mil.operand # of scale's shape; of nonzero_data's dtype, or a float
+
+---scale * (data - offset) of the elements that are not 0: their mask, and their values, for constexpr_sparse_to_dense
+---@param args mil.args.constexpr_sparse_blockwise_shift_scale|mil.operand|nil
+---@return mil.value ...
+function value:constexpr_sparse_blockwise_shift_scale(args) end
+
+---scale * (data - offset) of the elements that are not 0: their mask, and their values, for constexpr_sparse_to_dense
+---@param args mil.args.constexpr_sparse_blockwise_shift_scale
+---@return mil.value ...
+function func:constexpr_sparse_blockwise_shift_scale(args) end
 
 ---@class mil.args.constexpr_sparse_to_dense
 ---@field name? string # of the result

@@ -25,17 +25,22 @@ static float uniform(void) { return (float)random_bits() / (1 << 23) - 1; }
 
 typedef struct scheme {
     const char *name;
-    mil__compression kind;
     mil_dtype dtype, data_dtype;
     int bits;                     /* of data */
-    int64_t shape[3], blocks[3];
-    bool zero;
+    int64_t shape[3];
+    int64_t tables[3], vector;    /* palettes along each axis; of vectors along axis `along` */
+    int along;
+    int64_t blocks[3];            /* scales along each axis; 0: no scale */
+    bool zero, mask;
 } scheme;
 
 typedef struct tensor {
     mil__compressed c;
-    void *memory[4];
+    void *memory[8];
+    int n;
 } tensor;
+
+static void *keep(tensor *t, void *memory) { return t->memory[t->n++] = memory; }
 
 static void *random_bytes(size_t n) {
     uint8_t *bytes = malloc(n ? n : 1);
@@ -49,45 +54,52 @@ static float *random_floats(size_t n, mil_dtype dtype) {
     return floats;
 }
 
-static void make_sparse(tensor *t) {
-    mil__compressed *c = &t->c;
-    uint8_t *mask = random_bytes((size_t)(c->n + 7) / 8);
-    if (c->n % 8) mask[c->n / 8] &= (uint8_t)((1 << c->n % 8) - 1);
-    int64_t blocks = c->n / MIL__SPARSE_BLOCK + 1, *before = malloc((size_t)blocks * sizeof *before);
+/* Gives how many places have a value. */
+static int64_t make_mask(tensor *t, int64_t places) {
+    uint8_t *mask = keep(t, random_bytes((size_t)(places + 7) / 8)); /* bits beyond the last place too */
+    for (int64_t i = 0; i < places / 24; i += 3) mask[i] = i % 2 ? 0 : 255;
+    int64_t blocks = places / MIL__SPARSE_BLOCK + 1, *before = keep(t, malloc((size_t)blocks * sizeof *before));
     for (int64_t b = 0; b < blocks; b++) before[b] = mil__set_bits(mask, 0, b * MIL__SPARSE_BLOCK);
-    size_t set = (size_t)mil__set_bits(mask, 0, c->n);
-    float *floats = random_floats(set, c->dtype);
-    uint16_t *halves = malloc((set ? set : 1) * sizeof *halves);
-    for (size_t i = 0; i < set; i++) halves[i] = mil__float_to_half(floats[i]);
-    c->mask = t->memory[0] = mask;
-    c->before = t->memory[1] = before;
-    t->memory[2] = floats;
-    t->memory[3] = halves;
-    c->data = c->data_dtype == MIL_FP16 ? (void *)halves : (void *)floats;
+    t->c.mask = mask;
+    t->c.before = before;
+    return mil__set_bits(mask, 0, places);
+}
+
+static void make_data(tensor *t, const scheme *s, int64_t n) {
+    mil__compressed *c = &t->c;
+    if (s->bits == 32) {
+        c->data = keep(t, random_floats((size_t)n, MIL_FP32));
+    } else if (s->bits == 16) {
+        uint16_t *halves = keep(t, malloc((size_t)(n ? n : 1) * sizeof *halves));
+        for (int64_t i = 0; i < n; i++) halves[i] = mil__float_to_half(uniform());
+        c->data = halves;
+    } else {
+        c->data = keep(t, random_bytes(((size_t)n * (size_t)s->bits + 7) / 8));
+    }
 }
 
 static void make(const scheme *s, tensor *t) {
-    *t = (tensor){.c = {.kind = s->kind, .dtype = s->dtype, .data_dtype = s->data_dtype, .bits = s->bits}};
-    t->c.n = s->shape[0] * s->shape[1] * s->shape[2];
-    if (s->kind == MIL__SPARSE) {
-        make_sparse(t);
-        return;
+    *t = (tensor){.c = {.dtype = s->dtype, .data_dtype = s->data_dtype, .bits = s->bits, .vector = 1, .inner = 1}};
+    mil__compressed *c = &t->c;
+    c->n = s->shape[0] * s->shape[1] * s->shape[2];
+    if (s->vector) c->vector = s->vector;
+    for (int a = s->along + 1; a < 3 && c->vector > 1; a++) c->inner *= s->shape[a];
+    int64_t places = c->n / c->vector;
+    make_data(t, s, s->mask ? make_mask(t, places) : places);
+    if (s->tables[0]) {
+        mil__compressed_blocks(&c->tables, 3, s->shape, s->tables);
+        c->table = keep(t, random_floats((size_t)(c->tables.n * c->vector) << s->bits, s->dtype));
     }
-    t->c.data = t->memory[0] = random_bytes(((size_t)t->c.n * (size_t)s->bits + 7) / 8);
-    if (s->kind == MIL__LUT) {
-        t->c.table = t->memory[1] = random_floats((size_t)1 << s->bits, s->dtype);
-        return;
-    }
-    mil__compressed_blocks(&t->c, 3, s->shape, s->blocks);
-    t->c.scale = t->memory[1] = random_floats((size_t)t->c.blocks.n, s->dtype);
-    float *zero = random_floats((size_t)t->c.blocks.n, s->dtype);
-    for (int64_t i = 0; i < t->c.blocks.n; i++) zero[i] = rintf(zero[i] * 20);
-    t->memory[2] = zero;
-    if (s->zero) t->c.zero = zero;
+    if (!s->blocks[0]) return;
+    mil__compressed_blocks(&c->blocks, 3, s->shape, s->blocks);
+    c->scale = keep(t, random_floats((size_t)c->blocks.n, s->dtype));
+    float *zero = keep(t, random_floats((size_t)c->blocks.n, s->dtype));
+    for (int64_t i = 0; i < c->blocks.n; i++) zero[i] = rintf(zero[i] * 20);
+    if (s->zero) c->zero = zero;
 }
 
 static void drop(tensor *t) {
-    for (int i = 0; i < 4; i++) free(t->memory[i]);
+    while (t->n) free(t->memory[--t->n]);
 }
 
 /* The tensor as it is when expanded, as floats. */
@@ -98,24 +110,47 @@ static float *expanded(const mil__compressed *c) {
     return all;
 }
 
-#define SHAPES {5, 24, 40}
+#define SHAPES .shape = {5, 24, 40}
+#define SMALL .shape = {3, 7, 11}
+#define ONE .tables = {1, 1, 1}
 static const scheme schemes[] = {
-    {"int8 by row", MIL__AFFINE, MIL_FP16, MIL_INT8, 8, SHAPES, {5, 1, 1}, true},
-    {"int8 by row, fp32, no zero", MIL__AFFINE, MIL_FP32, MIL_INT8, 8, SHAPES, {5, 1, 1}, false},
-    {"uint8 by middle axis", MIL__AFFINE, MIL_FP32, MIL_UINT8, 8, SHAPES, {1, 24, 1}, true},
-    {"uint8 by column", MIL__AFFINE, MIL_FP16, MIL_UINT8, 8, SHAPES, {1, 1, 40}, true},
-    {"int8 of one scale", MIL__AFFINE, MIL_FP32, MIL_INT8, 8, SHAPES, {1, 1, 1}, true},
-    {"int4 by blocks", MIL__AFFINE, MIL_FP16, MIL_INT4, 4, SHAPES, {5, 24, 5}, false},
-    {"uint4 by blocks", MIL__AFFINE, MIL_FP32, MIL_UINT4, 4, SHAPES, {5, 12, 2}, true},
-    {"int4 by column", MIL__AFFINE, MIL_FP32, MIL_INT4, 4, {3, 7, 33}, {1, 7, 33}, true},
-    {"uint4 by rows of blocks", MIL__AFFINE, MIL_FP16, MIL_UINT4, 4, {4, 6, 9}, {2, 3, 3}, true},
-    {"lut of 1 bit", MIL__LUT, MIL_FP16, MIL_UINT8, 1, SHAPES, {0}, false},
-    {"lut of 2 bits", MIL__LUT, MIL_FP32, MIL_UINT8, 2, {3, 7, 11}, {0}, false},
-    {"lut of 4 bits", MIL__LUT, MIL_FP16, MIL_UINT8, 4, SHAPES, {0}, false},
-    {"lut of 6 bits", MIL__LUT, MIL_FP32, MIL_UINT8, 6, {3, 7, 11}, {0}, false},
-    {"lut of 8 bits", MIL__LUT, MIL_FP16, MIL_UINT8, 8, SHAPES, {0}, false},
-    {"sparse fp16", MIL__SPARSE, MIL_FP16, MIL_FP16, 0, SHAPES, {0}, false},
-    {"sparse fp32", MIL__SPARSE, MIL_FP32, MIL_FP32, 0, {3, 7, 11}, {0}, false},
+    {"int8 by row", MIL_FP16, MIL_INT8, 8, SHAPES, .blocks = {5, 1, 1}, .zero = true},
+    {"int8 by row, fp32, no zero", MIL_FP32, MIL_INT8, 8, SHAPES, .blocks = {5, 1, 1}},
+    {"uint8 by middle axis", MIL_FP32, MIL_UINT8, 8, SHAPES, .blocks = {1, 24, 1}, .zero = true},
+    {"uint8 by column", MIL_FP16, MIL_UINT8, 8, SHAPES, .blocks = {1, 1, 40}, .zero = true},
+    {"int8 of one scale", MIL_FP32, MIL_INT8, 8, SHAPES, .blocks = {1, 1, 1}, .zero = true},
+    {"int4 by blocks", MIL_FP16, MIL_INT4, 4, SHAPES, .blocks = {5, 24, 5}},
+    {"uint4 by blocks", MIL_FP32, MIL_UINT4, 4, SHAPES, .blocks = {5, 12, 2}, .zero = true},
+    {"int4 by column", MIL_FP32, MIL_INT4, 4, .shape = {3, 7, 33}, .blocks = {1, 7, 33}, .zero = true},
+    {"uint4 by rows of blocks", MIL_FP16, MIL_UINT4, 4, .shape = {4, 6, 9}, .blocks = {2, 3, 3}, .zero = true},
+    {"fp16 with scales", MIL_FP16, MIL_FP16, 16, SHAPES, .blocks = {5, 1, 8}, .zero = true},
+    {"fp32 with scales", MIL_FP32, MIL_FP32, 32, SMALL, .blocks = {3, 7, 1}},
+    {"fp16 as fp32", MIL_FP32, MIL_FP16, 16, SHAPES},
+    {"lut of 1 bit", MIL_FP16, MIL_UINT8, 1, SHAPES, ONE},
+    {"lut of 2 bits", MIL_FP32, MIL_UINT8, 2, SMALL, ONE},
+    {"lut of 3 bits", MIL_FP16, MIL_UINT3, 3, SMALL, ONE},
+    {"lut of 4 bits", MIL_FP16, MIL_UINT8, 4, SHAPES, ONE},
+    {"lut of 6 bits", MIL_FP32, MIL_UINT8, 6, SMALL, ONE},
+    {"lut of 8 bits", MIL_FP16, MIL_UINT8, 8, SHAPES, ONE},
+    {"luts of 4 bits, by rows", MIL_FP16, MIL_UINT4, 4, SHAPES, .tables = {5, 1, 1}},
+    {"luts of 3 bits, by blocks of columns", MIL_FP32, MIL_UINT3, 3, SHAPES, .tables = {1, 12, 5}},
+    {"luts of 6 bits, by column", MIL_FP16, MIL_UINT6, 6, SMALL, .tables = {1, 1, 11}},
+    {"vectors along the last axis", MIL_FP16, MIL_UINT4, 4, SHAPES, ONE, .vector = 4, .along = 2},
+    {"vectors of 5, tables by block", MIL_FP32, MIL_UINT3, 3, SHAPES, .tables = {5, 2, 4}, .vector = 5, .along = 2},
+    {"vectors along the middle axis", MIL_FP32, MIL_UINT2, 2, SHAPES, .tables = {1, 6, 1}, .vector = 2, .along = 1},
+    {"vectors along the first axis", MIL_FP16, MIL_UINT6, 6, SHAPES, .tables = {1, 1, 4}, .vector = 5, .along = 0},
+    {"lut with scales", MIL_FP16, MIL_UINT4, 4, SHAPES, ONE, .blocks = {5, 24, 1}, .zero = true},
+    {"vectors with scales", MIL_FP32, MIL_UINT2, 2, SHAPES, .tables = {5, 1, 1}, .vector = 4, .along = 1, .blocks = {1, 6, 8}, .zero = true},
+    {"sparse fp16", MIL_FP16, MIL_FP16, 16, SHAPES, .mask = true},
+    {"sparse fp32", MIL_FP32, MIL_FP32, 32, SMALL, .mask = true},
+    {"sparse int4 with scales", MIL_FP16, MIL_INT4, 4, SHAPES, .mask = true, .blocks = {5, 24, 5}, .zero = true},
+    {"sparse int8 with scales by column", MIL_FP32, MIL_INT8, 8, SMALL, .mask = true, .blocks = {1, 1, 11}},
+    {"sparse fp16 with scales", MIL_FP16, MIL_FP16, 16, SHAPES, .mask = true, .blocks = {1, 24, 1}, .zero = true},
+    {"sparse lut of 4 bits", MIL_FP16, MIL_UINT4, 4, SHAPES, ONE, .mask = true},
+    {"sparse luts of 8 bits", MIL_FP32, MIL_UINT8, 8, SMALL, .tables = {3, 7, 1}, .mask = true},
+    {"sparse vectors along the last axis", MIL_FP32, MIL_UINT1, 1, SHAPES, ONE, .vector = 8, .along = 2, .mask = true},
+    {"sparse vectors, tables and scales", MIL_FP16, MIL_UINT3, 3, SHAPES, .tables = {1, 6, 2}, .vector = 4, .along = 1, .mask = true,
+     .blocks = {5, 1, 10}, .zero = true},
 };
 
 /* ---- runs ---- */

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Weights that stay compressed: what they take, and that the cpu engine's kernels compute what plain evaluation does.
 local mil = require "mil"
+local unpack = table.unpack or unpack
 
 -- A whole number of 0 .. n - 1 an index, the same ones each time
 local seed = 1
@@ -62,6 +63,113 @@ function forms.sparse(f, shape)
   }
 end
 
+-- The forms of ios18, whose data have the dtypes of their bits
+local later = {}
+
+local function count(shape)
+  local n = 1
+  for _, d in ipairs(shape) do n = n * d end
+  return n
+end
+
+local function ones(shape)
+  local list = {}
+  for i = 1, #shape do list[i] = 1 end
+  return list
+end
+
+-- A mask of this shape, and how many bits of it are set
+local function mask_of(shape)
+  local bits, set = numbers(count(shape), 0, 1), 0
+  for _, bit in ipairs(bits) do set = set + bit end
+  return tensor("uint1", shape, bits), set
+end
+
+-- Palettes: one for each block of the first axis, and for each of the second where there are two; `bits` an index
+local function luts(shape, bits, by_rows, by_columns, vector)
+  local of = ones(shape)
+  of[1], of[2] = by_rows, by_columns
+  of[#of + 1], of[#of + 2] = 2 ^ bits, vector or 1
+  local list = numbers(count(of), -16, 16)
+  for i, x in ipairs(list) do list[i] = x / 16 end
+  return tensor("fp16", of, list)
+end
+
+local function scales(shape)
+  local of = ones(shape)
+  of[1] = shape[1]
+  local list = numbers(count(of), 16, 48)
+  for i, x in ipairs(list) do list[i] = 1 / x end
+  return tensor("fp16", of, list), of
+end
+
+later["luts of 3 bits"] = function(f, shape)
+  return f:constexpr_lut_to_dense { indices = tensor("uint3", shape, numbers(count(shape), 0, 7)), lut = luts(shape, 3, shape[1] / 2, 1) }
+end
+
+later["luts of 6 bits"] = function(f, shape)
+  return f:constexpr_lut_to_dense { indices = tensor("uint6", shape, numbers(count(shape), 0, 63)), lut = luts(shape, 6, 1, shape[2]) }
+end
+
+later["vectors"] = function(f, shape)
+  local of = { unpack(shape) }
+  of[1] = shape[1] / 2
+  return f:constexpr_lut_to_dense { indices = tensor("uint4", of, numbers(count(of), 0, 15)), lut = luts(shape, 4, 1, 1, 2), vector_axis = 0 }
+end
+
+later["vectors along the last axis"] = function(f, shape)
+  local of = { unpack(shape) }
+  local vector = of[#of]
+  of[#of] = 1
+  return f:constexpr_lut_to_dense { indices = tensor("uint2", of, numbers(count(of), 0, 3)), lut = luts(shape, 2, of[1], 1, vector), vector_axis = -1 }
+end
+
+later["sparse"] = function(f, shape)
+  local mask, set = mask_of(shape)
+  return f:constexpr_sparse_to_dense { mask = mask, nonzero_data = mil.tensor("fp16", numbers(set, -9, 9)) }
+end
+
+later["sparse, of a palette"] = function(f, shape)
+  local mask, set = mask_of(shape)
+  local bits, values = f:constexpr_lut_to_sparse { indices_mask = mask, indices_nonzero_data = mil.tensor("uint4", numbers(set, 0, 15)), lut = luts(shape, 4, 2, 1) }
+  return f:constexpr_sparse_to_dense { mask = bits, nonzero_data = values }
+end
+
+later["sparse, with scales"] = function(f, shape)
+  local mask, set = mask_of(shape)
+  local scale, of = scales(shape)
+  local bits, values = f:constexpr_sparse_blockwise_shift_scale {
+    data_mask = mask, nonzero_data = mil.tensor("int4", numbers(set, -8, 7)), scale = scale, offset = tensor("int4", of, numbers(count(of), -2, 2)),
+  }
+  return f:constexpr_sparse_to_dense { mask = bits, nonzero_data = values }
+end
+
+later["sparse, of a palette with scales"] = function(f, shape)
+  local mask, set = mask_of(shape)
+  local lut = tensor("int8", { 1, 1, 16, 1 }, numbers(16, -99, 99))
+  if #shape > 2 then lut = lut:reshape { 1, 1, 1, 16, 1 } end
+  if #shape > 3 then lut = lut:reshape { 1, 1, 1, 1, 16, 1 } end
+  local bits, values = f:constexpr_lut_to_sparse { indices_mask = mask, indices_nonzero_data = mil.tensor("uint4", numbers(set, 0, 15)), lut = lut }
+  bits, values = f:constexpr_sparse_blockwise_shift_scale { data_mask = bits, nonzero_data = values, scale = (scales(shape)) }
+  return f:constexpr_sparse_to_dense { mask = bits, nonzero_data = values }
+end
+
+later["a palette with scales"] = function(f, shape)
+  local of = ones(shape)
+  of[#of + 1], of[#of + 2] = 16, 1
+  local indices = f:constexpr_lut_to_dense { indices = tensor("uint4", shape, numbers(count(shape), 0, 15)), lut = tensor("int8", of, numbers(16, -99, 99)) }
+  return f:constexpr_blockwise_shift_scale { data = indices, scale = (scales(shape)) }
+end
+
+later["a palette that has scales"] = function(f, shape)
+  local of = ones(shape)
+  of[#of + 1], of[#of + 2] = 16, 1
+  local lut = f:constexpr_blockwise_shift_scale { data = tensor("int8", of, numbers(16, -99, 99)), scale = tensor("fp16", ones(of), { 1 / 64 }) }
+  return f:constexpr_lut_to_dense { indices = tensor("uint4", shape, numbers(count(shape), 0, 15)), lut = lut }
+end
+
+for name, form in pairs(later) do forms[name] = form end
+
 -- What reads them: functions of f, a form and x's dtype, which give the result
 local uses = {
   { "linear", "gemm, compressed", { 5, 40 }, function(x, weight) return x:linear { weight = weight { 24, 40 } }:relu() end },
@@ -74,7 +182,7 @@ local uses = {
   { "depthwise conv", "pack", { 1, 8, 6, 7 }, function(x, weight) return x:conv { weight = weight { 8, 1, 3, 3 }, groups = 8, pad_type = "same" } + x end },
   { "conv_transpose", "pack", { 1, 8, 6, 7 }, function(x, weight) return x:conv_transpose { weight = weight { 8, 4, 3, 3 } } end },
   { "a batch of matrices", "expand", { 2, 5, 24 }, function(x, weight) return x:matmul { y = weight { 2, 24, 40 } } end },
-  { "elementwise", "expand", { 5, 40 }, function(x, weight) return x * weight { 5, 40 } end },
+  { "elementwise", "expand", { 6, 40 }, function(x, weight) return x * weight { 6, 40 } end },
   { "gather", "gather, compressed", { 5 }, function(x, weight) return weight { 40, 24 }:gather { indices = x:cast { dtype = "int32" } } end },
   { "lstm, one step", "lstm", { 1, 1, 24 }, function(x, weight)
     local zero = mil.zeros("fp16", { 1, 16 })
@@ -92,7 +200,7 @@ local uses = {
 }
 
 local function program(use, form)
-  local f = mil.func { opset = "ios17" }
+  local f = mil.func { opset = later[form] and "ios18" or "ios17" }
   local x = f:input("x", "fp16", use[3])
   seed = 7
   f:output("y", use[4](x, function(shape) return forms[form](f, shape) end))

@@ -3,15 +3,17 @@
  *
  *   constexpr op --> slot of kind COMPRESSED: no step, no memory; what it is expanded from
  *                      |-- linear, matmul, conv ..: their kernels expand it tile by tile; gather: the rows that it takes
+ *                      |-- another constexpr op:    that one's slot is COMPRESSED too, expanded from both at once
  *                      '-- whatever else reads it:  before that, a step that expands it to the arena, where its memory is
  *                                                   other values' before and after
+ *   sparse op ----> two slots of kind SPARSE, likewise; whatever else reads one: before that, the op as a plain step
  */
 #include "engine/cpu/compressed.h"
 #include "ops/indices.h"
 
 /* ---- the step ---- */
 
-enum { TILE = 1 << 14 }; /* elements of a tile */
+enum { TILE = 1 << 14 }; /* elements of a tile: whole bytes of every dtype */
 
 typedef struct expand_params {
     const mil__compressed *source;
@@ -28,7 +30,7 @@ static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) 
     const mil__compressed *c = work->params->source;
     int64_t from = (int64_t)begin * TILE, to = (int64_t)end * TILE < c->n ? (int64_t)end * TILE : c->n;
     (void)scratch;
-    work->params->store(c, from, to - from, work->to + (size_t)from * ((size_t)mil_dtype_bits(c->dtype) / 8));
+    work->params->store(c, from, to - from, work->to + (size_t)from * (size_t)mil_dtype_bits(c->dtype) / 8);
 }
 
 static mil_status run_expand(mil__run *run, const mil__step *step) {
@@ -38,8 +40,17 @@ static mil_status run_expand(mil__run *run, const mil__step *step) {
     return MIL_OK;
 }
 
+/* Both results of the operation, in memory. */
+static mil_status pair_dense(mil__lower *lower, mil_operation operation) {
+    const mil__op *op = lower->program->ops[operation];
+    mil__group group = {.kind = MIL__GROUP_ONE, .ops = &operation, .n_ops = 1};
+    for (uint32_t i = 0; i < op->n_outputs; i++) lower->plan->slots[mil__slot_of(lower, op->outputs[i])].kind = MIL__SLOT_ARENA;
+    return mil__select_apart(lower, &group);
+}
+
 mil_status mil__slot_dense(mil__lower *lower, uint32_t slot) {
     mil__slot *s = &lower->plan->slots[slot];
+    if (s->kind == MIL__SLOT_SPARSE) return pair_dense(lower, lower->program->values[s->value]->op);
     if (s->kind != MIL__SLOT_COMPRESSED) return MIL_OK;
     expand_params *params = mil__lower_alloc(lower, sizeof *params);
     uint32_t *out = mil__lower_alloc(lower, sizeof *out);
@@ -57,8 +68,11 @@ mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const ch
         const mil__op *op = lower->program->ops[group->ops[k]];
         for (uint16_t a = 0; a < op->n_args; a++) {
             bool stays = k == 0 && but && strncmp(mil__op_slot_name(op->decl, op->args[a].slot), but, strlen(but)) == 0;
-            for (uint32_t i = 0; !stays && i < op->args[a].n; i++)
-                MIL__TRY(mil__slot_dense(lower, mil__slot_of(lower, op->args[a].values[i])));
+            for (uint32_t i = 0; i < op->args[a].n; i++) {
+                uint32_t slot = mil__slot_of(lower, op->args[a].values[i]);
+                bool is_sparse = mil__slot_at(lower, slot)->kind == MIL__SLOT_SPARSE;
+                if (!stays || (is_sparse && *but)) MIL__TRY(mil__slot_dense(lower, slot));
+            }
         }
     }
     return MIL_OK;
@@ -111,27 +125,38 @@ mil_status mil__select_gather(mil__lower *lower, const mil__group *group, bool *
 
 /* ---- the ops ---- */
 
-static bool is_at_hand(const mil__call *call) {
-    for (int slot = 0, n = mil__op_n_slots(call->op); slot < n; slot++)
-        for (int i = 0; i < call->in[slot].n; i++)
-            if (!call->in[slot].items[i].data) return false;
-    return true;
+/* By slot of the op: what operands without data are expanded from. False: one is not known at all. */
+static bool find_sources(mil__lower *lower, const mil__op *op, mil__source *sources) {
+    bool found = true;
+    for (uint16_t a = 0; a < op->n_args; a++) {
+        mil_value value = op->args[a].values[0];
+        const mil__value *v = lower->program->values[value];
+        const mil__slot *slot = mil__slot_at(lower, mil__slot_of(lower, value));
+        mil__source *to = &sources[op->args[a].slot];
+        if (v->data) continue;
+        if (slot->pair) *to = (mil__source){slot->pair, v->index ? MIL__VALUES : MIL__MASK};
+        else *to = (mil__source){slot->source, MIL__DENSE};
+        found = found && to->from;
+    }
+    return found;
 }
 
 mil_status mil__select_constexpr(mil__lower *lower, const mil__group *group, bool *done) {
     const mil__op *op = lower->program->ops[group->ops[0]];
-    mil__slot *slot = &lower->plan->slots[mil__slot_of(lower, op->outputs[0])];
+    mil__source sources[MIL__MAX_INPUTS] = {{0}};
     mil__call call = {.op = op->decl, .opset = lower->program->functions[0].opset, .types = lower->program->types,
                       .arena = &lower->plan->arena, .err = lower->err};
-    if (!mil__kernel_float(slot->dtype)) return MIL_OK;
+    if (!find_sources(lower, op, sources)) return MIL_OK;
     MIL__TRY(mil__call_of(lower->program, op, &call));
     MIL__TRY(op->decl->infer(&call));
-    if (!is_at_hand(&call)) return MIL_OK;
     mil__compressed *source = mil__lower_alloc(lower, sizeof *source);
     if (!source) return mil__nomem(lower->err);
-    MIL__TRY(mil__compressed_open(&call, &lower->plan->arena, source));
-    slot->kind = MIL__SLOT_COMPRESSED;
-    slot->source = source;
-    *done = true;
+    MIL__TRY(mil__compressed_open(&call, sources, &lower->plan->arena, source, done));
+    for (uint32_t i = 0; *done && i < op->n_outputs; i++) {
+        mil__slot *slot = &lower->plan->slots[mil__slot_of(lower, op->outputs[i])];
+        slot->kind = op->n_outputs == 1 ? MIL__SLOT_COMPRESSED : MIL__SLOT_SPARSE;
+        if (op->n_outputs == 1) slot->source = source;
+        else slot->pair = source;
+    }
     return MIL_OK;
 }

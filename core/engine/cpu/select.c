@@ -88,8 +88,7 @@ static bool touches_plain(mil__lower *lower, const mil__group *group) {
     return false;
 }
 
-/* Each operation of a group that no kernel takes whole, in a step of its own. */
-static mil_status select_apart(mil__lower *lower, const mil__group *group) {
+mil_status mil__select_apart(mil__lower *lower, const mil__group *group) {
     MIL__TRY(mil__group_dense(lower, group, NULL));
     for (uint32_t k = 0; k < group->n_ops; k++) {
         mil__group one = {.kind = MIL__GROUP_ONE, .ops = &group->ops[k], .n_ops = 1};
@@ -101,7 +100,7 @@ static mil_status select_apart(mil__lower *lower, const mil__group *group) {
 mil_status mil__select(mil__lower *lower, const mil__group *group) {
     bool done = false;
     const char *name = lower->program->ops[group->ops[0]]->decl->name;
-    if (!lower->model->options.optimize || touches_plain(lower, group)) return select_apart(lower, group);
+    if (!lower->model->options.optimize || touches_plain(lower, group)) return mil__select_apart(lower, group);
     size_t row = 0;
     while (row < MIL__COUNT(rows) && strcmp(rows[row].op, name) != 0) row++;
     bool by_row = row < MIL__COUNT(rows) && (group->kind == MIL__GROUP_ONE || group->kind == MIL__GROUP_ROOTED);
@@ -113,5 +112,5 @@ mil_status mil__select(mil__lower *lower, const mil__group *group) {
     default:
         if (by_row) MIL__TRY(rows[row].select(lower, group, &done));
     }
-    return done ? MIL_OK : select_apart(lower, group);
+    return done ? MIL_OK : mil__select_apart(lower, group);
 }

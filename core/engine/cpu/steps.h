@@ -11,6 +11,7 @@
  *   ALIAS    another slot's memory, `shift` bytes on (views: reshape, leading slices ...)
  *   DYNAMIC  memory that grows as needed, its size known at run time
  *   COMPRESSED  none: kernels expand it as they go (compressed.c)
+ *   SPARSE   none: a mask or values that only constexpr operations have taken so far
  */
 #ifndef MIL__STEPS_H
 #define MIL__STEPS_H
@@ -21,7 +22,7 @@
 
 typedef enum mil__slot_kind {
     MIL__SLOT_ARENA, MIL__SLOT_CONST, MIL__SLOT_INPUT, MIL__SLOT_OUTPUT, MIL__SLOT_ALIAS, MIL__SLOT_DYNAMIC,
-    MIL__SLOT_COMPRESSED
+    MIL__SLOT_COMPRESSED, MIL__SLOT_SPARSE
 } mil__slot_kind;
 
 typedef struct mil__slot {
@@ -32,6 +33,7 @@ typedef struct mil__slot {
     size_t bytes;
     const mil_tensor *data;       /* CONST */
     const struct mil__compressed *source; /* COMPRESSED, and expanded from it (ARENA) */
+    const struct mil__compressed *pair;   /* SPARSE: what it is the mask or the values of */
     uint32_t root;                /* the slot whose memory this is: itself, or ALIAS's */
     size_t shift;                 /* ALIAS: from the root's first byte */
     uint32_t first, last;         /* of a root: the steps between which its memory is needed */
@@ -183,6 +185,8 @@ bool mil__chain_takes(const mil__lower *lower, const mil__op *op);
  * A selector sets *done when it has emitted what the group needs; else the group is evaluated plainly. */
 typedef mil_status mil__select_fn(mil__lower *lower, const mil__group *group, bool *done);
 mil_status mil__select(mil__lower *lower, const mil__group *group);
+/* Each operation of a group in a plain step of its own. */
+mil_status mil__select_apart(mil__lower *lower, const mil__group *group);
 mil__select_fn mil__select_chain, mil__select_matmul, mil__select_linear, mil__select_conv, mil__select_softmax,
     mil__select_conv_transpose, mil__select_reduce, mil__select_norm, mil__select_pool, mil__select_copy,
     mil__select_gather, mil__select_attention, mil__select_constexpr, mil__select_lstm, mil__select_random;
