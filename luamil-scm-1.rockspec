@@ -121,6 +121,7 @@ build = {
         "core/program/users.c",
         "core/program/verify.c",
         "core/tensor/buffer.c",
+        "core/tensor/compare.c",
         "core/tensor/convert.c",
         "core/tensor/element.c",
         "core/tensor/random.c",

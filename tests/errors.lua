@@ -118,6 +118,7 @@ return {
   { "local n = mil.ones('fp32', { 2, 2 })[3]", "script:1: t[i]: index 3 of axis 0 is outside of 1 to 2 (an index is Lua's, from 1)" },
   { "mil.ones('fp32', { 2, 2 }):size(2)", "script:1: size: axis 2 is outside of -2 to 1 (an axis is MIL's, from 0)" },
   { "mil.ones('fp32', { 2 }):close(mil.ones('fp32', { 3 }))", "script:1: close: a tensor fp32[2] and a tensor fp32[3] differ in shape" },
+  { "mil.ones('fp32', { 0 }):close(mil.ones('fp32', { 0 }), -1)", "script:1: close: tol is 0 or more, but was given -1" },
   { "mil.ones('fp32', { 2 }):tostring { with = 5 }", 'script:1: tostring: no option "with"; did you mean width?' },
   { "local t = mil.ones('fp32', { 2 })\nlocal y = v:add { y = t:sub({ 1, 1 }) }\nt:fill(2)", "script:3: fill: fp32[2] cannot be written: it is a const of a program" },
   { "mil.from_bytes('fp32', { 2 }, 'abc')", "script:1: mil.from_bytes: a tensor fp32[2] takes 8 bytes, but was given 3" },

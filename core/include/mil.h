@@ -237,6 +237,17 @@ typedef struct mil_tensor_stats {
 } mil_tensor_stats;
 void mil_tensor_statistics(const mil_tensor *tensor, mil_tensor_stats *out);
 
+/* The element of a that is furthest off b's: |a - b| / max(1, |b|), and infinity where only one of them is NaN, or they are
+ * infinite and not equal. All zeros where every element is equal; NaN equals NaN. */
+typedef struct mil_tensor_gap {
+    double off;
+    int64_t at;   /* counted in C order from 0 */
+    double a, b;  /* the two elements */
+} mil_tensor_gap;
+/* Tensors of one shape, whose dtypes may differ. Takes no memory; pages of mapped files that were compared are given back.
+ * Fails: MIL_ETYPE (shapes, strings). */
+mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tensor_gap *out, mil_error *err);
+
 /* ------------------------------------------------------------------------------------------------- weights -- */
 
 /* Named tensors of a file, in the file's order; shared (counted). The reader is chosen by the content: safetensors,

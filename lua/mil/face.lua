@@ -198,7 +198,7 @@ local rows = {
   { "tensor:max() -> number", "The greatest element." },
   { "tensor:mean() -> number", "The mean of its elements." },
   { "tensor:stats() -> {min: number, max: number, mean: number, nan: integer, inf: integer}", "All of these, NaNs left out." },
-  { "tensor:close(other: mil.tensor, tolerance?: number) -> boolean, table?",
+  { "tensor:close(other: mil.tensor, tolerance?: number) -> boolean, string?",
     "Is each element within tolerance * max(1, |other|)? If not, what is furthest comes second." },
   { "tensor:topk(n: integer) -> {index: integer, value: number}[]", "The n greatest elements; indices count all, from 1." },
   { "tensor:table() -> table", "Its elements in nested tables." },

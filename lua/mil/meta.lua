@@ -641,7 +641,7 @@ function tensor:stats() end
 ---@param other mil.tensor
 ---@param tolerance? number
 ---@return boolean
----@return table?
+---@return string?
 function tensor:close(other, tolerance) end
 
 ---The n greatest elements; indices count all, from 1.

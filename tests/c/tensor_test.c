@@ -399,6 +399,59 @@ static void statistics(void) {
     mil_tensor_free(t);
 }
 
+static void set(mil_tensor *t, int64_t i, double value) { CHECK_OK(mil_tensor_set(t, SHAPE(i), value, &err), &err); }
+
+/* Rows: element `at` of a is a, of b b, and that before it is off by less where off is above 0.2. 256: a block. */
+static void comparison(void) {
+    static const struct { mil_dtype x, y; int64_t at; double a, b, off; } rows[] = {
+        {MIL_FP32, MIL_FP32, 700, 5, 2, 1.5},         {MIL_FP16, MIL_FP16, 999, 0.5, 0.25, 0.25},
+        {MIL_FP16, MIL_FP32, 0, 0, -4, 1},            {MIL_FP32, MIL_FP32, 256, NAN, NAN, 0},
+        {MIL_FP32, MIL_FP32, 255, NAN, 1, INFINITY},  {MIL_FP32, MIL_FP32, 4, INFINITY, INFINITY, 0},
+        {MIL_FP32, MIL_FP32, 4, INFINITY, 1, INFINITY}, {MIL_FP32, MIL_FP32, 4, 1, -INFINITY, INFINITY}, {MIL_FP32, MIL_FP32, 4, 0.0, -0.0, 0},
+        {MIL_UINT3, MIL_UINT3, 998, 7, 2, 2.5},       {MIL_INT4, MIL_INT8, 11, -8, 7, 15.0 / 7},
+        {MIL_INT64, MIL_INT64, 500, -3, 3, 2},        {MIL_UINT64, MIL_INT64, 500, 3, -3, 2},
+        {MIL_BOOL, MIL_BOOL, 999, 1, 0, 1},
+    };
+    mil_tensor_gap gap;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        mil_tensor *a = fresh(rows[i].x, 1, SHAPE(1000)), *b = fresh(rows[i].y, 1, SHAPE(1000));
+        if (rows[i].off > 0.2 && rows[i].at > 0 && rows[i].x != MIL_BOOL) set(a, rows[i].at - 1, 6), set(b, rows[i].at - 1, 5);
+        set(a, rows[i].at, rows[i].a), set(b, rows[i].at, rows[i].b);
+        CHECK_OK(mil_tensor_compare(a, b, &gap, &err), &err);
+        CHECK_EQ(gap.off, rows[i].off);
+        if (gap.off > 0) {
+            CHECK_EQ((long long)gap.at, (long long)rows[i].at);
+            CHECK_EQ(gap.a, rows[i].a);
+            CHECK_EQ(gap.b, rows[i].b);
+        }
+        mil_tensor_free(a), mil_tensor_free(b);
+    }
+}
+
+static void comparison_of_views(void) {
+    mil_tensor_gap gap;
+    mil_tensor *a = counting(MIL_INT32, 2, SHAPE(10, 20)), *b = fresh(MIL_INT32, 2, SHAPE(20, 10)), *turned = NULL, *part = NULL;
+    CHECK_OK(mil_tensor_transpose(b, (int[]){1, 0}, &turned, &err), &err);
+    CHECK_OK(mil_tensor_copy(turned, a, &err), &err);
+    CHECK_OK(mil_tensor_compare(a, turned, &gap, &err), &err);
+    CHECK_EQ(gap.off, 0.0);
+    CHECK_OK(mil_tensor_set(b, SHAPE(19, 7), -1, &err), &err); /* [7, 19] of a */
+    CHECK_OK(mil_tensor_compare(a, turned, &gap, &err), &err);
+    CHECK(gap.at == 159 && gap.a == 159 && gap.b == -1 && gap.off == 160);
+    CHECK_STATUS(mil_tensor_compare(a, b, &gap, &err), MIL_ETYPE, &err);
+    CHECK_OK(mil_tensor_slice(a, SHAPE(0, 0), SHAPE(0, 20), NULL, &part, &err), &err);
+    CHECK_OK(mil_tensor_compare(part, part, &gap, &err), &err);
+    CHECK_EQ(gap.off, 0.0);
+    mil_tensor_free(a), mil_tensor_free(b), mil_tensor_free(turned), mil_tensor_free(part);
+    /* what a double does not hold */
+    a = fresh(MIL_INT64, 0, NULL), b = fresh(MIL_INT64, 0, NULL);
+    CHECK_OK(mil_tensor_set_int(a, NULL, INT64_MAX, &err), &err);
+    CHECK_OK(mil_tensor_set_int(b, NULL, INT64_MAX - 1, &err), &err);
+    CHECK_OK(mil_tensor_compare(a, b, &gap, &err), &err);
+    CHECK_EQ(gap.off, 0x1p-63);
+    mil_tensor_free(a), mil_tensor_free(b);
+}
+
 /* Computed by tests/oracle/random_numbers.py, from the generators' published definitions. */
 static void random_numbers(void) {
     static const uint64_t states[4] = {0x910a2dec89025cc1, 0xbeeb8da1658eec67, 0xf893a2eefb32555e, 0x71c18690ee42c90b};
@@ -494,5 +547,6 @@ static void failing_allocations(void) {
 }
 
 TEST_MAIN(CASE(making), CASE(refused_tensors), CASE(over_a_buffer), CASE(slices), CASE(slices_of_nothing), CASE(transposes), CASE(reshapes),
-          CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(random_numbers),
+          CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(comparison), CASE(comparison_of_views),
+          CASE(random_numbers),
           CASE(random_fills), CASE(walks), CASE(failing_allocations))

@@ -61,6 +61,13 @@ describe("a diff", function()
       diff.programs(build(function(o) o.weight = w end).program, build(function(o) o.weight = v end).program))
   end)
 
+  it("of integers that a double does not hold", function()
+    local function with(text) return mil.tensor("int64", { tonumber(text), 7 }) end
+    if not math.type then return end -- Lua's own numbers don't hold them either
+    local _, text = with "9007199254740993":close(with "9007199254740992", 0)
+    assert.equal("element 1 is 9007199254740993, not 9007199254740992", text)
+  end)
+
   it("of functions", function()
     local a, b = mil.program(), mil.program()
     for p, names in pairs { [a] = { "one", "two" }, [b] = { "two", "three" } } do
@@ -161,5 +168,22 @@ describe("luamil diff", function()
     assert.equal(1, (luamil(("diff --quiet %s %s"):format(a, b))))
     assert.equal(2, (luamil(("diff %s %s"):format(a, luamil.path "none.mil"))))
     assert.equal(2, (luamil("diff " .. a)))
+  end)
+
+  it("takes no memory for what it compares", function()
+    local w = mil.zeros("fp16", { 4096, 4096 })
+    for i, name in ipairs { "large.mlpackage", "twin.mlpackage" } do
+      if i == 2 then w[4000][1] = 1 end
+      local f = mil.func()
+      f:output("y", f:input("x", "fp16", { 1, 4096 }):linear { weight = w:copy() })
+      f:save(luamil.path(name))
+    end
+    local lua = os.getenv "MIL_TEST_LUA" or "lua"
+    local status, out = luamil.shell(([[%s -e 'local status = require "mil.command" { "diff", "%s", "%s" }
+      print(status, require("mil.system").peak_bytes())']]):format(lua, luamil.path "large.mlpackage", luamil.path "twin.mlpackage"))
+    local peak = tonumber(out:match "1%s+(%d+)%.?0?%s*$")
+    assert.equal(0, status)
+    assert.truthy(out:find("element 16379905 is 1, not 0", 1, true), out)
+    assert.is_true(peak < 28 * 2 ^ 20, ("peak %g MiB of 2 times 32"):format(peak / 2 ^ 20))
   end)
 end)
