@@ -110,9 +110,10 @@ static int edit_rename(lua_State *L) {
 /* ---- operations that nobody needs, inputs, outputs ---- */
 
 static int edit_prune(lua_State *L) {
-    mil_program_prune(subject_of(L, "prune").owner->program);
+    mil_error err;
+    mil_status status = mil_program_prune(subject_of(L, "prune").owner->program, &err);
     lua_settop(L, 1);
-    return 1;
+    return done(L, status, &err);
 }
 
 static int edit_remove_input(lua_State *L) {

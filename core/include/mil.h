@@ -73,7 +73,8 @@ const char *mil_status_name(mil_status status);
 const char *mil_status_text(mil_status status);
 
 /* Called now and then in the course of long work, by the thread that does it: what is being done, and how much of it is, 0
- * to 1. false: the work is to stop, and fails with MIL_ECANCELLED. It must not change what is being worked on. */
+ * to 1. false: the work is to stop, and fails with MIL_ECANCELLED. Changes of a program that is being saved are MIL_ESTATE
+ * there; it must not be freed. */
 typedef bool mil_progress(void *ctx, const char *stage, double part);
 
 /* The name among n (borrowed) most alike to `name`, for "did you mean"; NULL when none is near. */
@@ -484,7 +485,7 @@ mil_status mil_operation_set(mil_program *program, mil_operation operation, cons
 /* Removes an operation whose results nobody uses, with the consts made for it alone. MIL_ESTATE (the message names users). */
 mil_status mil_operation_remove(mil_program *program, mil_operation operation, mil_error *err);
 /* Removes every operation that no output needs and that has no effect. Inputs stay. */
-void mil_program_prune(mil_program *program);
+mil_status mil_program_prune(mil_program *program, mil_error *err);
 
 /* Other types for inputs of functions, all at once: what they feed is inferred from them. A state stays one. The shapes to
  * choose from that such an input had are forgotten. Fails: as mil_program_input, and as mil_value_replace. */

@@ -202,7 +202,6 @@ static mil_status read_nested(mil__reader *r, const reading *o, const Mil__Spec_
         mil_block block;
         MIL__TRY(mil__block_new(r->program, o->block, &block, r->err));
         (*out)[i] = block;
-        if (from->n_inputs > UINT16_MAX) return mil__fail(r->err, MIL_ELIMIT, "a block has %zu inputs", from->n_inputs);
         for (size_t k = 0; k < from->n_inputs; k++) {
             const mil_type *type;
             mil_value value;

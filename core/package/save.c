@@ -13,8 +13,12 @@
 /* ---- progress ---- */
 
 mil_status mil__saving_report(mil__saving *s, const char *stage, double part) {
+    mil_program *program = (mil_program *)s->w.program; /* a caller's, so it is no const object; as it was when we are done */
+    bool was_held = program->is_held;
+    program->is_held = true;
     if (s->options && s->options->progress && !s->options->progress(s->options->progress_ctx, stage, part))
         s->is_cancelled = true;
+    program->is_held = was_held;
     return s->is_cancelled ? mil__fail(s->w.err, MIL_ECANCELLED, "save: cancelled") : MIL_OK;
 }
 

@@ -3,7 +3,5 @@
 #include "passes/pass.h"
 
 mil_status mil__pass_dce(mil_program *program, mil_error *err) {
-    (void)err;
-    mil_program_prune(program);
-    return MIL_OK;
+    return mil_program_prune(program, err);
 }

@@ -505,6 +505,7 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
 }
 
 static mil_status check_block(const mil_program *program, mil_block block, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "add", err));
     const mil__block *b = mil__block_at(program, block);
     if (b && (b->is_open || b->before)) return MIL_OK;
     return mil__fail(err, MIL_ESTATE, "the block is closed, or not of this program");
@@ -808,6 +809,7 @@ mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *
 mil_status mil_program_output(mil_program *program, mil_block function, const char *name, mil_value value,
                               mil_value *out, mil_error *err) {
     *out = 0;
+    MIL__TRY(mil__program_may_change(program, "output", err));
     mil__value *v = mil__value_at(program, value);
     const mil__block *block = mil__block_at(program, function);
     if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "output %.80s: not a function's body", name);
@@ -830,6 +832,7 @@ mil_status mil_program_output(mil_program *program, mil_block function, const ch
 }
 
 mil_status mil_program_undo(mil_program *program, mil_block block, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "undo", err));
     const mil__block *b = mil__block_at(program, block);
     mil_operation last = !b ? 0 : b->before ? program->ops[b->before]->prev : b->last;
     if (!last) return mil__fail(err, MIL_ESTATE, "undo: there is no operation to take back");

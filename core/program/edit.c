@@ -19,6 +19,7 @@ static const char *operation_name(const mil_program *program, const mil__op *op)
 mil_status mil_block_insert(mil_program *program, mil_block block, mil_operation before, mil_error *err) {
     mil__block *b = mil__block_at(program, block);
     const mil__op *op = mil__op_at(program, before);
+    MIL__TRY(mil__program_may_change(program, "insert", err));
     if (!b) return stale(err, "insert", "block");
     if (before && !op) return stale(err, "insert", "operation");
     if (before && op->block != block) return mil__fail(err, MIL_ESTATE, "insert: the operation is of another block");
@@ -188,6 +189,7 @@ static void pass_output(mil_program *program, mil_value from, mil_value to, bool
 
 mil_status mil_value_replace(mil_program *program, mil_value old, mil_value with, const mil_operation *in, size_t n,
                              mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "replace", err));
     if (!mil__value_at(program, old) || !mil__value_at(program, with)) return stale(err, "replace", "value");
     if (old == with) return MIL_OK;
     replacing r = {.old = old, .with = with};
@@ -247,6 +249,7 @@ static mil_status set_argument(mil__change *c, mil_operation operation, const mi
 mil_status mil_operation_set(mil_program *program, mil_operation operation, const mil_arg *arg, mil_error *err) {
     const mil__op *op = mil__op_at(program, operation);
     mil__change change;
+    MIL__TRY(mil__program_may_change(program, "set", err));
     if (!op) return stale(err, "set", "operation");
     const mil__values *old = mil__op_arg_named(op, arg->name);
     const mil_value *values = old ? old->values : NULL; /* in the arena: there when it is no argument any more */
@@ -278,6 +281,7 @@ static mil_status still_used(mil_program *program, const mil__value *v, mil_valu
 
 mil_status mil_operation_remove(mil_program *program, mil_operation operation, mil_error *err) {
     const mil__op *op = mil__op_at(program, operation);
+    MIL__TRY(mil__program_may_change(program, "remove", err));
     if (!op) return stale(err, "remove", "operation");
     for (uint32_t i = 0; i < op->n_outputs; i++)
         if (program->values[op->outputs[i]]->n_uses)
@@ -316,8 +320,10 @@ static void prune(mil_program *program, const mil__block *block) {
     }
 }
 
-void mil_program_prune(mil_program *program) {
+mil_status mil_program_prune(mil_program *program, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "prune", err));
     for (uint32_t i = 0; i < program->n_functions; i++) prune(program, program->blocks[program->functions[i].block]);
+    return MIL_OK;
 }
 
 /* ---- inputs and outputs ---- */
@@ -346,6 +352,7 @@ static mil_status retype(mil__change *c, const mil_retype *to) {
 
 mil_status mil_program_retype(mil_program *program, const mil_retype *types, size_t n, mil_error *err) {
     mil__change change;
+    MIL__TRY(mil__program_may_change(program, "retype", err));
     for (size_t i = 0; i < n; i++) MIL__TRY(is_input(program, types[i].input, "retype", err));
     mil_status status = mil__change_begin(&change, program, "retype", err);
     for (size_t i = 0; i < n && status == MIL_OK; i++) status = retype(&change, &types[i]);
@@ -356,6 +363,7 @@ mil_status mil_program_retype(mil_program *program, const mil_retype *types, siz
 
 mil_status mil_program_remove_output(mil_program *program, mil_value output, mil_error *err) {
     mil__value *v = mil__value_at(program, output);
+    MIL__TRY(mil__program_may_change(program, "remove_output", err));
     if (!v) return stale(err, "remove_output", "value");
     mil_block function = program->functions[program->blocks[v->block]->function].block;
     mil__block *b = program->blocks[function];
@@ -374,6 +382,7 @@ mil_status mil_program_remove_output(mil_program *program, mil_value output, mil
 }
 
 mil_status mil_program_remove_input(mil_program *program, mil_value input, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "remove_input", err));
     MIL__TRY(is_input(program, input, "remove_input", err));
     mil__value *v = program->values[input];
     if (v->n_uses) return still_used(program, v, input, err);

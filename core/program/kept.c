@@ -52,6 +52,7 @@ static bool make_pair(const char *key, const char *value, mil__pair *out) {
 }
 
 mil_status mil_program_set_metadata(mil_program *program, const char *key, const char *value, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "metadata", err));
     uint32_t at = find_metadata(program, key);
     if (!value) return at == MIL__NOT_FOUND ? MIL_OK : remove_metadata(program, at, err);
     if (!*key) return mil__fail(err, MIL_ENAME, "metadata: a key is empty");

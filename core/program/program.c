@@ -43,6 +43,11 @@ mil__block *mil__block_at(const mil_program *program, mil_block block) {
     return block < program->n_blocks ? program->blocks[block] : NULL;
 }
 
+mil_status mil__program_may_change(const mil_program *program, const char *what, mil_error *err) {
+    if (!program->is_held) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "%s: the program is being saved", what);
+}
+
 /* ---- making and freeing ---- */
 
 mil_status mil_program_new(mil_opset opset, mil_program **out, mil_error *err) {
@@ -269,6 +274,7 @@ static mil_status stale(mil_error *err, const char *what, uint32_t number) {
 
 mil_status mil_value_rename(mil_program *program, mil_value value, const char *name, mil_error *err) {
     mil__value *v = mil__value_at(program, value);
+    MIL__TRY(mil__program_may_change(program, "rename", err));
     if (!v) return stale(err, "value", value);
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
@@ -293,6 +299,7 @@ static mil_status check_function_name(const mil_program *program, const char *na
 
 mil_status mil_function_rename(mil_program *program, mil_block function, const char *name, mil_error *err) {
     const mil__block *block = mil__block_at(program, function);
+    MIL__TRY(mil__program_may_change(program, "rename", err));
     if (!block || block->outer) return mil__fail(err, MIL_ESTATE, "rename: not a function");
     if (strcmp(program->functions[block->function].name, name) == 0) return MIL_OK;
     MIL__TRY(check_function_name(program, name, err));
@@ -304,6 +311,7 @@ mil_status mil_function_rename(mil_program *program, mil_block function, const c
 
 mil_status mil_program_function(mil_program *program, const char *name, mil_block *out, mil_error *err) {
     *out = 0;
+    MIL__TRY(mil__program_may_change(program, "function", err));
     MIL__TRY(check_function_name(program, name, err));
     char *copy = mil__arena_text(&program->arena, name, strlen(name));
     bool room = mil__grow_table((void **)&program->functions, program->n_functions, &program->cap_functions,
@@ -366,6 +374,7 @@ mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out,
 mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,
                             mil_value *out, mil_error *err) {
     mil__block *b = program->blocks[block];
+    if (b->n_inputs == UINT16_MAX) return mil__fail(err, MIL_ELIMIT, "input %s: more than %d inputs", name, UINT16_MAX);
     bool room = grow_values(program, &b->inputs, b->n_inputs, &b->cap_inputs);
     mil_value value = room ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
@@ -396,6 +405,7 @@ mil_status mil__block_output(mil_program *program, mil_block block, mil_value va
 }
 
 mil_status mil_program_symbol(mil_program *program, const mil_symbol *symbol, mil_dim *out, mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "symbol", err));
     mil_dim dim = symbol->name ? mil__dim_symbol(program->types, symbol->name) : mil__dim_fresh(program->types);
     if (mil__types_status(program->types) != MIL_OK) {
         mil__types_clear_status(program->types);
@@ -432,6 +442,7 @@ mil_status mil__input_check(const mil_program *program, mil_block function, cons
 mil_status mil_program_input(mil_program *program, mil_block function, const char *name, mil_dtype dtype, int rank,
                              const mil_dim *shape, bool state, mil_value *out, mil_error *err) {
     *out = 0;
+    MIL__TRY(mil__program_may_change(program, "input", err));
     MIL__TRY(mil__input_check(program, function, name, dtype, rank, shape, state, err));
     const mil_type *type = mil__tensor_type(program->types, dtype, rank, shape);
     if (type && state) type = mil__state_type(program->types, type);
@@ -486,6 +497,7 @@ mil_status mil__input_set_standard(mil_program *program, mil_value input, double
 
 mil_status mil_program_input_shapes(mil_program *program, mil_value input, size_t n, const int64_t *shapes,
                                     mil_error *err) {
+    MIL__TRY(mil__program_may_change(program, "input_shapes", err));
     const mil__value *v = mil__value_at(program, input);
     if (!v || v->op || v->type->kind != MIL_TENSOR || program->blocks[v->block]->outer)
         return mil__fail(err, MIL_ESTATE, "only an input of a function has shapes to choose from");

@@ -171,6 +171,7 @@ struct mil_program {
     mil__recalled recalled[MIL__RECALLED];
     mil_tensor *literals[MIL__RECALLED]; /* small ones in the arena, made lately */
     mil__users *users;        /* who uses what (users.c); NULL until an edit asks */
+    bool is_held;             /* by a save whose progress function runs: it must find again what it was writing */
     mil_block default_function; /* its body; 0: main, or the only one */
     mil__pair *metadata;      /* in no order */
     mil__kept *kept;
@@ -178,6 +179,8 @@ struct mil_program {
     mil__map metadata_keys, kept_parts;
 };
 
+/* MIL_ESTATE while the program is held. Every public change asks first. */
+mil_status mil__program_may_change(const mil_program *program, const char *what, mil_error *err);
 /* NULL when stale. */
 mil__op *mil__op_at(const mil_program *program, mil_operation operation);
 mil__value *mil__value_at(const mil_program *program, mil_value value);

@@ -332,8 +332,6 @@ static mil_status parse_inputs(mil__parser *ps, mil_block block) {
         mil__mark mark = mil__arena_mark(&ps->tmp);
         const char *text = tmp_text(ps, name);
         if (!text) return mil__nomem(ps->lex.err);
-        if (ps->program->blocks[block]->n_inputs == UINT16_MAX)
-            return mil__lex_fail(&ps->lex, name.s, MIL_ELIMIT, "more than %d inputs", UINT16_MAX);
         mil_status status = mil__block_input(ps->program, block, text, type, &value, ps->lex.err);
         mil__arena_rewind(&ps->tmp, mark);
         if (status != MIL_OK) return mil__lex_locate(&ps->lex, name.s, status);

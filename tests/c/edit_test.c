@@ -120,7 +120,7 @@ static mil_status apply(mil_program *p, const row *r) {
     case RETYPE: return retype(p, r);
     case REMOVE_INPUT: return mil_program_remove_input(p, value(p, r->subject), &err);
     case REMOVE_OUTPUT: return mil_program_remove_output(p, value(p, r->subject), &err);
-    case PRUNE: mil_program_prune(p); return MIL_OK;
+    case PRUNE: return mil_program_prune(p, &err);
     }
     return MIL_EINVAL;
 }
@@ -383,7 +383,7 @@ static void random_edit(mil_program *p) {
         CHECK_OK(mil_value_replace(p, other, v, &user, 1, &err), &err);
         break;
     }
-    case 4: if (below(4) == 0) mil_program_prune(p); else if (made) mil_operation_remove(p, made, &err); break;
+    case 4: if (below(4) == 0) mil_program_prune(p, &err); else if (made) mil_operation_remove(p, made, &err); break;
     }
     mil_block_insert(p, body_of(p), 0, &err);
 }
@@ -467,7 +467,7 @@ static void wild_edits(void) {
             wild_edit(p);
             if (i % 25 == 24) same_when_read(p);
         }
-        mil_program_prune(p);
+        mil_program_prune(p, &err);
         same_when_read(p);
         checked(p);
     }

@@ -54,6 +54,22 @@ static void foreign_dims(void) {
     mil_program_free(other.program);
 }
 
+/* ---- more inputs than a function may have ---- */
+
+static void inputs_have_a_limit(void) {
+    built b = a_program();
+    char name[16];
+    mil_value out;
+    for (int i = 1; i < 65535; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        if (!CHECK_OK(mil_program_input(b.program, b.block, name, MIL_FP32, 0, NULL, false, &out, &err), &err)) break;
+    }
+    CHECK_STATUS(mil_program_input(b.program, b.block, "more", MIL_FP32, 0, NULL, false, &out, &err), MIL_ELIMIT, &err);
+    CHECK_EQ(err.message, "input more: more than 65535 inputs");
+    CHECK_EQ(mil_block_n_inputs(b.program, b.block), 65535);
+    mil_program_free(b.program);
+}
+
 /* ---- shapes to choose from ---- */
 
 static void shapes_of_inputs(void) {
@@ -257,5 +273,5 @@ static void equal_literals(void) {
     mil_program_free(b.program);
 }
 
-TEST_MAIN(CASE(equal_literals), CASE(foreign_dims), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
+TEST_MAIN(CASE(equal_literals), CASE(foreign_dims), CASE(inputs_have_a_limit), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
           CASE(another_number_of_results), CASE(verify_finds_wrong_types), CASE(undo_of_blocks), CASE(unchanged_without_memory))

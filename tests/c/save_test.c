@@ -412,9 +412,52 @@ static void progress(void) {
     mil_program_free(program);
 }
 
+/* The program that is being saved can be looked at, and cut; it can't be changed, not even by a save within a save. */
+static bool meddle(void *ctx, const char *stage, double part) {
+    static mil_error why;
+    mil_program *p = ctx, *part_of = NULL;
+    mil_block body = mil_program_function_at(p, 0), block;
+    mil_operation last = mil_value_operation(p, mil_block_output(p, body, 0));
+    mil_value x = mil_block_input(p, body, 0), y = mil_block_output(p, body, 0), out;
+    mil_dim dim;
+    mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
+    size_t n;
+    if (strcmp(stage, "again") != 0) meddle(ctx, "again", part), mil_program_save(p, in_folder("inner.mil"), NULL, &why);
+    CHECK_STATUS(mil_program_add(p, body, mil_op_find("relu"), &arg, 1, NULL, (mil_where){0}, &out, 1, &n, &why), MIL_ESTATE, &why);
+    CHECK_EQ(why.message, "add: the program is being saved");
+    CHECK_STATUS(mil_operation_set(p, last, &arg, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_operation_remove(p, last, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_undo(p, body, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_prune(p, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_block_insert(p, body, last, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_value_replace(p, y, x, NULL, 0, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_value_rename(p, y, "q", &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_function_rename(p, body, "f", &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_function(p, "f", &block, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_symbol(p, &(mil_symbol){.name = "S"}, &dim, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_input(p, body, "w", MIL_FP32, 0, NULL, false, &out, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_input_shapes(p, x, 1, (int64_t[]){1}, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_output(p, body, "q", x, &out, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_remove_output(p, y, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_remove_input(p, x, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_retype(p, &(mil_retype){.input = x, .dtype = MIL_FP16}, 1, &why), MIL_ESTATE, &why);
+    CHECK_STATUS(mil_program_set_metadata(p, "author", "q", &why), MIL_ESTATE, &why);
+    CHECK_OK(mil_program_extract(p, &(mil_part){.outputs = &y, .n_outputs = 1}, &part_of, &why), &why);
+    mil_program_free(part_of);
+    return true;
+}
+
+static void changed_meanwhile(void) {
+    mil_program *program = with_weight(3 << 20, 1);
+    mil_save_options options = {meddle, program};
+    for (int i = 0; i < 3; i++) CHECK_OK(mil_program_save(program, in_folder(endings[i]), &options, &err), &err);
+    CHECK_OK(mil_program_set_metadata(program, "author", "q", &err), &err); /* and now it can */
+    mil_program_free(program);
+}
+
 static void clean(void) {
     if (folder[0]) remove_all(folder);
 }
 
 TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder),
-          CASE(no_memory), CASE(flat), CASE(many_operations), CASE(progress), CASE(cancelled), CASE(clean))
+          CASE(no_memory), CASE(flat), CASE(many_operations), CASE(progress), CASE(cancelled), CASE(changed_meanwhile), CASE(clean))
