@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DTYPES = ("bool", "fp16", "fp32", "int8", "int16", "int32", "uint8", "uint16", "uint32", "int64", "int4", "uint4")
+PACKED = {"int4": 4, "uint1": 1, "uint2": 2, "uint3": 3, "uint4": 4, "uint6": 6}  # bits; NumPy holds them in bytes
+DTYPES = ("bool", "fp16", "fp32", "int8", "int16", "int32", "uint8", "uint16", "uint32", "int64", *PACKED)
 NUMPY = {
     "bool": np.bool_, "fp16": np.float16, "fp32": np.float32, "int8": np.int8, "int16": np.int16, "int32": np.int32,
     "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32, "int64": np.int64,
-    "int4": np.dtype(np.int8, metadata={"bits": 4}), "uint4": np.dtype(np.uint8, metadata={"bits": 4}),
+    **{name: np.dtype(np.int8 if name[0] == "i" else np.uint8, metadata={"bits": bits}) for name, bits in PACKED.items()},
 }  # fmt: skip
 
 

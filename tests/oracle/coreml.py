@@ -18,7 +18,7 @@ from coremltools.converters.mil.mil import Function, get_new_symbol, types  # no
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic  # noqa: E402
 
 import draw  # noqa: E402
-from calls import NUMPY, is_of_others, split_type  # noqa: E402
+from calls import NUMPY, PACKED, is_of_others, split_type  # noqa: E402
 
 OPSETS = {15: ct.target.iOS15, 16: ct.target.iOS16, 17: ct.target.iOS17, 18: ct.target.iOS18}
 REFUSALS = (ValueError, TypeError, AssertionError, NotImplementedError)
@@ -67,8 +67,8 @@ class Asking:
             value = np.array(given["v"], dtype=NUMPY[dtype]).reshape(shape)
         else:
             value = self.drawn[name]
-        if (value.dtype.metadata or {}).get("bits") == 4:
-            value = value.astype(types.np_int4_dtype if dtype == "int4" else types.np_uint4_dtype)
+        if dtype in PACKED:
+            value = value.astype(getattr(types, f"np_{dtype}_dtype"))
         return mb.const(val=value if shape else value[()])
 
     def results(self):

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from calls import NUMPY, Call, flat, split_type
+from calls import NUMPY, PACKED, Call, flat, split_type
 
 # Floats that an elementwise op can stumble over: zeros, infinities, NaN, subnormals, the ends of the range, halves.
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, np.inf, -np.inf, np.nan, 1e-3, -1e-3, 20.0, -20.0]
@@ -45,7 +45,9 @@ def floats(kind, dtype, shape, rng):
 
 
 def integers(kind, dtype, shape, rng):
-    least, most = {"int4": (-8, 7), "uint4": (0, 15)}.get(dtype) or (np.iinfo(NUMPY[dtype]).min, np.iinfo(NUMPY[dtype]).max)
+    least, most = np.iinfo(NUMPY[dtype]).min, np.iinfo(NUMPY[dtype]).max
+    if dtype in PACKED:
+        least, most = (-8, 7) if dtype == "int4" else (0, 2 ** PACKED[dtype] - 1)
     low, high = {"normal": (-9, 9), "positive": (1, 9), "small": (0, 4), "wide": (-(2**31), 2**31 - 1)}.get(
         kind, kind if isinstance(kind, tuple) else (-9, 9)
     )

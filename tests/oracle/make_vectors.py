@@ -40,9 +40,10 @@ def versions():
 
 def packed(array):
     little = np.ascontiguousarray(array)
-    if (array.dtype.metadata or {}).get("bits") == 4:  # the first element in the low nibble
-        codes = np.append(array.reshape(-1).astype(np.uint8) & 15, np.zeros(array.size % 2, np.uint8))
-        little = codes[0::2] | codes[1::2] << 4
+    bits = (array.dtype.metadata or {}).get("bits")
+    if bits:  # from the lowest bit of the first byte up
+        codes = array.reshape(-1, 1).astype(np.uint8)
+        little = np.packbits(codes >> np.arange(bits) & 1, bitorder="little")
     return base64.b64encode(little.astype(little.dtype.newbyteorder("<")).tobytes()).decode()
 
 

@@ -36,8 +36,54 @@ def bits_of(packed):
     return [int(byte) >> k & 1 for byte in packed for k in range(8)]
 
 
+def look_up(indices, lut, axis):
+    """Palettes by block of the indices; a vector's elements go along the axis."""
+    result = np.empty((lut.shape[-1], *indices.shape), lut.dtype)
+    for at in np.ndindex(*indices.shape):
+        block = tuple(i * lut.shape[a] // n for a, (i, n) in enumerate(zip(at, indices.shape)))
+        result[(slice(None), *at)] = lut[block][indices[at]]
+    if lut.shape[-1] == 1:
+        return result[0]
+    axis = int(axis) % indices.ndim
+    moved = np.moveaxis(result, 0, axis + 1)
+    return moved.reshape(*indices.shape[:axis], -1, *indices.shape[axis + 1 :])
+
+
+def place(values, mask):
+    """Values one by one where the mask is set, else 0."""
+    dense = np.zeros(mask.shape, values.dtype)
+    for value, at in zip(values, np.argwhere(mask)):
+        dense[tuple(at)] = value
+    return dense
+
+
+@reference("constexpr_lut_to_sparse")
+def lut_to_sparse(given):
+    mask, lut = given.indices_mask, given.lut
+    dense = look_up(place(given.indices_nonzero_data, mask), lut, given.vector_axis)
+    if lut.shape[-1] > 1:
+        mask = np.repeat(mask, lut.shape[-1], int(given.vector_axis))
+    return [mask, np.array([dense[tuple(at)] for at in np.argwhere(mask)], dense.dtype)]
+
+
+@reference("constexpr_sparse_blockwise_shift_scale")
+def sparse_blockwise_shift_scale(given):
+    mask = given.data_mask
+    data = place(given.nonzero_data.astype(np.float64), mask)
+    offset = 0 if given.offset is None else spread(given.offset.astype(np.float64), mask.shape)
+    dense = spread(given.scale, mask.shape) * (data - offset)
+    return [mask, np.array([dense[tuple(at)] for at in np.argwhere(mask)], np.float64)]
+
+
+@reference("constexpr_cast")
+def cast(given):
+    return given.source_val
+
+
 @reference("constexpr_lut_to_dense")
 def lut_to_dense(given):
+    if given.opset >= 18:
+        return look_up(given.indices, given.lut, given.vector_axis)
     width, bits = int(np.log2(len(given.lut))), bits_of(given.indices)
     n = int(np.prod(given.shape, dtype=np.int64))
     indices = [sum(bit << k for k, bit in enumerate(bits[i * width : (i + 1) * width])) for i in range(n)]
@@ -46,6 +92,8 @@ def lut_to_dense(given):
 
 @reference("constexpr_sparse_to_dense")
 def sparse_to_dense(given):
+    if given.opset >= 18:
+        return place(given.nonzero_data, given.mask)
     values = iter(given.nonzero_data)
     n = int(np.prod(given.shape, dtype=np.int64))
     dense = [next(values) if bit else 0 for bit in bits_of(given.mask)[:n]]
