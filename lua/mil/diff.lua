@@ -297,6 +297,7 @@ end
 -- ---- values ----
 -- A function is run in slices of some operations each: a slice's results are all outputs, and what later slices take is kept
 -- until the last of them has run. So memory holds what lives at once, as in a run, and each operation's result is seen.
+-- A function with states is run whole: what it reads of a state is what was written before, whichever slice that were in.
 
 local slice, slices = 24, 100 -- operations of one, at least; of a function, at most (cutting one out takes time for all of it)
 
@@ -313,24 +314,25 @@ local function captured(operation, visit)
   end
 end
 
--- Operations of the function's body that compute something, in order; and the last of them that takes a value, by its id.
-local function new_run(func, tensors)
-  local self = setmetatable({ func = func, operations = {}, last = {}, live = {}, at = 0 }, Run)
-  local nested = {}
+-- Operations of the function's body that compute something, in order.
+local function computing(func)
+  local list, nested = {}, {}
   for _, operation in ipairs(func:operations()) do
     for _, block in ipairs(operation.blocks) do
       for _, inner in ipairs(block:operations()) do nested[inner.id] = true end
     end
-    if operation.type ~= "const" and not nested[operation.id] then
-      local n = #self.operations + 1
-      self.operations[n] = operation
-      captured(operation, function(value) self.last[value.id] = n end)
-    end
+    if operation.type ~= "const" and not nested[operation.id] then list[#list + 1] = operation end
   end
-  for _, value in ipairs(func.inputs) do
-    if value.type.kind == "state" then error("values: programs with states are not run side by side", 0) end
-    self.live[value.id] = { value = value, tensor = tensors[value.name] }
+  return list
+end
+
+-- last: the last operation that takes a value, by its id.
+local function new_run(func, tensors)
+  local self = setmetatable({ func = func, operations = computing(func), last = {}, live = {}, at = 0 }, Run)
+  for n, operation in ipairs(self.operations) do
+    captured(operation, function(value) self.last[value.id] = n end)
   end
+  for _, value in ipairs(func.inputs) do self.live[value.id] = { value = value, tensor = tensors[value.name] } end
   return self
 end
 
@@ -377,6 +379,53 @@ function Run:next(visit)
   return true
 end
 
+local WholeRun = {}
+WholeRun.__index = WholeRun
+
+-- states: what they hold after the run, by the inputs' ids.
+local function new_whole_run(func, tensors)
+  return setmetatable({ func = func, tensors = tensors, states = {} }, WholeRun)
+end
+
+local function run_whole(self, values, visit)
+  local model = self.func:compile { engine = "cpu", precision = "strict" }
+  local state = model:state()
+  local results = model:run(self.tensors, { state = state })
+  for _, value in ipairs(self.func.inputs) do
+    if value.type.kind == "state" then self.states[value.id] = state:tensor(value.name) end
+  end
+  model:unload()
+  for _, value in ipairs(values) do visit(value, results[value.name]) end
+end
+
+-- As Run's. All results are outputs for as long as it takes.
+function WholeRun:next(visit)
+  if self.is_done then return false end
+  self.is_done = true
+  local is_output, values, added = {}, {}, {}
+  for _, value in ipairs(self.func.outputs) do is_output[value.id] = true end
+  for _, operation in ipairs(computing(self.func)) do
+    for _, value in ipairs(operation.outputs) do
+      if value.type.kind == "tensor" then
+        values[#values + 1] = value
+        if not is_output[value.id] then added[#added + 1] = value end
+      end
+    end
+  end
+  for _, value in ipairs(added) do self.func:output(value.name, value) end
+  local is_fine, reason = pcall(run_whole, self, values, visit)
+  for _, value in ipairs(added) do self.func:remove_output(value) end
+  if not is_fine then error(reason, 0) end
+  return true
+end
+
+local function has_states(func)
+  for _, value in ipairs(func.inputs) do
+    if value.type.kind == "state" then return true end
+  end
+  return false
+end
+
 local function largest(tensor)
   if tensor.dtype == "string" or tensor.dtype == "bool" or tensor:numel() == 0 then return 0 end
   return math.max(math.abs(tensor:max()), math.abs(tensor:min()))
@@ -384,6 +433,7 @@ end
 
 -- Why fp16 does not hold the tensor, where it (or its counterpart) is of that dtype.
 local function overflow(tensor, other)
+  if type(tensor) ~= "userdata" then return nil end
   local is_half = tensor.dtype == "fp16"
   if not is_half and not (other and other.dtype == "fp16" and tensor.dtype == "fp32") then return nil end
   local most = largest(tensor)
@@ -392,6 +442,9 @@ local function overflow(tensor, other)
 end
 
 local function parting(x, y, tolerance)
+  if type(x) ~= "userdata" or type(y) ~= "userdata" then -- a classifier's label
+    return x ~= y and ("is %s, not %s"):format(element_text(y), element_text(x)) or nil
+  end
   if table.concat(x.shape, ",") ~= table.concat(y.shape, ",") then
     return ("has shape [%s], not [%s]"):format(table.concat(y.shape, ", "), table.concat(x.shape, ", "))
   end
@@ -400,24 +453,46 @@ local function parting(x, y, tolerance)
   return not same and text or nil
 end
 
--- Runs two functions on the same tensors (by the names of a's inputs). Gives {parts =, overflows =}: each nil, or a line that
--- names the first operation, in a's order, and how.
-function diff.values(a, b, tensors, tolerance)
+-- The tensors for b's inputs, by the names of their counterparts in a.
+local function counterparts(p, a, b, tensors)
   local inputs = require "mil.inputs"
-  local common, _, known = {}, inputs.of(b)
-  for name, tensor in pairs(tensors) do common[name] = known[name] and tensor end
-  for func, given in pairs { [a] = tensors, [b] = common } do
-    local sizes = inputs.sizes(func, nil, given)
-    if next(sizes) then func:fix(sizes) end
-  end
-  local p, others = paired(a, b), {}
-  local names = {}
+  local names, others = {}, {}
   for _, value in ipairs(a.inputs) do names[p.value[value.id] or 0] = value.name end
-  for _, value in ipairs(b.inputs) do
+  for _, value in ipairs((inputs.of(b))) do
     if not names[value.id] then error(("values: input %s has no counterpart"):format(value.name), 0) end
-    others[value.name] = inputs.fitted(tensors[names[value.id]], value.type.dtype)
+    local tensor = tensors[names[value.id]]
+    others[value.name] = tensor and inputs.fitted(tensor, value.type.dtype)
   end
-  local runs, back, order = { new_run(a, tensors), new_run(b, others) }, {}, {}
+  return others
+end
+
+-- Sizes for what may vary, those of the tensors.
+local function fix(func, tensors)
+  local inputs = require "mil.inputs"
+  local _, known = inputs.of(func)
+  local given = {}
+  for name, tensor in pairs(tensors) do given[name] = known[name] and tensor end
+  local sizes = inputs.sizes(func, nil, given)
+  if next(sizes) then func:fix(sizes) end
+end
+
+-- The first state, in a's order, whose values after the run part.
+local function state_parting(p, a, runs, tolerance)
+  for _, value in ipairs(a.inputs) do
+    local x, y = runs[1].states[value.id], runs[2].states[p.value[value.id]]
+    local text = x and y and parting(x, y, tolerance)
+    if text then return ("state %s : %s %s"):format(value.name, value.type.text, text) end
+  end
+end
+
+-- Runs two functions on the same tensors (by the names of a's inputs), with states of zeros. Gives {parts =, overflows =}: each
+-- nil, or a line that names the first operation, in a's order, and how; or a state that was written otherwise.
+function diff.values(a, b, tensors, tolerance)
+  fix(a, tensors)
+  fix(b, tensors)
+  local p = paired(a, b)
+  local start = (has_states(a) or has_states(b)) and new_whole_run or new_run
+  local runs, back, order = { start(a, tensors), start(b, counterparts(p, a, b, tensors)) }, {}, {}
   for x, y in pairs(p.value) do back[y] = x end
   for _, entry in ipairs(p.a.list) do
     for _, value in ipairs(entry.outputs) do order[value.id] = entry end
@@ -449,6 +524,7 @@ function diff.values(a, b, tensors, tolerance)
     end)
     more = left or right
   end
+  if not found.parts and runs[1].states then found.parts = { text = state_parting(p, a, runs, tolerance) } end
   return { parts = found.parts and found.parts.text, overflows = found.overflows and found.overflows.text }
 end
 

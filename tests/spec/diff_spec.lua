@@ -131,9 +131,57 @@ describe("values", function()
     assert.truthy(found.parts:find("^mul scaled"))
   end)
 
+  it("of a classifier have its label among them", function()
+    local path = "tests/vectors/packages/classifier.mlpackage"
+    local a, b = mil.load(path), mil.load(path)
+    local image = { image = mil.zeros("fp32", { 1, 3, 2, 2 }) }
+    assert.same({}, diff.values(a.entry, b.entry, image))
+    b:operations("classify")[1]:set("probabilities", mil.tensor("fp32", { 0, 1, 0 }))
+    assert.equal('classify label : string is "dog", not "cat"', diff.values(a.entry, b.entry, image).parts)
+  end)
+
   it("of flexible shapes are run at the sizes of what is given", function()
     local function flexible() return build(function(o) o.rows = "N" end) end
     assert.same({}, diff.values(flexible(), flexible(), x))
+  end)
+end)
+
+describe("values of programs with states", function()
+  local folder = "tests/vectors/packages/"
+  local x = { x = mil.full("fp16", { 4, 4 }, 3) }
+
+  local function writing(what)
+    local f = mil.func()
+    local s, v = f:state("s", "fp16", { 2 }), f:input("v", "fp16", { 2 })
+    local r = v:relu { name = "r" }
+    f:write_state { input = s, data = what == "v" and v or r }
+    f:output("y", r)
+    return f
+  end
+
+  it("part nowhere where the programs are the same, which are left as they were", function()
+    local a, b = mil.load(folder .. "stateful.mlpackage"), mil.load(folder .. "stateful.mlpackage")
+    local before = tostring(a)
+    assert.same({}, diff.values(a.entry, b.entry, x))
+    assert.equal(before, tostring(a))
+    assert.equal(1, #a.entry.outputs)
+  end)
+
+  it("part at what computes otherwise", function()
+    local a, b = mil.load(folder .. "stateful.mlpackage"), mil.load(folder .. "stateful.mlpackage")
+    b:operations("add")[1]:set("y", mil.full("fp16", { 4, 4 }, 5))
+    assert.truthy(diff.values(a.entry, b.entry, x).parts:find("^add sum : fp16%[4, 4%] element 1 is 5, not 3"))
+  end)
+
+  it("part at a state that is written otherwise, where no result does", function()
+    local found = diff.values(writing "v", writing "r", { v = mil.tensor("fp16", { -1, 2 }) })
+    assert.same({ parts = "state s : state<fp16[2]> element 1 is 0, not -1" }, found)
+  end)
+
+  it("are those of the command", function()
+    local path = folder .. "stateful.mlpackage"
+    local status, out, err = luamil(("diff %s %s --random"):format(path, path))
+    assert.same({ 0, "", "" }, { status, out, err })
   end)
 end)
 
