@@ -40,6 +40,18 @@ static int peak_bytes(lua_State *L) {
     return 1;
 }
 
+/* written() -> true, or nil and why: has all that was printed to standard output arrived? A failure is remembered. */
+static int written(lua_State *L) {
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "standard output: %s", errno ? strerror(errno) : "not all of it could be written");
+        return 2;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* is_terminal(0 | 1 | 2) */
 static int is_terminal(lua_State *L) {
     lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
@@ -160,7 +172,7 @@ LUAMIL_API int luaopen_mil_system(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
         {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
-        {"write", write_text},
+        {"write", write_text},  {"written", written},
         {NULL, NULL},
     };
     luaL_newlib(L, functions);

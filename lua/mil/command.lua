@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- mil.command: what `luamil` does with its command line. Returns the exit status: 0 done, 1 failed, 2 not understood.
+-- mil.command: what `luamil` does with its command line. Returns the exit status: 0 done, 1 failed, 2 not understood. Output
+-- that could not be written is a failure.
 --
 --     luamil                       the REPL
 --     luamil SCRIPT args...        a script (or -, standard input), as lua would run it
@@ -123,7 +124,7 @@ local function run_subcommand(name, args)
     end
     return command.main(given, arguments) or 0
   end, function(err) return err end)
-  if ok then return result end
+  if ok then return result, command.failed end
   if type(result) == "table" and result.usage then
     complain(("%s: %s (luamil %s --help)"):format(name, result.usage, name))
     return 2
@@ -227,4 +228,10 @@ local function main(arg)
   return status
 end
 
-return setmetatable({ subcommands = subcommands, version = version }, { __call = function(_, arg) return main(arg) end })
+return setmetatable({ subcommands = subcommands, version = version }, { __call = function(_, arg)
+  local status, failed = main(arg)
+  local ok, reason = require("mil.system").written()
+  if ok then return status end
+  complain(reason)
+  return failed or (status ~= 0 and status or 1)
+end })

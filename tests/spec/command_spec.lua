@@ -122,6 +122,20 @@ for _, luamil in ipairs(commands) do
           assert.truthy(err:find(row[2]), row[1] .. ": " .. err)
         end
       end)
+      if io.open "/dev/full" then
+        it("that say when standard output can't be written", function()
+          local model = write("m.mil", program)
+          local rows = { { "print", 1 }, { "inspect", 1 }, { "graph", 1 }, { "run --random", 1 }, { "run --random --repeat 1 --json", 1 },
+            { "diff " .. write("n.mil", (program:gsub("relu", "exp"))), 2 } }
+          rows[#rows + 1] = { "ops relu", 1, "" }
+          rows[#rows + 1] = { "-v", 1, "" }
+          for _, row in ipairs(rows) do
+            local status, _, err = run(("%s %s > /dev/full"):format(row[1], row[3] or model))
+            assert.are.same({ row[1], row[2] }, { row[1], status })
+            assert.truthy(err:find "No space left on device" or err:find "not all of it could be written", err)
+          end
+        end)
+      end
       it("print", function()
         local model = write("m.mil", program)
         local status, out = run("print " .. model)
