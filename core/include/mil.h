@@ -304,7 +304,7 @@ typedef enum mil_param_kind {
     MIL_PARAM_TUPLE,   /* several values */
     MIL_PARAM_STRING,  /* a const string */
     MIL_PARAM_LIST, MIL_PARAM_STATE,
-    MIL_PARAM_ANY      /* any kind of value */
+    MIL_PARAM_ANY      /* any kind of value but a state */
 } mil_param_kind;
 
 typedef struct mil_param {
@@ -511,7 +511,7 @@ typedef struct mil_part {
 /* A new program with one function, main, that computes the part. Its inputs are the part's, in this order, and then those
  * of the function's own that are needed still. Values keep their names; an output that is an input or a const gets a
  * fresh one. Fails: MIL_ESTATE (no outputs, a stale value, values of several blocks), MIL_EINVAL (an input given twice),
- * MIL_ETYPE (an input that is neither tensor nor state), what inference says, MIL_ENOMEM. */
+ * MIL_ETYPE (an input that is neither tensor nor state; a state as an output), what inference says, MIL_ENOMEM. */
 mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err);
 
 /* Checks all that must hold of a whole program (names, scopes, opsets, declared types, outputs). */

@@ -31,13 +31,15 @@ static const char *kind_text(mil_param_kind kind) {
     case MIL_PARAM_TUPLE: return "a tuple of values";
     case MIL_PARAM_LIST: return "a list";
     case MIL_PARAM_STATE: return "a state";
+    case MIL_PARAM_ANY: return "what can be given on, as a state can't";
     default: return "a tensor";
     }
 }
 
 static bool kind_fits(mil_param_kind kind, const mil_type *type) {
     switch (kind) {
-    case MIL_PARAM_ANY: case MIL_PARAM_TUPLE: return true;
+    case MIL_PARAM_TUPLE: return true;
+    case MIL_PARAM_ANY: return type->kind != MIL_STATE;
     case MIL_PARAM_LIST: return type->kind == MIL_LIST;
     case MIL_PARAM_STATE: return type->kind == MIL_STATE;
     case MIL_PARAM_CONST: return type->kind == MIL_TENSOR || type->kind == MIL_LIST;

@@ -272,6 +272,7 @@ static mil_status check_part(const mil_program *program, const mil_part *part, m
         if (!value || !first) return mil__fail(err, MIL_ESTATE, "extract: a value that is no longer part of the program");
         if (value->block != first->block || program->blocks[value->block]->outer)
             return mil__fail(err, MIL_ESTATE, "extract: the values must be of one function's body");
+        if (!is_input && value->type->kind == MIL_STATE) return mil__fail(err, MIL_ETYPE, "extract: a state can't be an output");
         if (is_input && value->type->kind != MIL_TENSOR && value->type->kind != MIL_STATE)
             return mil__fail(err, MIL_ETYPE, "extract: %s %s can't be an input", value->name ? value->name : "a literal",
                              MIL__TYPE_TEXT(program->types, value->type));

@@ -75,6 +75,12 @@ static mil_status verify_function(const mil_program *program, const mil__functio
     const mil__block *body = program->blocks[function->block];
     if (body->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "function %s has no output", function->name);
+    for (uint32_t i = 0; i < body->n_outputs; i++) {
+        const mil__value *value = program->values[body->outputs[i]];
+        if (value->type->kind == MIL_STATE)
+            return mil__fail(err, MIL_ETYPE, "function %s: output %s: a state can't be an output", function->name,
+                             value->name ? value->name : "a literal");
+    }
     uint32_t next = 0;
     return verify_block(program, body, order, &next, err);
 }

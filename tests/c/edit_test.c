@@ -243,6 +243,15 @@ static void parts(void) {
     CHECK_STATUS(mil_program_extract(p, &(mil_part){&c, 1, twice, 2}, &part, &err), MIL_EINVAL, &err);
     CHECK(part == NULL);
     checked(p);
+    mil_program *with_state = parse("(state<tensor<fp16, [2]>> s, tensor<fp16, [2]> x) {\n tensor<fp16, [2]> y = relu(x = x);\n } -> (y, s)");
+    mil_value s = value(with_state, "s");
+    CHECK_STATUS(mil_program_extract(with_state, &(mil_part){&s, 1, NULL, 0}, &part, &err), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "a state can't be an output");
+    CHECK_STATUS(mil_program_verify(with_state, &err), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "output s: a state can't be an output");
+    CHECK_STATUS(add(with_state, "identity", s, NULL, &s), MIL_ETYPE, &err);
+    CHECK_HAS(err.message, "identity: x takes what can be given on, as a state can't, but s is state<fp16[2]>");
+    mil_program_free(with_state);
 }
 
 /* What a package said of an output is said of what takes its place, whether or not memory runs out. */
