@@ -3,7 +3,7 @@
 #   make            the library, the module for each Lua found, the luamil program
 #   make demo       installs what is missing, builds, runs the digit classifier on real data
 #   make test       installs what is missing, builds, runs all tests; last line: N passed, N failed
-#   make bench asan fuzz lint docs install clean check-all: see their rules
+#   make bench asan fuzz lint docs install uninstall clean check-all: see their rules
 
 CC      ?= cc
 AR      ?= ar
@@ -55,7 +55,10 @@ SCRIPTS  := $(sort $(wildcard scripts/*.lua))
 
 all: lib lua program
 
-lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(BUILD)/libluamil.a
+LUA_INSTALL ?= $(firstword $(LUAS))#   5.1 to 5.4 or jit: whose module is installed
+LIBLUAMIL := $(BUILD)/lua$(LUA_INSTALL)/libluamil.a
+
+lib: $(BUILD)/libmil.a $(BUILD)/$(LIBMIL) $(LIBLUAMIL)
 
 $(BUILD)/config-%.mk: tools/config.sh
 	@mkdir -p $(@D)
@@ -230,7 +233,6 @@ check-all: test
 
 # ---- installing: the program, libmil, mil.h, luamil.h, pkg-config files, the Lua module for LUA_INSTALL ----
 
-LUA_INSTALL ?= $(firstword $(LUAS))
 lua_dir = $(if $(filter jit,$(LUA_INSTALL)),5.1,$(LUA_INSTALL))
 
 install: all
@@ -238,7 +240,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/lib/lua/$(lua_dir) $(DESTDIR)$(PREFIX)/share/lua/$(lua_dir)/mil/cmd
 	install -m 755 $(BUILD)/luamil $(DESTDIR)$(PREFIX)/bin/luamil
 	install -m 644 core/include/mil.h lua/luamil.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 $(BUILD)/libmil.a $(BUILD)/libluamil.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(BUILD)/libmil.a $(LIBLUAMIL) $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(BUILD)/$(LIBMIL) $(DESTDIR)$(PREFIX)/lib
 	ln -sf $(LIBMIL) $(DESTDIR)$(PREFIX)/lib/$(LIBMIL_LINK)
 	install -m 755 $(BUILD)/lua$(LUA_INSTALL)/mil.so $(DESTDIR)$(PREFIX)/lib/lua/$(lua_dir)
@@ -249,13 +251,21 @@ install: all
 	        > $(DESTDIR)$(PREFIX)/lib/pkgconfig/$$name.pc; \
 	done
 
+# What install put there; folders that it made stay where anything else is in them.
+uninstall: installed := $(DESTDIR)$(PREFIX)
+uninstall:
+	rm -f $(installed)/bin/luamil $(installed)/include/mil.h $(installed)/include/luamil.h $(installed)/lib/libmil.a \
+	    $(installed)/lib/libluamil.a $(installed)/lib/$(LIBMIL) $(installed)/lib/$(LIBMIL_LINK) \
+	    $(installed)/lib/pkgconfig/libmil.pc $(installed)/lib/pkgconfig/luamil.pc $(installed)/lib/lua/$(lua_dir)/mil.so
+	rm -rf $(installed)/share/lua/$(lua_dir)/mil
+
 # luamil.h's part for C programs with a Lua of their own, for LUA_INSTALL; it needs libmil.
-$(BUILD)/libluamil.a: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
+$(LIBLUAMIL): $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 	@rm -f $@
 	$(SAY) $(AR) rcs $@ $^
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: demo bench fuzz fuzz-run lint arm64 arm64-run check-all all install lib lua program ctest spec test asan test-asan clean
+.PHONY: demo bench fuzz fuzz-run lint arm64 arm64-run check-all all install uninstall lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)

@@ -43,6 +43,17 @@ check "the installed program runs scripts" "[0.0, 2.0]" sh -c "
 check "no symbol but mil_ is exported" "ok" sh -c "
     nm -D --defined-only $usr/lib/libmil.so.0 | awk '\$2 != \"A\" && \$3 !~ /^(mil_[a-z]|_init|_fini|__bss|_edata|_end)/ { print; bad = 1 } END { if (!bad) print \"ok\" }'"
 
+# Another Lua's module by the next install is that Lua's, and so is the archive; what is uninstalled is gone.
+if pkg-config --exists luajit; then
+    check "make install, LuaJIT" "" make -s install PREFIX="$dir/jit" LUA_INSTALL=jit
+    check "make install again" "" make -s install PREFIX="$usr"
+    check "embed_lua, after another Lua's install" "1.0	4.0	9.0" sh -c "
+        $cc examples/embed_lua.c \$(pkg-config --cflags --libs luamil $lua) -Wl,-rpath,$usr/lib -o $dir/l && $dir/l"
+    check "embed_lua, LuaJIT" "1	4	9" sh -c "PKG_CONFIG_PATH=$dir/jit/lib/pkgconfig; export PKG_CONFIG_PATH
+        $cc examples/embed_lua.c \$(pkg-config --cflags --libs luamil luajit) -Wl,-rpath,$dir/jit/lib -o $dir/j && $dir/j"
+    check "make uninstall" "0" sh -c "make -s uninstall PREFIX='$dir/jit' LUA_INSTALL=jit && find '$dir/jit' -not -type d | wc -l"
+fi
+
 if command -v luarocks > /dev/null; then
     mkdir "$dir/source" # luarocks leaves its objects beside the sources
     tar cf - --exclude=./build --exclude=./.git . | tar xf - -C "$dir/source"
