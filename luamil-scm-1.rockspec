@@ -77,6 +77,7 @@ build = {
         "core/ops/recurrent.c",
         "core/ops/reduction.c",
         "core/ops/rules.c",
+        "core/ops/sampling.c",
         "core/ops/scatter.c",
         "core/ops/scatter_gather.c",
         "core/ops/sequences.c",

@@ -10,6 +10,7 @@
 #include "ops/params.h"
 #include "ops/random.h"
 #include "ops/rules.h"
+#include "ops/sampling.h"
 #include "ops/slices.h"
 #include "ops/windows.h"
 

@@ -18,6 +18,7 @@
 --     softmax 3 * n(y); batch_norm 2 * n(y); l2_norm 3 * n(y); instance_norm, layer_norm 5 * n(y);
 --     local_response_norm (2 * size + 2) * n(y)
 --     pools                     n(y) * the elements of a window
+--     interpolation of two axes 9 * n(y): three times a + w * (b - a); of n axes (2^n - 1) * 3 * n(y); of the nearest 0
 --     reductions                n(x); classify n(probabilities); cumsum n(y)
 --     other elementwise ops and activations: n(y)
 
@@ -147,6 +148,13 @@ rules.softmax, rules.batch_norm, rules.l2_norm = of_result(3), of_result(2), of_
 rules.instance_norm, rules.layer_norm = of_result(5), of_result(5)
 rules.cast, rules.fill, rules.fill_like, rules.select, rules.crop = none, none, none, none, none
 rules.cumsum = of_result(1)
+rules.upsample_nearest_neighbor, rules.resize_nearest_neighbor = none, none
+function rules.resample(args, y) return product(known(args.sampling_mode) == "nearest" and 0 or 9, count(y)) end
+function rules.resize(args, y)
+  local axes = known(args.resized_dims)
+  if known(args.interpolation_mode) == "NEAREST_NEIGHBOR" then return 0 end
+  return product(axes and (2 ^ axes - 1) * 3, count(y))
+end
 function rules.classify(args) return count(args.probabilities) end
 
 -- ---- by family, where the op itself has no rule ----
@@ -155,7 +163,7 @@ local families = {
   elementwise_unary = of_result(1), elementwise_binary = of_result(1), activation = of_result(1), pool = pool,
   reduction = function(args) return count(args.x) end,
   tensor_operation = none, tensor_transformation = none, scatter_gather = none, control_flow = none, constexpr = none,
-  states = none, quantization = none, random = none,
+  states = none, quantization = none, random = none, image_resizing = of_result(9),
 }
 
 -- The rule for an op of this name and family; nil where there is none.

@@ -729,6 +729,28 @@ function value:add(args) end
 ---@return mil.value
 function func:add(args) end
 
+---@class mil.args.affine
+---@field name? string # of the result
+---@field x mil.operand # [batch, channels, height, width]
+---@field transform_matrix mil.operand # [batch, 6], or [1, 6] for all: [a0, a1, a2, b0, b1, b2]; the result at (x, y) is x's element at (a0 x + a1 y + a2, b0 x + b1 y + b2)
+---@field output_height mil.operand # of the result
+---@field output_width mil.operand # of the result
+---@field sampling_mode mil.operand # bilinear
+---@field padding_mode mil.operand # constant
+---@field padding_value mil.operand # 0
+---@field coordinates_mode mil.operand # normalized_minus_one_to_one: -1 is the left or upper end, 1 the other
+---@field align_corners mil.operand # those ends are the centers of the outermost pixels; false: their edges
+
+---the images of x under an affine map of coordinates, with zeros around
+---@param args mil.args.affine|mil.operand|nil
+---@return mil.value
+function value:affine(args) end
+
+---the images of x under an affine map of coordinates, with zeros around
+---@param args mil.args.affine
+---@return mil.value
+function func:affine(args) end
+
 ---@class mil.args.argsort
 ---@field name? string # of the result
 ---@field x mil.operand # rank 1 or above
@@ -1178,6 +1200,29 @@ function value:crop(args) end
 ---@param args mil.args.crop
 ---@return mil.value
 function func:crop(args) end
+
+---@class mil.args.crop_resize
+---@field name? string # of the result
+---@field x mil.operand # [batch, channels, height, width]
+---@field boxes mil.operand # [boxes, 4]
+---@field box_indices? mil.operand # [boxes]: the image of each; box n is of image n where absent
+---@field target_height? mil.operand # of the result
+---@field target_width? mil.operand # of the result
+---@field normalized_coordinates? mil.operand # the last row and column are 1; false: height - 1 and width - 1
+---@field spatial_scale? mil.operand # the boxes' numbers are multiplied with it
+---@field box_coordinate_mode? mil.operand # what a box's numbers are: CORNERS_HEIGHT_FIRST (y, x of one corner, then of the other), CORNERS_WIDTH_FIRST, CENTER_SIZE_HEIGHT_FIRST, CENTER_SIZE_WIDTH_FIRST
+---@field sampling_mode? mil.operand # as of resize_bilinear, in the box
+---@field pad_value? mil.operand # what is outside of an image; 0 in ios15
+
+---boxes of the images of x, each resized to one size by linear interpolation
+---@param args mil.args.crop_resize|mil.operand|nil
+---@return mil.value
+function value:crop_resize(args) end
+
+---boxes of the images of x, each resized to one size by linear interpolation
+---@param args mil.args.crop_resize
+---@return mil.value
+function func:crop_resize(args) end
 
 ---@class mil.args.cumsum
 ---@field name? string # of the result
@@ -2380,6 +2425,26 @@ function value:relu6(args) end
 ---@return mil.value
 function func:relu6(args) end
 
+---@class mil.args.resample
+---@field name? string # of the result
+---@field x mil.operand # [batch, channels, height, width]
+---@field coordinates mil.operand # [batch, height, width, 2] of the result: x, then y
+---@field sampling_mode mil.operand # bilinear or nearest
+---@field padding_mode mil.operand # what is outside of an image: constant (padding_value), border (its last pixel), reflection (its pixels mirrored at the last one), symmetric (mirrored at the edge)
+---@field padding_value mil.operand # a scalar
+---@field coordinates_mode mil.operand # unnormalized (in pixels), normalized_minus_one_to_one or normalized_zero_to_one: the image's ends
+---@field align_corners mil.operand # those ends are the centers of the outermost pixels; false: their edges
+
+---the elements of x's images at given coordinates
+---@param args mil.args.resample|mil.operand|nil
+---@return mil.value
+function value:resample(args) end
+
+---the elements of x's images at given coordinates
+---@param args mil.args.resample
+---@return mil.value
+function func:resample(args) end
+
 ---@class mil.args.reshape
 ---@field name? string # of the result
 ---@field x mil.operand # any shape
@@ -2412,6 +2477,57 @@ function value:reshape_like(args) end
 ---@param args mil.args.reshape_like
 ---@return mil.value
 function func:reshape_like(args) end
+
+---@class mil.args.resize
+---@field name? string # of the result
+---@field x mil.operand # any shape
+---@field shape mil.operand # a vector whose last resized_dims numbers are the new sizes; 0: as it is
+---@field resized_dims mil.operand # how many axes
+---@field interpolation_mode? mil.operand # LINEAR or NEAREST_NEIGHBOR
+---@field sampling_mode? mil.operand # as of resize_bilinear; for NEAREST_NEIGHBOR, DEFAULT is UNALIGN_CORNERS
+
+---x with its last axes in other sizes
+---@param args mil.args.resize|mil.operand|nil
+---@return mil.value
+function value:resize(args) end
+
+---x with its last axes in other sizes
+---@param args mil.args.resize
+---@return mil.value
+function func:resize(args) end
+
+---@class mil.args.resize_bilinear
+---@field name? string # of the result
+---@field x mil.operand # rank 3 or above; the last two axes are height and width
+---@field target_size_height? mil.operand # the new height
+---@field target_size_width? mil.operand # the new width
+---@field sampling_mode? mil.operand # where pixels are read: DEFAULT, STRICT_ALIGN_CORNERS, ALIGN_CORNERS, UNALIGN_CORNERS or OFFSET_CORNERS
+
+---x with its last two axes in given sizes, by linear interpolation
+---@param args mil.args.resize_bilinear|mil.operand|nil
+---@return mil.value
+function value:resize_bilinear(args) end
+
+---x with its last two axes in given sizes, by linear interpolation
+---@param args mil.args.resize_bilinear
+---@return mil.value
+function func:resize_bilinear(args) end
+
+---@class mil.args.resize_nearest_neighbor
+---@field name? string # of the result
+---@field x mil.operand # rank 3 or above; the last two axes are height and width
+---@field target_size_height mil.operand # the new height
+---@field target_size_width mil.operand # the new width
+
+---x with its last two axes in given sizes; each pixel is the one at its center
+---@param args mil.args.resize_nearest_neighbor|mil.operand|nil
+---@return mil.value
+function value:resize_nearest_neighbor(args) end
+
+---x with its last two axes in given sizes; each pixel is the one at its center
+---@param args mil.args.resize_nearest_neighbor
+---@return mil.value
+function func:resize_nearest_neighbor(args) end
 
 ---@class mil.args.reverse
 ---@field name? string # of the result
@@ -3061,6 +3177,40 @@ function value:transpose(args) end
 ---@param args mil.args.transpose
 ---@return mil.value
 function func:transpose(args) end
+
+---@class mil.args.upsample_bilinear
+---@field name? string # of the result
+---@field x mil.operand # rank 3 or above; the last two axes are height and width
+---@field scale_factor_height? mil.operand # the new height is that times the old, rounded down
+---@field scale_factor_width? mil.operand # likewise
+---@field align_corners? mil.operand # as STRICT_ALIGN_CORNERS of resize_bilinear
+---@field half_pixel_centers? mil.operand # as UNALIGN_CORNERS; without both as DEFAULT. Where absent: not align_corners
+
+---x with its last two axes scaled, by linear interpolation
+---@param args mil.args.upsample_bilinear|mil.operand|nil
+---@return mil.value
+function value:upsample_bilinear(args) end
+
+---x with its last two axes scaled, by linear interpolation
+---@param args mil.args.upsample_bilinear
+---@return mil.value
+function func:upsample_bilinear(args) end
+
+---@class mil.args.upsample_nearest_neighbor
+---@field name? string # of the result
+---@field x mil.operand # rank 3 or above; the last two axes are height and width
+---@field scale_factor_height? mil.operand # the new height is that times the old, rounded down
+---@field scale_factor_width? mil.operand # likewise
+
+---x with its last two axes scaled; each pixel is the one at its upper left corner
+---@param args mil.args.upsample_nearest_neighbor|mil.operand|nil
+---@return mil.value
+function value:upsample_nearest_neighbor(args) end
+
+---x with its last two axes scaled; each pixel is the one at its upper left corner
+---@param args mil.args.upsample_nearest_neighbor
+---@return mil.value
+function func:upsample_nearest_neighbor(args) end
 
 ---@class mil.args.write_state
 ---@field name? string # of the result

@@ -185,6 +185,33 @@ def activation_unknown(call, *_):
     return any(call.args.get(name, {}).get("s", "tanh").lower() not in ACTIVATIONS for name in names)
 
 
+SIZES = ("target_size_height", "target_size_width", "target_height", "target_width", "output_height", "output_width")
+MODES = {
+    "sampling_mode": ("bilinear", "nearest"),
+    "padding_mode": ("constant", "border", "reflection", "symmetric"),
+    "coordinates_mode": ("unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"),
+}
+
+
+def wrong_opset(call, opset, *_):
+    """roi from ios17 on, boxes before, but for the call that shows it."""
+    return ("roi" in call.args) == (opset >= 17) and call.args["x"] != "fp32[1,1,6,7]" and ("boxes" in call.args or "roi" in call.args)
+
+
+def unknown_mode(call, *_):
+    return any(call.args.get(name, {}).get("s", words[0]) not in words for name, words in MODES.items())
+
+
+def scale(call):
+    """The smaller of an upsampling's factors."""
+    given = [call.args.get(f"scale_factor_{each}") for each in ("height", "width")]
+    return min(np.min(each["v"]) if isinstance(each, dict) else 1 for each in given)
+
+
+def aligned_by_half(call):
+    return call.args.get("align_corners", {"v": True})["v"] and call.args.get("half_pixel_centers", {"v": False})["v"]
+
+
 SCALAR_PARAMETERS = ("clamped_relu", "elu", "leaky_relu", "linear_activation", "scaled_tanh", "sigmoid_hard", "thresholded_relu")
 
 
@@ -255,6 +282,22 @@ EXCEPTIONS = [
     Difference("the rank must be known", "none", of("random_", lambda call, *_: call.args.get("shape") == "int32[a]")),
     Difference("mode is logits or probs", "refused", of("random_categorical", lambda call, *_: call.args.get("mode") == {"s": "logit"})),
     Difference("a scalar has no classes", "refused", of("random_categorical", lambda call, *_: rank(call) == 0)),
+    Difference("a size is at least 1", "refused", of(("resize", "crop_resize", "affine"), lambda call, *_: any(min(numbers(call, name) or [1]) < 1 for name in SIZES))),
+    Difference("a size is at least 1", "refused", of("upsample_", lambda call, *_: scale(call) < 0.15)),
+    Difference("a size is 0 (as it is) or more", "refused", of("resize", below("shape", 0))),
+    Difference("a size is a scalar", "refused", of("resize_", lambda call, *_: rank(call, "target_size_height") == 1)),
+    Difference("nobody says what both together are", "refused", of("upsample_bilinear", lambda call, opset, *_: opset > 15 and aligned_by_half(call))),
+    Difference("there is something to be read", "refused", of(("resample", "affine", "crop_resize"), lambda call, *_: "0" in dims(call)[2:])),
+    Difference("modes are those that are documented", "refused", of(("resample", "affine"), unknown_mode)),
+    Difference("there is a matrix for each image, or one", "refused", of("affine", lambda call, *_: dims(call, "transform_matrix")[0] == "3")),
+    Difference("the documentation's result, not that of all images, where a box has an image", "none",
+               of("crop_resize", lambda call, opset, *_: opset < 17 and dims(call)[0] != "1" and "5" in dims(call, "roi"))),
+    Difference("roi has 4 or 5 numbers a box", "refused", of("crop_resize", lambda call, opset, *_: opset < 17 and "roi" in call.args and dims(call, "roi")[2] not in "45")),
+    Difference("an index is of an image", "refused", of("crop_resize", lambda call, opset, *_: opset >= 17 and min(numbers(call, "box_indices") or [0]) < 0)),
+    Difference("the number of boxes may be a symbol", "none", of("crop_resize", lambda call, opset, *_: opset >= 17 and call.args.get("boxes") == "fp32[n,4]", ("refused",))),
+    Difference("in registry.json, and looked at once", "none", of("resize", lambda call, opset, *_: call.op == "resize" and opset < 17 and "x" in call.args, ("refused",))),
+    Difference("in registry.json, and looked at once", "none", of("crop_resize", wrong_opset, ("refused",))),
+    Difference("coremltools stumbles over its own message", "refused", of("crop_resize", begins_with("KeyError"), ("broke",))),
     Difference("weights, bias and states have the sizes of one layer", "refused", of(tuple(RECURRENT), layer_misfits)),
     Difference("an activation is one of those that are documented", "refused", of(tuple(RECURRENT), activation_unknown)),
 ]

@@ -86,6 +86,7 @@ def modules():
     """Imports what registers the references of each family."""
     import reference_constexpr  # noqa: F401
     import reference_elementwise  # noqa: F401
+    import reference_images  # noqa: F401
     import reference_quantization  # noqa: F401
     import reference_recurrent  # noqa: F401
     import reference_shapes  # noqa: F401
