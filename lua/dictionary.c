@@ -113,6 +113,15 @@ static int dictionary_gc(lua_State *L) {
     return 0;
 }
 
+/* Of a label as it is shown: its bytes, cut before a character that would not be whole, and its columns, a character each. */
+static int shown_columns(const char *label, int *bytes) {
+    enum { MOST = 120 };
+    int n = 0, columns = 0;
+    for (; label[n] && (n < MOST || ((unsigned char)label[n] & 0xc0) == 0x80); n++) columns += ((unsigned char)label[n] & 0xc0) != 0x80;
+    *bytes = n;
+    return columns;
+}
+
 /* "dictionary of 1000 labels", and the largest, a line each */
 static int dictionary_text(lua_State *L) {
     const luamil_dictionary *self = lua_touserdata(L, 1);
@@ -130,7 +139,8 @@ static int dictionary_text(lua_State *L) {
         lua_rawgeti(L, 2, i);
         lua_getfield(L, -1, "label");
         lua_getfield(L, -2, "value");
-        snprintf(line, sizeof line, "\n  %-30.120s %.4g", lua_tostring(L, -2), (double)lua_tonumber(L, -1));
+        int bytes, columns = shown_columns(lua_tostring(L, -2), &bytes), blanks = columns < 30 ? 31 - columns : 1;
+        snprintf(line, sizeof line, "\n  %.*s%*s%.4g", bytes, lua_tostring(L, -2), blanks, "", (double)lua_tonumber(L, -1));
         lua_pop(L, 3);
         luaL_addstring(&b, line);
     }

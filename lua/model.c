@@ -498,7 +498,7 @@ static void add_ports(luaL_Buffer *b, const mil_model *model, size_t n,
     }
 }
 
-/* "model: x fp16[1, 4] -> y fp16[1, 4]" */
+/* "model: x fp16[1, 4], state memory fp16[2] -> y fp16[1, 4]" */
 static int model_text(lua_State *L) {
     luamil_model *self = lua_touserdata(L, 1);
     luaL_Buffer b;
@@ -506,6 +506,8 @@ static int model_text(lua_State *L) {
     if (self->model && !self->is_unloaded) {
         luaL_addstring(&b, "model: ");
         add_ports(&b, self->model, mil_model_n_inputs(self->model), mil_model_input);
+        if (mil_model_n_states(self->model)) luaL_addstring(&b, mil_model_n_inputs(self->model) ? ", state " : "state ");
+        add_ports(&b, self->model, mil_model_n_states(self->model), mil_model_state);
         luaL_addstring(&b, " -> ");
         add_ports(&b, self->model, mil_model_n_outputs(self->model), mil_model_output);
     } else {

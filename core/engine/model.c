@@ -296,11 +296,12 @@ static mil_status check_port(const char *what, const mil_port *port, const mil_t
     char text[200];
     if (!tensor)
         return mil__fail(err, MIL_EINVAL, "run: %s %s %s is missing", what, port->name, port_text(port, text, sizeof text));
-    bool fits = tensor->dtype == port->dtype && tensor->rank == port->rank;
+    bool fits = tensor->rank == port->rank, is_of_dtype = tensor->dtype == port->dtype;
     for (int i = 0; fits && i < port->rank; i++) fits = port->shape[i] < 0 || port->shape[i] == tensor->shape[i];
-    if (fits) return MIL_OK;
-    mil__fail(err, MIL_ETYPE, "run: %s %s is %s, but was given %s%s", what, port->name, port_text(port, text, sizeof text),
-              mil_dtype_name(tensor->dtype), MIL__SHAPE_TEXT(tensor->rank, tensor->shape));
+    if (fits && is_of_dtype) return MIL_OK;
+    mil__fail(err, MIL_ETYPE, "run: %s %s is %s, but was given %s%s%s%s%s", what, port->name, port_text(port, text, sizeof text),
+              mil_dtype_name(tensor->dtype), MIL__SHAPE_TEXT(tensor->rank, tensor->shape), fits ? ", which is to be converted to " : "",
+              fits ? mil_dtype_name(port->dtype) : "", fits ? " first" : "");
     if (err) snprintf(err->value, sizeof err->value, "%s", port->name);
     return MIL_ETYPE;
 }
@@ -362,7 +363,11 @@ static mil_status take_inputs(mil_context *context, mil_error *err) {
         context->taken[model->places[i]] = given;
     }
     if (!model->n_states) return MIL_OK;
-    if (!state) return check_port("state", &model->states[0], NULL, err);
+    if (!state) {
+        char text[200];
+        return mil__fail(err, MIL_EINVAL, "run: state %s %s is missing; a run is given the state that it works on", model->states[0].name,
+                         port_text(&model->states[0], text, sizeof text));
+    }
     for (size_t i = 0; i < model->n_states; i++) context->taken[model->places[model->n_inputs + i]] = state->tensors[i];
     if (atomic_flag_test_and_set(&state->is_in_use)) return mil__fail(err, MIL_ESTATE, "run: another run is using the state");
     return MIL_OK;

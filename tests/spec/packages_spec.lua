@@ -37,7 +37,7 @@ describe("a package", function()
       assert.equal(2, #best)
       assert.same({ "Käfer", 3 }, { best[1].label, best[1].index })
       assert.near(0.5761, best[1].value, 1e-4)
-      assert.truthy(tostring(d):find("dictionary of 3 labels\n  Käfer", 1, true))
+      assert.truthy(tostring(d):find("dictionary of 3 labels\n  Käfer" .. (" "):rep(26), 1, true))
       assert.is_false((pcall(function() return d.mouse end)))
       assert.truthy(mil.last_error().message:find("no label", 1, true))
     end
