@@ -296,13 +296,15 @@ static const char *const progress_keys[] = {"progress", NULL};
 
 /* f:save(path [, options]), p:save(path [, options]): a package, a compiled bundle or text, by the name's ending. */
 static int program_save(lua_State *L) {
+    static const char *const keys[] = {"progress", "alone", NULL};
     mil_error err;
     luamil_progress progress;
     luamil_program *owner = owner_of(L, "save");
     const char *path = luamil_check_string(L, 2, "save", "path", NULL);
-    luamil_check_keys(L, 3, "save", progress_keys);
+    luamil_check_keys(L, 3, "save", keys);
     lua_settop(L, 3);
-    const mil_save_options options = {luamil_begin_progress(L, 3, "save", &progress), &progress};
+    luamil_option(L, 3, "alone");
+    const mil_save_options options = {luamil_begin_progress(L, 3, "save", &progress), &progress, lua_toboolean(L, 4)};
     mil_status status = mil_program_save(owner->program, path, &options, &err);
     luamil_end_progress(&progress);
     if (status != MIL_OK) return luamil_raise(L, &err);

@@ -585,8 +585,9 @@ typedef struct mil_feature {
 mil_status mil_value_feature(const mil_program *program, mil_value value, mil_feature *out, mil_error *err);
 
 typedef struct mil_save_options {
-    mil_progress *progress;   /* of "program", then "weights"; NULL: none */
+    mil_progress *progress;   /* of "program", then "weights", "files" (whose part is not known: 0); NULL: none */
     void *progress_ctx;
+    bool alone;               /* without the other files of the package or bundle that the program was read from */
 } mil_save_options;
 
 /* Writes the program, by the name's ending:
@@ -595,8 +596,11 @@ typedef struct mil_save_options {
  *   .mil         text, with consts of more than 64 elements in weights/NAME.bin beside it
  * Weights are written in pieces, whatever their size. All is written aside and then renamed: a save that fails leaves what
  * was there as it was. Only a package or bundle (or an empty folder) is replaced by one. options may be NULL.
+ * Where a program was read from a package, the other files of that and the items of its manifest are in the new package too;
+ * and likewise from bundle to bundle. They are looked for when it is saved. A link in them stays a link.
  * Fails: MIL_EUNSUPPORTED (another ending; what a package can't say, with what to do about it), MIL_EVALUE (an input without
- * an upper limit), MIL_ESTATE (no function or output; weights that are not at hand), MIL_EIO, MIL_ENOMEM; packages and
+ * an upper limit), MIL_ESTATE (no function or output; weights that are not at hand), MIL_EIO (also: the package that the
+ * program came from had other files and is gone), MIL_ELIMIT (folders nested in it too deeply), MIL_ENOMEM; packages and
  * bundles also as mil_program_verify. The message says path, function and value. */
 mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err);
 

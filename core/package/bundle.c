@@ -72,6 +72,7 @@ mil_status mil__load_bundle(const char *path, const mil_load_options *options, m
         mil__free(name);
     }
     if (status == MIL_OK && has_data) status = mil__describe_bundle(path, data.data, data.bytes, *out, err);
+    if (status == MIL_OK) status = mil__source_note(*out, path, NULL, err);
     if (status != MIL_OK && *out) {
         mil_program_free(*out);
         *out = NULL;

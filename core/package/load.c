@@ -18,8 +18,7 @@ mil_status mil__load_progress(const mil_load_options *options, const char *stage
     return goes_on ? MIL_OK : mil__fail(err, MIL_ECANCELLED, "load: cancelled");
 }
 
-/* "a/b" of "a/b/c.mil"; "." where there is no folder. */
-static mil_status folder_of(const char *path, char **out, mil_error *err) {
+mil_status mil__folder_of(const char *path, char **out, mil_error *err) {
     const char *slash = strrchr(path, '/');
     if (!slash) return mil__join(".", "", "", out, err);
     MIL__TRY(mil__join(path, "", "", out, err));
@@ -31,7 +30,7 @@ mil_status mil__load_text(const char *path, const mil_load_options *options, mil
     mil_buffer *buffer = NULL;
     char *folder = NULL;
     mil_status status = mil_buffer_map(path, &buffer, err);
-    if (status == MIL_OK) status = folder_of(path, &folder, err);
+    if (status == MIL_OK) status = mil__folder_of(path, &folder, err);
     if (status == MIL_OK) {
         const mil_text_options text = {.name = path, .model_path = folder, .weights_may_lack = true};
         status = mil__load_progress(options, "read", 0, err);

@@ -12,7 +12,7 @@
 
 enum { MOST_MANIFEST = 1 << 20 };
 
-static bool stays_inside(const char *path) {
+bool mil__stays_inside(const char *path) {
     if (!*path || *path == '/') return false;
     for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
         if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == 0)) return false;
@@ -34,17 +34,25 @@ static mil_status model_path(const json_t *manifest, const char *path, char **ou
     const json_t *item = root ? json_object_get(json_object_get(manifest, "itemInfoEntries"), root) : NULL;
     const char *below = json_string_value(json_object_get(item, "path"));
     if (!below) return mil__fail(err, MIL_EFORMAT, "%.200s: its manifest names no model", path);
-    if (!stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%.200s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
+    if (!mil__stays_inside(below)) return mil__fail(err, MIL_EFORMAT, "%.200s: the model's path \"%s\" leaves the package", path, MIL__PRINTABLE(below));
     return mil__join(path, "/Data/", below, out, err);
 }
 
-mil_status mil__manifest_model(const char *path, const void *data, size_t n, char **out, mil_error *err) {
+mil_status mil__manifest_parse(const char *path, const void *data, size_t n, json_t **out, mil_error *err) {
     json_error_t problem;
     *out = NULL;
     if (n > MOST_MANIFEST) return mil__fail(err, MIL_ELIMIT, "%.200s: its manifest has %zu bytes; at most %d are read", path, n, (int)MOST_MANIFEST);
     json_t *manifest = json_loadb(data, n, JSON_REJECT_DUPLICATES, &problem);
-    mil_status status = manifest ? model_path(manifest, path, out, err)
-                                 : mil__fail(err, MIL_EFORMAT, "%.200s: Manifest.json:%d: %s", path, problem.line, MIL__PRINTABLE(problem.text));
+    if (!manifest) return mil__fail(err, MIL_EFORMAT, "%.200s: Manifest.json:%d: %s", path, problem.line, MIL__PRINTABLE(problem.text));
+    *out = manifest;
+    return MIL_OK;
+}
+
+mil_status mil__manifest_model(const char *path, const void *data, size_t n, char **out, mil_error *err) {
+    json_t *manifest;
+    *out = NULL;
+    MIL__TRY(mil__manifest_parse(path, data, n, &manifest, err));
+    mil_status status = model_path(manifest, path, out, err);
     json_decref(manifest);
     return status;
 }
@@ -99,15 +107,15 @@ static mil_status read_model(mil__reader *r, const char *path, const void *data,
 }
 
 /* file: the model's, whose directory is @model_path; path is what messages say. */
-static mil_status open_model(const char *path, char *file, const mil_load_options *options, mil_program **out, mil_error *err) {
-    mil_buffer *buffer;
-    mil_program *program;
-    MIL__TRY(mil_buffer_map(file, &buffer, err));
-    mil_status status = mil_program_new(MIL_IOS15, &program, err);
+static mil_status open_model(const char *path, const char *file, const mil_load_options *options, mil_program **out, mil_error *err) {
+    mil_buffer *buffer = NULL;
+    mil_program *program = NULL;
+    char *folder;
+    MIL__TRY(mil__folder_of(file, &folder, err));
+    mil_status status = mil_buffer_map(file, &buffer, err);
+    if (status == MIL_OK) status = mil_program_new(MIL_IOS15, &program, err);
     if (status == MIL_OK) {
-        char *slash = strrchr(file, '/');
-        if (slash) *slash = 0;
-        mil__reader r = {.program = program, .blobs = {.model_path = slash ? file : ".", .may_be_absent = true}, .options = options, .err = err};
+        mil__reader r = {.program = program, .blobs = {.model_path = folder, .may_be_absent = true}, .options = options, .err = err};
         status = read_model(&r, path, mil_buffer_data(buffer), mil_buffer_bytes(buffer));
         mil__blobs_free(&r.blobs);
         mil__arena_free(&r.tmp);
@@ -115,6 +123,7 @@ static mil_status open_model(const char *path, char *file, const mil_load_option
         else mil_program_free(program);
     }
     mil_buffer_free(buffer);
+    mil__free(folder);
     return status;
 }
 
@@ -122,14 +131,14 @@ mil_status mil__load_package(const char *path, const mil_load_options *options, 
     char *file;
     MIL__TRY(find_model(path, &file, err));
     mil_status status = open_model(path, file, options, out, err);
+    if (status == MIL_OK && (status = mil__source_note(*out, path, file, err)) != MIL_OK) {
+        mil_program_free(*out);
+        *out = NULL;
+    }
     mil__free(file);
     return status;
 }
 
 mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err) {
-    char *file;
-    MIL__TRY(mil__join(path, "", "", &file, err));
-    mil_status status = open_model(path, file, options, out, err);
-    mil__free(file);
-    return status;
+    return open_model(path, path, options, out, err);
 }

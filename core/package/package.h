@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the readers of models are made of: unpack.c (bytes to messages), value.c (types, values), read.c (operations,
- * functions, programs), read_description.c, mlpackage.c (the directory, its manifest), bundle.c (compiled ones), load.c (which of them). */
+ * functions, programs), read_description.c, mlpackage.c (the directory, its manifest), bundle.c (compiled ones), load.c (which of
+ * them), carry.c (the other files of their folders). */
 #ifndef MIL__PACKAGE_H
 #define MIL__PACKAGE_H
 
@@ -91,11 +92,21 @@ mil_status mil__load_package(const char *path, const mil_load_options *options, 
 mil_status mil__load_bundle(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_model(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 mil_status mil__load_text(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
+struct json_t; /* jansson's, which few files need */
+/* The manifest of the package at `path`, to be released; n bytes of it. */
+mil_status mil__manifest_parse(const char *path, const void *data, size_t n, struct json_t **out, mil_error *err);
+/* Does that path, below a folder, lead nowhere else? */
+bool mil__stays_inside(const char *path);
 /* The model's file of the package at `path`, as the n bytes of its manifest have it; owned. It is below the package. */
 mil_status mil__manifest_model(const char *path, const void *data, size_t n, char **out, mil_error *err);
 /* What the coremldata.bin of a bundle says of its program; nothing where it is not laid out as we know it. */
 mil_status mil__describe_bundle(const char *path, const void *data, size_t n, mil_program *program, mil_error *err);
+/* Notes which files of the folder at `path` are the program's own, so that the others can be carried when it is saved
+ * (carry.c). model_file: the package's, by that path; NULL: a bundle. */
+mil_status mil__source_note(mil_program *program, const char *path, const char *model_file, mil_error *err);
 mil_status mil__load_progress(const mil_load_options *options, const char *stage, double part, mil_error *err);
+/* "a/b" of "a/b/c.mil", owned; "." where there is no folder. */
+mil_status mil__folder_of(const char *path, char **out, mil_error *err);
 /* The three texts as one, owned. */
 mil_status mil__join(const char *a, const char *b, const char *c, char **out, mil_error *err);
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs to files, by the name's ending; and the folder that a package is. save_text.c has text and bundles. */
 #include <dirent.h>
-#include <errno.h>
 #include <protobuf-c/protobuf-c.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,40 +66,6 @@ mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const cha
 
 /* ---- a package ---- */
 
-static mil_status identifier(char out[37], mil_error *err) {
-    uint8_t b[16];
-    if (getentropy(b, sizeof b) != 0)
-        return mil__fail_errno(err, "get random numbers for", "a package's identifiers", errno);
-    b[6] = (b[6] & 0x0f) | 0x40; /* a random UUID */
-    b[8] = (b[8] & 0x3f) | 0x80;
-    snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1], b[2], b[3],
-             b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-    return MIL_OK;
-}
-
-static void put_item(mil__str *out, const char *id, const char *what, const char *name) {
-    mil__str_printf(out, "        \"%s\": {\n            \"author\": \"com.apple.CoreML\",\n"
-                    "            \"description\": \"CoreML Model %s\",\n            \"name\": \"%s\",\n"
-                    "            \"path\": \"com.apple.CoreML/%s\"\n        }", id, what, name, name);
-}
-
-/* Keys in byte order at every level, as Apple's library writes them. */
-static mil_status write_manifest(mil__saving *s, const mil__folder *folder, bool has_weights) {
-    char model[37], weights[37];
-    MIL__TRY(identifier(model, s->w.err));
-    MIL__TRY(identifier(weights, s->w.err));
-    mil__str out = {0};
-    bool first = has_weights && strcmp(weights, model) < 0;
-    mil__str_puts(&out, "{\n    \"fileFormatVersion\": \"1.0.0\",\n    \"itemInfoEntries\": {\n");
-    if (first) put_item(&out, weights, "Weights", "weights"), mil__str_puts(&out, ",\n");
-    put_item(&out, model, "Specification", "model.mlmodel");
-    if (has_weights && !first) mil__str_puts(&out, ",\n"), put_item(&out, weights, "Weights", "weights");
-    mil__str_printf(&out, "\n    },\n    \"rootModelIdentifier\": \"%s\"\n}\n", model);
-    mil_status status = out.failed ? mil__nomem(s->w.err) : mil__saving_file(s, folder, "Manifest.json", out.s, out.n);
-    mil__str_free(&out);
-    return status;
-}
-
 static mil_status write_spec(mil__saving *s, const mil__folder *folder) {
     uint8_t *bytes;
     size_t n;
@@ -114,15 +78,16 @@ static mil_status write_spec(mil__saving *s, const mil__folder *folder) {
     return status;
 }
 
-static mil_status write_package(mil__saving *s, const mil__folder *folder) {
+static mil_status write_package(mil__saving *s, const mil__folder *folder, const char *weights) {
     MIL__TRY(mil__folder_make(folder, "Data", s->w.err));
     MIL__TRY(mil__folder_make(folder, "Data/com.apple.CoreML", s->w.err));
     MIL__TRY(mil__folder_make(folder, "Data/com.apple.CoreML/weights", s->w.err));
     MIL__TRY(write_spec(s, folder));
-    bool has_weights = s->w.blobs.is_open;
     MIL__TRY(mil__blob_finish(&s->w.blobs, s->w.err));
     MIL__TRY(mil__blob_commit(&s->w.blobs, s->w.err));
-    return write_manifest(s, folder, has_weights);
+    bool has_weights = rmdir(weights) != 0; /* which does nothing where one is in it */
+    MIL__TRY(mil__carry(s, folder, false));
+    return mil__save_manifest(s, folder, has_weights);
 }
 
 static mil_status save_package(mil__saving *s, mil__folder *folder) {
@@ -132,8 +97,7 @@ static mil_status save_package(mil__saving *s, mil__folder *folder) {
     mil_status status = mil__path_join(weights, "weight.bin", &file, s->w.err);
     if (status == MIL_OK) {
         s->w.blobs.path = file;
-        status = write_package(s, folder);
-        if (status == MIL_OK) rmdir(weights); /* where it is empty */
+        status = write_package(s, folder, weights);
         mil__blob_abandon(&s->w.blobs);
         mil__free(file);
     }

@@ -292,7 +292,8 @@ static mil_status write_bundle(mil__saving *s, const mil__folder *folder) {
     mil_status status = mil__saving_file(s, folder, "model.mil", text, n);
     mil__free(text);
     if (status == MIL_OK) status = mil__blob_finish(&s->w.blobs, s->w.err);
-    return status == MIL_OK ? mil__blob_commit(&s->w.blobs, s->w.err) : status;
+    if (status == MIL_OK) status = mil__blob_commit(&s->w.blobs, s->w.err);
+    return status == MIL_OK ? mil__carry(s, folder, true) : status;
 }
 
 mil_status mil__save_bundle(mil__saving *s, mil__folder *folder) {

@@ -75,7 +75,7 @@ Mil__Spec__Description *mil__write_description(mil__model_writer *w);
 Mil__Spec__Model *mil__write_model(mil__model_writer *w);
 void mil__model_writer_free(mil__model_writer *w);
 
-/* ---- files (save.c, save_text.c) ---- */
+/* ---- files (save.c, save_manifest.c, save_text.c) ---- */
 
 /* A save under way; the options and the writer's blobs report to it. */
 typedef struct mil__saving {
@@ -92,6 +92,12 @@ mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob
 mil_status mil__saving_report(mil__saving *s, const char *stage, double part);
 /* Writes n bytes as the file `name` of the folder. */
 mil_status mil__saving_file(mil__saving *s, const mil__folder *folder, const char *name, const void *data, size_t n);
+/* The other files of the folder that the program was read from, where that is of the same form, into the new folder (carry.c).
+ * Fails: MIL_EUNSUPPORTED (a link out of the folder, to another place; a pipe), MIL_ELIMIT, MIL_EIO, MIL_ENOMEM. */
+mil_status mil__carry(mil__saving *s, const mil__folder *folder, bool is_bundle);
+bool mil__source_is_carried(const mil__saving *s, bool is_bundle);
+const char *mil__source_path(const mil_program *program); /* of one that has a source */
+mil_status mil__save_manifest(mil__saving *s, const mil__folder *folder, bool has_weights);
 mil_status mil__save_bundle(mil__saving *s, mil__folder *folder);
 mil_status mil__save_text(mil__saving *s);
 /* What a message is on the wire, to be freed. */

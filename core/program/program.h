@@ -148,6 +148,8 @@ typedef struct mil__kept {
     const uint8_t *data;      /* in the program's arena */
 } mil__kept;
 
+typedef struct mil__source mil__source; /* the folder of a package or bundle (package/carry.c) */
+
 struct mil_program {
     mil__arena arena;
     mil__arena scratch;       /* of one call; rewound after it */
@@ -177,6 +179,7 @@ struct mil_program {
     mil__kept *kept;
     uint32_t n_metadata, cap_metadata, n_kept, cap_kept;
     mil__map metadata_keys, kept_parts;
+    const mil__source *source; /* in the arena; NULL: it was not read from a package or bundle */
 };
 
 /* MIL_ESTATE while the program is held. Every public change asks first. */

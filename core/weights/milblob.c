@@ -78,7 +78,7 @@ static mil_status absent(mil_error *err, const char *path, const char *why) {
 
 /* Where the file is, below the directory that stands for @model_path and nowhere else; owned. As named, or by the last part
  * of the name alone. */
-static mil_status find_file(const mil__blobs *blobs, const char *path, char **out, mil_error *err) {
+mil_status mil__blobs_find(const char *model_path, const char *path, char **out, mil_error *err) {
     static const char root[] = "@model_path/";
     bool inside = strncmp(path, root, sizeof root - 1) == 0;
     const char *rest = path + sizeof root - 1;
@@ -87,21 +87,21 @@ static mil_status find_file(const mil__blobs *blobs, const char *path, char **ou
     if (!inside) return mil__fail(err, MIL_EFORMAT, "weights file \"%.100s\" is not below @model_path", path);
     const char *last = strrchr(path, '/') + 1;
     const char *names[][2] = {{"/", last}, {"/weights/", last}, {"/", rest}}; /* the last is what is named */
-    size_t n = strlen(blobs->model_path) + sizeof "/weights/" + strlen(rest);
+    size_t n = strlen(model_path) + sizeof "/weights/" + strlen(rest);
     *out = mil__alloc(n);
     if (!*out) return mil__nomem(err);
     for (size_t i = MIL__COUNT(names); i-- > 0;) {
-        snprintf(*out, n, "%s%s%s", blobs->model_path, names[i][0], names[i][1]);
+        snprintf(*out, n, "%s%s%s", model_path, names[i][0], names[i][1]);
         if (access(*out, F_OK) == 0) return MIL_OK;
     }
-    snprintf(*out, n, "%s/%s", blobs->model_path, rest);
+    snprintf(*out, n, "%s/%s", model_path, rest);
     return MIL_OK;
 }
 
 /* Maps it; *out NULL where it is not there, and may be. */
 static mil_status map_file(const mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
     char *full;
-    MIL__TRY(find_file(blobs, path, &full, err));
+    MIL__TRY(mil__blobs_find(blobs->model_path, path, &full, err));
     bool is_absent = access(full, F_OK) != 0;
     mil_status status = MIL_OK;
     if (!is_absent) status = mil_buffer_map(full, out, err);

@@ -29,6 +29,8 @@ typedef struct mil__blobs {
  * weights/ and beside the model, as coremltools does. */
 mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offset, mil_dtype dtype, int rank,
                              const int64_t *shape, mil_tensor **out, mil_error *err);
+/* The path of that file, there or not, to be freed. */
+mil_status mil__blobs_find(const char *model_path, const char *name, char **out, mil_error *err);
 void mil__blobs_free(mil__blobs *blobs);
 
 /* ---- writing (milblob_write.c) ---- */

@@ -226,9 +226,9 @@ function program:compile(options) end
 ---@return mil.program
 function program:verify() end
 
----Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil).
+---Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil). alone: without the other files of the package that it was loaded from.
 ---@param path string
----@param options? {progress: mil.progress?}
+---@param options? {progress: mil.progress?, alone: boolean?}
 ---@return mil.program
 function program:save(path, options) end
 
@@ -338,7 +338,7 @@ function func:verify() end
 
 ---Writes its program, as program:save.
 ---@param path string
----@param options? {progress: mil.progress?}
+---@param options? {progress: mil.progress?, alone: boolean?}
 ---@return mil.function
 function func:save(path, options) end
 

@@ -274,6 +274,183 @@ static void no_folder(void) {
     mil_program_free(program);
 }
 
+/* ---- the other files of a package ---- */
+
+static char *text_of(const char *path) {
+    static char text[4096];
+    FILE *file = fopen(path, "r");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    text[n] = 0;
+    if (file) fclose(file);
+    return file ? text : NULL;
+}
+
+#define IN(path, name) text_of(at(path, name))
+static const char *at(const char *path, const char *name) {
+    static char full[400];
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    return full;
+}
+
+static void run_command(const char *format, const char *path) {
+    char command[900];
+    snprintf(command, sizeof command, format, path);
+    CHECK_EQ(system(command), 0);
+}
+
+/* With files of others, an item of the manifest for one of them, an empty folder, and a weights file that is named by no one. */
+static const char *package_of_others(const char *name) {
+    const char *path = in_folder(name);
+    run_command("cp -R tests/vectors/packages/conv.mlpackage %s", path);
+    run_command("cd %s && mkdir -p Data/com.acme Data/com.apple.CoreML/empty && echo cat >Data/com.acme/labels.txt && "
+                "echo {} >Data/com.apple.CoreML/FeatureDescriptions.json && echo mine >Data/com.apple.CoreML/weights/extra.txt && "
+                "echo top >notes && chmod 640 notes && ln -s notes inside && "
+                "sed -i.old 's|\"itemInfoEntries\": {|&\"ACME\": {\"path\": \"com.acme/labels.txt\", \"author\": \"com.acme\", "
+                "\"name\": \"labels.txt\", \"description\": \"d\", \"more\": [1]}, "
+                "\"GONE\": {\"path\": \"com.acme/none\"}, \"OUT\": {\"path\": \"../notes\"}, \"ODD\": 7,|' Manifest.json && "
+                "rm Manifest.json.old", path);
+    return path;
+}
+
+static void check_others(const char *path) {
+    struct stat info;
+    CHECK_EQ(IN(path, "Data/com.acme/labels.txt"), "cat\n");
+    CHECK_EQ(IN(path, "Data/com.apple.CoreML/FeatureDescriptions.json"), "{}\n");
+    CHECK_EQ(IN(path, "Data/com.apple.CoreML/weights/extra.txt"), "mine\n");
+    CHECK_EQ(IN(path, "notes"), "top\n");
+    CHECK(stat(at(path, "notes"), &info) == 0 && (info.st_mode & 0777) == 0640 && info.st_nlink == 1);
+    CHECK(lstat(at(path, "inside"), &info) == 0 && S_ISLNK(info.st_mode));
+    CHECK_EQ(count_entries(at(path, "Data/com.apple.CoreML/empty")), 0);
+    CHECK_EQ(count_entries(at(path, "Data/com.apple.CoreML")), 4);
+    const char *manifest = IN(path, "Manifest.json");
+    CHECK_HAS(manifest, "\"ACME\": {\n            \"author\": \"com.acme\"");
+    CHECK_HAS(manifest, "\"more\": [");
+    CHECK_HAS(manifest, "\"ODD\": 7");
+    CHECK(!strstr(manifest, "GONE") && !strstr(manifest, "OUT"));
+}
+
+static void others(void) {
+    const char *path = package_of_others("o.mlpackage"), *copy = in_folder("copy.mlpackage");
+    char root[100];
+    snprintf(root, sizeof root, "%s", strstr(IN(path, "Manifest.json"), "rootModelIdentifier"));
+    mil_program *program = load(path);
+    if (!program) return;
+    for (int round = 0; round < 2; round++) { /* in its own place, twice; elsewhere, over what was saved there */
+        CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+        check_others(path);
+        CHECK_HAS(IN(path, "Manifest.json"), root);
+        CHECK_OK(mil_program_save(program, copy, NULL, &err), &err);
+        check_others(copy);
+    }
+    CHECK_OK(mil_program_save(program, copy, &(mil_save_options){.alone = true}, &err), &err);
+    CHECK_EQ(count_entries(copy), 2);
+    CHECK(!strstr(IN(copy, "Manifest.json"), "ACME"));
+    remove_all(copy);
+    CHECK_OK(mil_program_save(program, at(path, "x.mlpackage"), NULL, &err), &err); /* in itself */
+    const char *inner = in_folder("o.mlpackage/x.mlpackage");
+    check_others(inner);
+    CHECK(access(at(inner, "x.mlpackage"), F_OK) != 0);
+    mil_program_free(program);
+    remove_all(path);
+}
+
+/* Weights that a package has under another name are its own; so are those of the last save. */
+static void own_weights(void) {
+    const char *path = in_folder("w.mlpackage");
+    run_command("cp -R tests/vectors/packages/conv.mlpackage %s", path);
+    run_command("cd %s/Data/com.apple.CoreML/ && mv weights/weight.bin weights/xeight.bin && "
+                "sed -i.old 's|weights/weight.bin|weights/xeight.bin|' model.mlmodel && rm model.mlmodel.old", path);
+    mil_program *program = load(path), *other = with_weight(3, 1);
+    if (!program) return;
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+        CHECK_EQ(count_entries(at(path, "Data/com.apple.CoreML/weights")), 1);
+    }
+    CHECK(access(at(path, "Data/com.apple.CoreML/weights/weight.bin"), F_OK) == 0);
+    mil_program_free(program);
+    CHECK_OK(mil_program_save(other, path, NULL, &err), &err); /* another program's, without weights */
+    CHECK_EQ(count_entries(at(path, "Data/com.apple.CoreML")), 1);
+    CHECK(!strstr(IN(path, "Manifest.json"), "weights"));
+    mil_program_free(other);
+    remove_all(path);
+}
+
+/* What is said of a bundle is made anew; its analytics are of another program. */
+static void other_files_of_bundles(void) {
+    const char *path = in_folder("o.mlmodelc"), *copy = in_folder("c.mlmodelc"), *package = in_folder("c.mlpackage");
+    mil_program *made = with_weight(100, 1);
+    CHECK_OK(mil_program_save(made, path, NULL, &err), &err);
+    mil_program_free(made);
+    run_command("cd %s && mkdir analytics && echo old >analytics/coremldata.bin && echo cat >labels.txt", path);
+    mil_program *program;
+    if (!CHECK_OK(mil_program_load(path, NULL, &program, &err), &err)) return;
+    CHECK_OK(mil_program_save(program, copy, NULL, &err), &err);
+    CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    CHECK_OK(mil_program_save(program, package, NULL, &err), &err); /* of another form */
+    CHECK_EQ(IN(path, "labels.txt"), "cat\n");
+    CHECK_EQ(IN(copy, "labels.txt"), "cat\n");
+    CHECK_EQ(count_entries(path), 5);
+    CHECK_EQ(count_entries(copy), 5);
+    CHECK_EQ(count_entries(package), 2);
+    mil_program_free(program);
+    remove_all(path), remove_all(copy), remove_all(package);
+}
+
+/* Links are never followed, pipes never opened; a save that fails leaves everything. */
+static void links(void) {
+    static const struct {
+        const char *make, *why; /* why NULL: it is saved elsewhere too */
+        bool anywhere;          /* it can't be saved in its own place either */
+    } rows[] = {
+        {"ln -s /etc/passwd out", "/out is a link out of the folder, to /etc/passwd", false},
+        {"ln -s ../../x Data/com.acme/out", NULL, false},
+        {"ln -s ../../../x Data/com.acme/out", "Data/com.acme/out is a link out of the folder", false},
+        {"ln -s a/../../x out", "/out is a link out of the folder", false},
+        {"ln -s nowhere dangling", NULL, false},
+        {"mkfifo pipe", "/pipe is neither a file nor a folder nor a link", true},
+        {"mv Data/com.apple.CoreML real && ln -s ../real Data/com.apple.CoreML", "Data/com.apple.CoreML", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *path = package_of_others("l.mlpackage"), *copy = in_folder("m.mlpackage");
+        char command[300];
+        test_row = rows[i].make;
+        snprintf(command, sizeof command, "cd %%s && %s", rows[i].make);
+        run_command(command, path);
+        int n = count_entries(folder), m = count_entries(path);
+        mil_program *program = load(path);
+        if (!program) continue;
+        mil_status status = mil_program_save(program, copy, NULL, &err);
+        CHECK_EQ(status == MIL_OK, !rows[i].why);
+        if (rows[i].why) CHECK_HAS(err.message, rows[i].why);
+        CHECK_EQ(count_entries(folder), n + !rows[i].why);
+        CHECK_EQ(mil_program_save(program, path, NULL, &err) == MIL_OK, !rows[i].anywhere);
+        CHECK_EQ(count_entries(path), m);
+        CHECK_EQ(count_entries(folder), n + !rows[i].why);
+        mil_program_free(program);
+        remove_all(path);
+        if (!rows[i].why) remove_all(copy);
+    }
+}
+
+/* What has gone since can't be saved; what had nothing else can. */
+static void gone(void) {
+    const char *path = package_of_others("g.mlpackage"), *copy = in_folder("h.mlpackage");
+    mil_program *program = load(path);
+    if (!program) return;
+    remove_all(path);
+    CHECK_STATUS(mil_program_save(program, copy, NULL, &err), MIL_EIO, &err);
+    CHECK_HAS(err.message, "/g.mlpackage, which the program was read from, is no longer there, nor is ");
+    CHECK_OK(mil_program_save(program, copy, &(mil_save_options){.alone = true}, &err), &err);
+    mil_program_free(program);
+    remove_all(copy);
+    run_command("cp -R tests/vectors/packages/conv.mlpackage %s", path);
+    program = load(path);
+    remove_all(path);
+    CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_program_free(program);
+    remove_all(path);
+}
+
 /* ---- memory ---- */
 
 static mil_status save_task(void *ctx, mil_error *error) {
@@ -301,7 +478,16 @@ static void no_memory(void) {
         CHECK(test_each_allocation(save_task, flexible) > 20);
     }
     mil_set_allocator(NULL, NULL);
-    CHECK_EQ(count_entries(folder), n);
+    const char *own = package_of_others("o.mlpackage"), *in_place[] = {own, own}, *elsewhere[] = {own, in_folder(endings[0])};
+    mil_set_allocator(test_realloc, NULL);
+    CHECK(test_each_allocation(save_task, in_place) > 20);
+    CHECK(test_each_allocation(save_task, elsewhere) > 20);
+    mil_set_allocator(NULL, NULL);
+    check_others(own);
+    check_others(elsewhere[1]);
+    remove_all(own);
+    remove_all(elsewhere[1]);
+    CHECK_EQ(count_entries(folder), n - 1);
 }
 
 /* Bytes that were asked for, whatever was given back. */
@@ -389,7 +575,7 @@ static void cancelled(void) {
         for (int calls = 0;; calls++) {
             int left = calls;
             int entries = count_entries(folder);
-            mil_save_options options = {stop, &left};
+            mil_save_options options = {.progress = stop, .progress_ctx = &left};
             mil_status status = mil_program_save(program, path, &options, &err);
             if (status == MIL_OK) break;
             CHECK_EQ(status, MIL_ECANCELLED);
@@ -405,7 +591,7 @@ static void progress(void) {
     mil_program *program = with_weight(3 << 20, 1);
     for (int i = 0; i < 3; i++) {
         double last = 0;
-        mil_save_options options = {note_progress, &last};
+        mil_save_options options = {.progress = note_progress, .progress_ctx = &last};
         CHECK_OK(mil_program_save(program, in_folder(endings[i]), &options, &err), &err);
         CHECK_EQ(last, 1.0);
     }
@@ -449,7 +635,7 @@ static bool meddle(void *ctx, const char *stage, double part) {
 
 static void changed_meanwhile(void) {
     mil_program *program = with_weight(3 << 20, 1);
-    mil_save_options options = {meddle, program};
+    mil_save_options options = {.progress = meddle, .progress_ctx = program};
     for (int i = 0; i < 3; i++) CHECK_OK(mil_program_save(program, in_folder(endings[i]), &options, &err), &err);
     CHECK_OK(mil_program_set_metadata(program, "author", "q", &err), &err); /* and now it can */
     mil_program_free(program);
@@ -460,4 +646,5 @@ static void clean(void) {
 }
 
 TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder),
-          CASE(no_memory), CASE(flat), CASE(many_operations), CASE(progress), CASE(cancelled), CASE(changed_meanwhile), CASE(clean))
+          CASE(others), CASE(own_weights), CASE(other_files_of_bundles), CASE(links), CASE(gone), CASE(no_memory), CASE(flat),
+          CASE(many_operations), CASE(progress), CASE(cancelled), CASE(changed_meanwhile), CASE(clean))

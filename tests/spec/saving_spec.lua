@@ -179,6 +179,31 @@ describe("a program that is saved", function()
   end)
 end)
 
+describe("a package with other files", function()
+  local function read(path)
+    local file = io.open(path, "rb")
+    local text = file and file:read "*a"
+    if file then file:close() end
+    return text
+  end
+
+  it("keeps them, or is saved alone", function()
+    local path, copy = base .. ".mlpackage", base .. ".copy.mlpackage"
+    os.execute("cp -R tests/vectors/packages/conv.mlpackage " .. path .. " && echo cat >" .. path .. "/Data/labels.txt")
+    local p = mil.load(path)
+    p:rename("y", "z")
+    p:save(path):save(copy)
+    assert.equal("cat\n", read(path .. "/Data/labels.txt"))
+    assert.equal("cat\n", read(copy .. "/Data/labels.txt"))
+    assert.equal(read(path .. "/Manifest.json"), read(copy .. "/Manifest.json"))
+    p:save(copy, { alone = true })
+    assert.is_nil(read(copy .. "/Data/labels.txt"))
+    remove(path)
+    assert.has_error(function() p:save(copy) end)
+    remove(copy)
+  end)
+end)
+
 describe("graphs", function()
   local rows = {
     { "gpt2_block", "layers/gpt2_block", 7, 24, 3 }, { "llama_block", "layers/llama_block", 7, 32, { heads = 4, kv_heads = 2 } },
