@@ -61,6 +61,40 @@ local function const_text(value)
   return is_small(value.data) and element_text(value.data:table()) or value.type.text
 end
 
+-- ---- types ----
+-- A size without a name is written "?", "?2", .. by a count that goes by the file's order: the same program in another format,
+-- where a name may be lost too, counts otherwise. So of two types such sizes only have to stand for each other everywhere.
+
+-- The type with its symbols taken out, and these, in order.
+local function skeleton(text)
+  local symbols = {}
+  local bare = text:gsub("%b[]", function(shape)
+    return (shape:gsub("[%a_?][%w_]*", function(symbol)
+      symbols[#symbols + 1] = symbol
+      return "?"
+    end))
+  end)
+  return bare, symbols
+end
+
+local function same_type(p, a, b)
+  if a.text == b.text then return true end
+  local x, ours = skeleton(a.text)
+  local y, theirs = skeleton(b.text)
+  if x ~= y then return false end
+  for i, symbol in ipairs(ours) do
+    local other = theirs[i]
+    if symbol:sub(1, 1) ~= "?" and other:sub(1, 1) ~= "?" then -- both have names
+      if symbol ~= other then return false end
+    else
+      p.size[symbol] = p.size[symbol] or not p.size_back[other] and other or nil
+      if p.size[symbol] ~= other then return false end
+      p.size_back[other] = symbol
+    end
+  end
+  return true
+end
+
 -- ---- pairing ----
 
 local function by_key(list, key_of)
@@ -110,7 +144,7 @@ end
 
 local function name_and_op(entry) return entry.op .. "\0" .. entry.name end
 local function name_alone(entry) return entry.name ~= "" and entry.name or nil end
-local function op_and_type(entry) return entry.outputs[1] and entry.op .. "\0" .. entry.outputs[1].type.text end
+local function op_and_type(entry) return entry.outputs[1] and entry.op .. "\0" .. skeleton(entry.outputs[1].type.text) end
 
 local function pair_values(p, a, b)
   local ours, theirs = {}, {}
@@ -122,9 +156,9 @@ local function pair_values(p, a, b)
   end
 end
 
--- Pairs the operations of two functions. value: for the id of a's value, that of b's.
+-- Pairs the operations of two functions. value: for the id of a's value, that of b's; size, size_back: a's sizes for b's.
 local function paired(a, b)
-  local p = { a = listed(a), b = listed(b), value = {} }
+  local p = { a = listed(a), b = listed(b), value = {}, size = {}, size_back = {} }
   pair_values(p, a.inputs, b.inputs)
   pass(p, name_and_op, name_and_op)
   pass(p, function(entry) return structure(entry, function(id) return p.value[id] end) end,
@@ -185,7 +219,7 @@ local function operation_differences(p, a, b)
   end
   for k, value in ipairs(a.outputs) do
     local other = b.outputs[k]
-    if other and other.type.text ~= value.type.text then
+    if other and not same_type(p, value.type, other.type) then
       found[#found + 1] = ("result %s became %s"):format(value.type.text, other.type.text)
     end
   end
@@ -221,7 +255,7 @@ local function compare_operations(p, add)
 end
 
 -- Inputs and outputs go by name; their order says nothing (text has them sorted, packages as they were described).
-local function compare_ports(kind, a, b, add)
+local function compare_ports(p, kind, a, b, add)
   local theirs, seen = {}, {}
   for _, value in ipairs(b) do theirs[value.name] = value end
   for _, value in ipairs(a) do
@@ -230,7 +264,7 @@ local function compare_ports(kind, a, b, add)
       add(("- %s %s : %s"):format(kind, value.name, value.type.text))
     else
       seen[value.name] = true
-      if other.type.text ~= value.type.text then
+      if not same_type(p, value.type, other.type) then
         add(("~ %s %s: %s became %s"):format(kind, value.name, value.type.text, other.type.text))
       end
     end
@@ -282,9 +316,9 @@ function diff.programs(a, b)
     elseif x then
       if x.name ~= y.name then add(("~ func %s became %s"):format(x.name, y.name)) end
       local function add_here(text) add(alone and text or ("%s%s: %s"):format(text:sub(1, 2), name, text:sub(3))) end
-      compare_ports("input", x.inputs, y.inputs, add_here)
-      compare_ports("output", x.outputs, y.outputs, add_here)
       local p = paired(x, y)
+      compare_ports(p, "input", x.inputs, y.inputs, add_here)
+      compare_ports(p, "output", x.outputs, y.outputs, add_here)
       compare_operations(p, add_here)
       compare_results(p, x, y, add_here)
     elseif not alone then

@@ -52,6 +52,31 @@ describe("a diff", function()
     end)
   end
 
+  it("takes sizes without names for each other, everywhere the same", function()
+    local function flexible(...)
+      local f, dims = mil.func(), { ... }
+      local a, b = f:input("a", "fp32", { dims[1], 4 }), f:input("b", "fp32", { dims[2], 4 })
+      f:output("y", f:concat { values = { a, b, a }, axis = 0 })
+      return f.program
+    end
+    local function read(program, ending)
+      local path = os.tmpname() .. ending
+      program:save(path)
+      return mil.load(path)
+    end
+    local n, m = mil.dim("N", { max = 8 }), mil.dim("M", { max = 8 })
+    local two, one = flexible(n, m), flexible(n, n)
+    for _, ending in ipairs { ".mil", ".mlpackage", ".mlmodelc" } do
+      local unnamed = read(two, ending)
+      assert.same({}, diff.programs(two, unnamed))
+      assert.same({}, diff.programs(unnamed, two))
+      assert.same({}, diff.programs(unnamed, read(flexible(m, n), ".mil")))
+    end
+    assert.same({ "~ input b: fp32[M, 4] became fp32[N, 4]", "~ output y: fp32[2*N + M, 4] became fp32[3*N, 4]",
+                  "~ concat y: result fp32[2*N + M, 4] became fp32[3*N, 4]" }, diff.programs(two, one))
+    assert.equal("~ input b: fp32[M, 4] became fp32[8, 4]", diff.programs(two, flexible(n, 8))[1])
+  end)
+
   it("of a large weight says where it differs most", function()
     local w = mil.zeros("fp32", { 30, 2 })
     local v = w:copy()
