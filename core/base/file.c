@@ -179,6 +179,33 @@ mil_status mil__writer_commit(mil__writer *writer, mil_error *err) {
     return status;
 }
 
+/* A second name for what is to be replaced; false: nothing is there, or it can't be had. */
+static bool keep_old(const mil__writer *writer, const char *old) {
+    return link(writer->path, old) == 0 || (errno != ENOENT && rename(writer->path, old) == 0);
+}
+
+mil_status mil__writer_commit_both(mil__writer *first, mil__writer *second, mil_error *err) {
+    assert(first->fd < 0 && second->fd < 0);
+    size_t n = strlen(first->aside) + 5;
+    char *old = mil__alloc(n), *path = mil__strdup(first->path);
+    mil_status status = old && path ? MIL_OK : mil__nomem(err);
+    bool has_old = false;
+    if (status == MIL_OK) {
+        snprintf(old, n, "%s.old", first->aside);
+        has_old = keep_old(first, old);
+        status = mil__writer_commit(first, err);
+        if (status != MIL_OK && has_old) rename(old, path);
+    } else {
+        mil__writer_abandon(first);
+    }
+    if (status != MIL_OK) mil__writer_abandon(second);
+    else if ((status = mil__writer_commit(second, err)) != MIL_OK) has_old ? rename(old, path) : unlink(path);
+    if (has_old) unlink(old);
+    mil__free(old);
+    mil__free(path);
+    return status;
+}
+
 void mil__writer_abandon(mil__writer *writer) {
     if (writer->fd >= 0) close(writer->fd);
     unlink(writer->aside);

@@ -32,6 +32,8 @@ void mil__writer_patch(mil__writer *writer, uint64_t at, const void *data, size_
 /* All that can fail but the renaming, for those that rename several: commit or abandon come after it. */
 mil_status mil__writer_finish(mil__writer *writer, mil_error *err);
 mil_status mil__writer_commit(mil__writer *writer, mil_error *err);
+/* Of two that are finished: both, or neither, where the second can't be renamed. Both are used up. */
+mil_status mil__writer_commit_both(mil__writer *first, mil__writer *second, mil_error *err);
 void mil__writer_abandon(mil__writer *writer);
 
 /* ---- folders (folder.c) ---- */

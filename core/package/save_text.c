@@ -95,8 +95,7 @@ static mil_status write_text(mil__saving *s) {
         mil__writer_add(&file, "\n", 1);
         status = mil__writer_finish(&file, err);
         if (status == MIL_OK) status = mil__blob_finish(&s->w.blobs, err);
-        if (status == MIL_OK) status = mil__blob_commit(&s->w.blobs, err);
-        if (status == MIL_OK) status = mil__writer_commit(&file, err);
+        if (status == MIL_OK) status = mil__blob_commit_with(&s->w.blobs, &file, err);
         else mil__writer_abandon(&file);
     }
     mil__free(text);

@@ -63,6 +63,8 @@ mil_status mil__blob_add(mil__blob_writer *writer, const mil_tensor *tensor, uin
 /* All that can fail but the renaming; then commit, or abandon (which may come at any time). */
 mil_status mil__blob_finish(mil__blob_writer *writer, mil_error *err);
 mil_status mil__blob_commit(mil__blob_writer *writer, mil_error *err);
+/* The same, together with another file that is finished: both are there, or neither. */
+mil_status mil__blob_commit_with(mil__blob_writer *writer, mil__writer *other, mil_error *err);
 void mil__blob_abandon(mil__blob_writer *writer);
 
 #endif

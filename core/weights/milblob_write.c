@@ -153,6 +153,12 @@ mil_status mil__blob_commit(mil__blob_writer *w, mil_error *err) {
     return status;
 }
 
+mil_status mil__blob_commit_with(mil__blob_writer *w, mil__writer *other, mil_error *err) {
+    mil_status status = w->is_open ? mil__writer_commit_both(&w->file, other, err) : mil__writer_commit(other, err);
+    forget(w);
+    return status;
+}
+
 void mil__blob_abandon(mil__blob_writer *w) {
     if (w->is_open) mil__writer_abandon(&w->file);
     forget(w);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs saved as packages, bundles and text, and read back; saves that fail, and what they leave. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -259,6 +260,39 @@ static void no_room(void) {
     CHECK_EQ(count_entries(fresh), 0);
     mil_program_free(one);
     mil_program_free(two);
+}
+
+static int renames_left = -1; /* then one fails */
+
+/* The library's, since it is linked statically. */
+int rename(const char *from, const char *to) {
+    if (renames_left == 0) {
+        renames_left = -1;
+        return errno = EIO, -1;
+    }
+    if (renames_left > 0) renames_left--;
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+/* Whichever file's renaming fails, the old text stands beside its weights, or both are not there. */
+static void no_rename(void) {
+    mil_program *one = with_weight(100, 1), *two = with_weight(3000, 2);
+    const char *fresh = in_folder("renames"), *path = in_folder("renames/a.mil"), *weights = in_folder("renames/weights");
+    CHECK_EQ(mkdir(fresh, 0700), 0);
+    for (int is_new = 1; is_new >= 0; is_new--) {
+        for (int n = 0; n < 2; n++) {
+            renames_left = n;
+            CHECK_STATUS(mil_program_save(two, path, NULL, &err), MIL_EIO, &err);
+            CHECK_EQ(renames_left, -1);
+            CHECK_EQ(count_entries(fresh), is_new ? 0 : 2);
+            CHECK_EQ(count_entries(weights), is_new ? -1 : 1);
+            if (!is_new) CHECK_EQ(first_of(path), 1.0);
+        }
+        CHECK_OK(mil_program_save(one, path, NULL, &err), &err);
+    }
+    mil_program_free(one);
+    mil_program_free(two);
+    remove_all(fresh);
 }
 
 /* A folder that does not exist, or in which nothing can be made. */
@@ -645,6 +679,6 @@ static void clean(void) {
     if (folder[0]) remove_all(folder);
 }
 
-TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_folder),
+TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_rename), CASE(no_folder),
           CASE(others), CASE(own_weights), CASE(other_files_of_bundles), CASE(links), CASE(gone), CASE(no_memory), CASE(flat),
           CASE(many_operations), CASE(progress), CASE(cancelled), CASE(changed_meanwhile), CASE(clean))
