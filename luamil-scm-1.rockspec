@@ -148,6 +148,7 @@ build = {
         "core/weights/npy.c",
         "core/weights/npz.c",
         "core/weights/safetensors.c",
+        "core/weights/save.c",
         "core/weights/weights.c",
         "lua/args.c",
         "lua/dictionary.c",

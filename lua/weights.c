@@ -192,6 +192,23 @@ static int save(lua_State *L) {
     return 1;
 }
 
+/* mil.convert(weights, path [, options]): all its tensors in another format, one at a time */
+static int convert(lua_State *L) {
+    static const char *const keys[] = {"progress", NULL};
+    mil_error err;
+    luamil_progress progress;
+    const mil_weights *weights = check_weights(L, 1, "mil.convert");
+    const char *path = luamil_check_string(L, 2, "mil.convert", "path", NULL);
+    luamil_check_keys(L, 3, "mil.convert", keys);
+    lua_settop(L, 3);
+    mil_progress *report = luamil_begin_progress(L, 3, "mil.convert", &progress);
+    mil_status status = mil_weights_convert(weights, path, report, &progress, &err);
+    luamil_end_progress(&progress);
+    if (status != MIL_OK) return luamil_raise(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
 /* ---- the class ---- */
 
 static const luaL_Reg meta[] = {
@@ -207,5 +224,5 @@ void luamil_open_weights(lua_State *L) {
 
 const luaL_Reg luamil_weights_functions[] = {
     {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"quantized", quantized}, {"load_tensor", load_tensor},
-    {"save", save}, {NULL, NULL},
+    {"save", save}, {"convert", convert}, {NULL, NULL},
 };

@@ -15,51 +15,38 @@ TO is written aside and then takes its place: where that fails, or is interrupte
   is_guarded = true,
 }
 
-local kinds = {
-  mlpackage = "model", mlmodelc = "model", mil = "model", mlmodel = "model", safetensors = "weights", npz = "weights",
-  npy = "weights", gguf = "weights",
+-- By ending: what it is, and whether it is written too.
+local formats = {
+  mlpackage = { "model", true }, mlmodelc = { "model", true }, mil = { "model", true }, mlmodel = { "model", false },
+  safetensors = { "weights", true }, npz = { "weights", true }, npy = { "weights", true }, gguf = { "weights", false },
 }
 
-local function kind_of(path)
+local known = {
+  [false] = "a model (.mlpackage, .mlmodelc, .mil, .mlmodel) nor weights (.safetensors, .npz, .npy, .gguf)",
+  [true] = "a model (.mlpackage, .mlmodelc, .mil) nor weights (.safetensors, .npz, .npy)",
+}
+
+local function kind_of(path, is_target)
   local ending = path:match "%.(%w+)/*$"
-  return kinds[ending] or error(("%s: neither a model (.mlpackage, .mlmodelc, .mil) nor weights (.safetensors, .npz, .npy, .gguf)")
-    :format(path), 0)
+  local format = formats[ending]
+  if not format then error(("%s: neither %s"):format(path, known[is_target]), 0) end
+  if is_target and not format[2] then error(("%s: .%s is read, not written"):format(path, ending), 0) end
+  return format[1]
 end
 
 -- ---- weights ----
 
--- The metadata that a safetensors file may have: strings. Lists, as of a vocabulary, are left out.
-local function strings(metadata)
-  local pairs_of = {}
-  for key, value in pairs(metadata) do
-    if type(value) ~= "table" and type(value) ~= "userdata" then pairs_of[key] = tostring(value) end
-  end
-  return pairs_of
-end
-
-local function convert_weights(from, to)
+local function convert_weights(from, to, given)
   local mil = require "mil"
-  local file, tensors = mil.weights(from), {}
-  local names = mil.names(file)
-  if to:find "%.npy$" then
-    if #names ~= 1 then error(("%s has %d tensors, but an npy file has one"):format(from, #names), 0) end
-    return file[names[1]]:save(to)
-  end
-  for _, name in ipairs(names) do
-    tensors[name ~= "" and name or from:match "([^/]*)%.%w+$"] = file[name] -- the tensor of an npy has no name
-  end
-  mil.save(to, tensors, to:find "%.safetensors$" and strings(mil.metadata(file)) or nil)
+  local file = mil.weights(from)
+  local n = #file
+  if to:find "%.npy$" and n ~= 1 then error(("%s has %d tensors, but an npy file has one"):format(from, n), 0) end
+  mil.convert(file, to, given)
 end
 
 -- ---- models ----
 
-local function convert_model(from, to, quiet)
-  local line = require("mil.progress").new(quiet)
-  local given = { progress = line.report }
-  local ok, err = pcall(function() require("mil").load(from, given):save(to, given) end)
-  line.clear()
-  if not ok then error(err, 0) end
-end
+local function convert_model(from, to, given) require("mil").load(from, given):save(to, given) end
 
 -- ---- what was written ----
 
@@ -88,12 +75,15 @@ end
 function command.main(given, arguments)
   if #arguments ~= 2 then options.usage("takes FROM and TO, but was given %d", #arguments) end
   local from, to = arguments[1], arguments[2]
-  local kind = kind_of(from)
-  if kind_of(to) ~= kind then
+  local kind = kind_of(from, false)
+  if kind_of(to, true) ~= kind then
     error(("%s is %s, %s is not: a model becomes a model, weights become weights"):format(from,
       kind == "model" and "a model" or "weights", to), 0)
   end
-  if kind == "model" then convert_model(from, to, given.quiet) else convert_weights(from, to) end
+  local line = require("mil.progress").new(given.quiet)
+  local ok, err = pcall(kind == "model" and convert_model or convert_weights, from, to, { progress = line.report })
+  line.clear()
+  if not ok then error(err, 0) end
   if not given.quiet then say(to) end
   return 0
 end

@@ -292,6 +292,12 @@ typedef struct mil_named_tensor {
  * metadata: pairs of strings ended by NULL, or NULL; for safetensors only. */
 mil_status mil_weights_save(const char *path, const mil_named_tensor *tensors, size_t n, const char *const *metadata,
                             mil_error *err);
+/* The same of all tensors of a file, each read and expanded when its turn comes: memory holds one of them, whatever there
+ * are. Metadata go along to safetensors, as strings, but for lists. The one tensor of an npy gets the file's name.
+ * progress   of "weights"; NULL: none
+ * Fails: as mil_weights_get and mil_weights_save; MIL_ECANCELLED. */
+mil_status mil_weights_convert(const mil_weights *weights, const char *path, mil_progress *progress, void *progress_ctx,
+                               mil_error *err);
 
 /* ----------------------------------------------------------------------------------------------------- ops -- */
 

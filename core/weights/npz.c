@@ -353,7 +353,7 @@ const mil__weights_format mil__npz = {"npz", open_npz, get_npz, NULL, NULL};
  * Members are stored. A private extra field pads each local header so that the elements begin at a multiple of 64 and can be
  * used where they are mapped. Numbers that do not fit 32 bits go to zip64's fields. */
 
-enum { NPY_EXTRA_ID = 0x4c4d /* "ML": unknown to others, who skip it */, ZIP64_EXTRA = 20 };
+enum { NPY_EXTRA_ID = 0x4c4d /* "ML": unknown to others, who skip it */, ZIP64_EXTRA = 20, LOCAL_CRC = 14 /* offset */ };
 
 typedef struct entry {
     mil__str header; /* of the npy */
@@ -442,31 +442,37 @@ static void write_end(mil__writer *writer, uint64_t n, uint64_t begin) {
     mil__writer_add(writer, record, sizeof record);
 }
 
-static mil_status prepare(const mil_named_tensor *tensors, size_t n, entry *entries, mil_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        const mil_tensor *t = tensors[i].tensor;
-        size_t bytes = mil_tensor_bytes(t);
-        if (strlen(tensors[i].name) > 65535 - 4) return mil__fail(err, MIL_EVALUE, "save: a name is longer than npz permits");
-        MIL__TRY(mil__npy_make_header(t, &entries[i].header, err));
-        uLong crc = crc32_z(0, (const Bytef *)entries[i].header.s, entries[i].header.n);
-        entries[i].crc = (uint32_t)crc32_z(crc, t->data, bytes);
-        entries[i].bytes = entries[i].header.n + bytes;
+static mil_status prepare(const mil__saving *saving, entry *entries, mil_error *err) {
+    for (size_t i = 0; i < saving->n; i++) {
+        const mil__outgoing *item = &saving->items[i];
+        if (strlen(item->name) > 65535 - 4) return mil__fail(err, MIL_EVALUE, "save: a name is longer than npz permits");
+        MIL__TRY(mil__npy_make_header(&item->type, &entries[i].header, err));
+        entries[i].bytes = entries[i].header.n + mil_tensor_bytes(&item->type);
     }
     return MIL_OK;
 }
 
-mil_status mil__npz_write(mil__writer *writer, const mil_named_tensor *tensors, size_t n, mil_error *err) {
+/* The CRC is known when the elements have gone by, and then put into the header before them. */
+static mil_status write_member(mil__saving *saving, const mil__outgoing *item, entry *e, mil_error *err) {
+    uint8_t crc[4];
+    write_local(&saving->writer, item->name, e);
+    mil__writer_add(&saving->writer, e->header.s, e->header.n);
+    e->crc = (uint32_t)crc32_z(0, (const Bytef *)e->header.s, e->header.n);
+    MIL__TRY(mil__saving_put(saving, item, &e->crc, err));
+    mil__put_u32(crc, e->crc);
+    mil__writer_patch(&saving->writer, e->local + LOCAL_CRC, crc, sizeof crc);
+    return MIL_OK;
+}
+
+mil_status mil__npz_write(mil__saving *saving, mil_error *err) {
+    size_t n = saving->n;
     entry *entries = mil__calloc(n ? n : 1, sizeof *entries);
     if (!entries) return mil__nomem(err);
-    mil_status status = prepare(tensors, n, entries, err);
-    for (size_t i = 0; status == MIL_OK && i < n; i++) {
-        write_local(writer, tensors[i].name, &entries[i]);
-        mil__writer_add(writer, entries[i].header.s, entries[i].header.n);
-        mil__writer_add(writer, tensors[i].tensor->data, mil_tensor_bytes(tensors[i].tensor));
-    }
-    uint64_t directory_at = writer->written;
-    for (size_t i = 0; status == MIL_OK && i < n; i++) write_entry(writer, tensors[i].name, &entries[i]);
-    if (status == MIL_OK) write_end(writer, n, directory_at);
+    mil_status status = prepare(saving, entries, err);
+    for (size_t i = 0; status == MIL_OK && i < n; i++) status = write_member(saving, &saving->items[i], &entries[i], err);
+    uint64_t directory_at = saving->writer.written;
+    for (size_t i = 0; status == MIL_OK && i < n; i++) write_entry(&saving->writer, saving->items[i].name, &entries[i]);
+    if (status == MIL_OK) write_end(&saving->writer, n, directory_at);
     for (size_t i = 0; i < n; i++) mil__str_free(&entries[i].header);
     mil__free(entries);
     return status;

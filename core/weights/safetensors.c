@@ -281,18 +281,18 @@ static void add_json(mil__str *str, const char *s) {
 
 /* The largest alignment first, so that every tensor is aligned if the buffer is; then by name. */
 static int by_alignment(const void *a, const void *b) {
-    const mil_named_tensor *x = a, *y = b;
-    int difference = mil_dtype_bits(y->tensor->dtype) - mil_dtype_bits(x->tensor->dtype);
+    const mil__outgoing *x = a, *y = b;
+    int difference = mil_dtype_bits(y->type.dtype) - mil_dtype_bits(x->type.dtype);
     return difference ? difference : strcmp(x->name, y->name);
 }
 
-static mil_status check_tensors(const mil_named_tensor *tensors, size_t n, mil_error *err) {
+static mil_status check_tensors(const mil__outgoing *items, size_t n, mil_error *err) {
     for (size_t i = 0; i < n; i++) {
-        const mil_tensor *t = tensors[i].tensor;
+        const mil_tensor *t = &items[i].type;
         if (!mil__dtype(t->dtype)->safetensors)
             return mil__fail(err, MIL_EUNSUPPORTED, "save: \"%s\" is %s, which safetensors has no dtype for",
-                             MIL__PRINTABLE(tensors[i].name), MIL__TENSOR_TEXT(t));
-        if (strcmp(tensors[i].name, "__metadata__") == 0)
+                             MIL__PRINTABLE(items[i].name), MIL__TENSOR_TEXT(t));
+        if (strcmp(items[i].name, "__metadata__") == 0)
             return mil__fail(err, MIL_EVALUE, "save: safetensors keeps the name __metadata__ for itself");
     }
     return MIL_OK;
@@ -309,16 +309,16 @@ static void add_metadata(mil__str *str, const char *const *metadata) {
     mil__str_putc(str, '}');
 }
 
-static void add_tensor(mil__str *str, const mil_named_tensor *named, size_t offset) {
-    const mil_tensor *t = named->tensor;
-    add_json(str, named->name);
+static void add_tensor(mil__str *str, const mil__outgoing *item, size_t offset) {
+    const mil_tensor *t = &item->type;
+    add_json(str, item->name);
     mil__str_printf(str, ":{\"dtype\":\"%s\",\"shape\":[", mil__dtype(t->dtype)->safetensors);
     for (int i = 0; i < t->rank; i++) mil__str_printf(str, "%s%" PRId64, i ? "," : "", t->shape[i]);
     mil__str_printf(str, "],\"data_offsets\":[%zu,%zu]}", offset, offset + mil_tensor_bytes(t));
 }
 
 /* JSON padded with spaces, so that the buffer begins at a multiple of 64. */
-static mil_status make_header(const mil_named_tensor *sorted, size_t n, const char *const *metadata, mil__str *out,
+static mil_status make_header(const mil__outgoing *sorted, size_t n, const char *const *metadata, mil__str *out,
                               mil_error *err) {
     size_t offset = 0;
     mil__str_putc(out, '{');
@@ -326,7 +326,7 @@ static mil_status make_header(const mil_named_tensor *sorted, size_t n, const ch
     for (size_t i = 0; i < n; i++) {
         if (out->n > 1) mil__str_putc(out, ',');
         add_tensor(out, &sorted[i], offset);
-        offset += mil_tensor_bytes(sorted[i].tensor);
+        offset += mil_tensor_bytes(&sorted[i].type);
     }
     mil__str_putc(out, '}');
     while (!out->failed && (8 + out->n) % 64 != 0) mil__str_putc(out, ' ');
@@ -342,24 +342,21 @@ static mil_status check_metadata(const char *const *metadata, mil_error *err) {
     return MIL_OK;
 }
 
-mil_status mil__safetensors_write(mil__writer *writer, const mil_named_tensor *tensors, size_t n,
-                                  const char *const *metadata, mil_error *err) {
-    MIL__TRY(check_tensors(tensors, n, err));
-    MIL__TRY(check_metadata(metadata, err));
-    mil_named_tensor *sorted = mil__calloc(n ? n : 1, sizeof *sorted);
-    if (!sorted) return mil__nomem(err);
-    if (n) memcpy(sorted, tensors, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_alignment);
+mil_status mil__safetensors_write(mil__saving *saving, mil_error *err) {
+    mil__outgoing *items = saving->items;
+    size_t n = saving->n;
+    MIL__TRY(check_tensors(items, n, err));
+    MIL__TRY(check_metadata(saving->metadata, err));
+    qsort(items, n, sizeof *items, by_alignment);
     mil__str header = {0};
-    mil_status status = make_header(sorted, n, metadata, &header, err);
+    mil_status status = make_header(items, n, saving->metadata, &header, err);
     if (status == MIL_OK) {
         uint8_t length[8];
         mil__put_u64(length, header.n);
-        mil__writer_add(writer, length, sizeof length);
-        mil__writer_add(writer, header.s, header.n);
-        for (size_t i = 0; i < n; i++) mil__writer_add(writer, sorted[i].tensor->data, mil_tensor_bytes(sorted[i].tensor));
+        mil__writer_add(&saving->writer, length, sizeof length);
+        mil__writer_add(&saving->writer, header.s, header.n);
     }
     mil__str_free(&header);
-    mil__free(sorted);
+    for (size_t i = 0; status == MIL_OK && i < n; i++) status = mil__saving_put(saving, &items[i], NULL, err);
     return status;
 }

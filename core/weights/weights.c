@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Named tensors of a file: the format chosen by content, look-up by name; saving, the format chosen by the name's ending. */
+/* Named tensors of a file: the format chosen by content, look-up by name. */
 #include <stdio.h>
 
 #include "weights/weights.h"
@@ -246,79 +246,4 @@ mil_status mil_weights_metadata_tensor(const mil_weights *weights, const char *s
     if (weights->format->get_metadata) return weights->format->get_metadata(weights, item, out, err);
     size_t length = strlen(item->text);
     return mil_tensor_strings(0, 1, &item->text, &length, out, err);
-}
-
-/* ---- saving ---- */
-
-static bool same_name(const void *ctx, uint32_t i, const void *name) {
-    return strcmp(((const mil_named_tensor *)ctx)[i].name, name) == 0;
-}
-
-static mil_status check_names(const mil_named_tensor *tensors, size_t n, mil_error *err) {
-    mil__map seen = {0};
-    mil_status status = n < UINT32_MAX - 2 ? MIL_OK : mil__nomem(err);
-    for (size_t i = 0; status == MIL_OK && i < n; i++) {
-        const char *name = tensors[i].name;
-        uint64_t hash = mil__hash_text(name);
-        if (!mil__is_utf8(name, strlen(name)))
-            status = mil__fail(err, MIL_EVALUE, "save: the name \"%s\" is not UTF-8", MIL__PRINTABLE(name));
-        else if (mil__map_find(&seen, hash, same_name, tensors, name) != MIL__NOT_FOUND)
-            status = mil__fail(err, MIL_EVALUE, "save: the name \"%s\" is there twice", MIL__PRINTABLE(name));
-        else if (!mil__map_add(&seen, hash, (uint32_t)i))
-            status = mil__nomem(err);
-    }
-    mil__map_free(&seen);
-    return status;
-}
-
-/* Copies of the tensors that are not contiguous; the others retained. */
-static mil_status make_contiguous(const mil_named_tensor *tensors, size_t n, mil_named_tensor *out, mil_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        mil_tensor *tensor = (mil_tensor *)tensors[i].tensor, *copy = NULL;
-        if (mil__is_contiguous(tensor)) copy = tensor->buffer ? mil_tensor_retain(tensor) : tensor;
-        else MIL__TRY(mil_tensor_convert(tensor, tensor->dtype, &copy, err));
-        out[i] = (mil_named_tensor){tensors[i].name, copy};
-    }
-    return MIL_OK;
-}
-
-typedef enum ending { SAFETENSORS, NPZ, NPY } ending;
-
-static mil_status write_as(ending format, mil__writer *writer, const mil_named_tensor *tensors, size_t n,
-                           const char *const *metadata, mil_error *err) {
-    switch (format) {
-    case SAFETENSORS: return mil__safetensors_write(writer, tensors, n, metadata, err);
-    case NPZ: return mil__npz_write(writer, tensors, n, err);
-    default: return mil__npy_write(writer, tensors[0].tensor, err);
-    }
-}
-
-static mil_status save(ending format, const char *path, const mil_named_tensor *tensors, size_t n,
-                       const char *const *metadata, mil_error *err) {
-    mil__writer writer;
-    MIL__TRY(mil__writer_open(path, &writer, err));
-    mil_status status = write_as(format, &writer, tensors, n, metadata, err);
-    if (status == MIL_OK) return mil__writer_commit(&writer, err);
-    mil__writer_abandon(&writer);
-    return status;
-}
-
-mil_status mil_weights_save(const char *path, const mil_named_tensor *tensors, size_t n, const char *const *metadata,
-                            mil_error *err) {
-    ending format = ends(path, ".safetensors") ? SAFETENSORS : ends(path, ".npz") ? NPZ : NPY;
-    if (format == NPY && !ends(path, ".npy"))
-        return mil__fail(err, MIL_EVALUE, "save: %.200s: the name must end in .safetensors, .npz or .npy", path);
-    if (format == NPY && n != 1) return mil__fail(err, MIL_EVALUE, "save: an npy file holds one tensor, but %zu were given", n);
-    if (format != SAFETENSORS && metadata && metadata[0])
-        return mil__fail(err, MIL_EVALUE, "save: only safetensors files hold metadata");
-    if (format != NPY) MIL__TRY(check_names(tensors, n, err));
-    mil_named_tensor *copies = mil__calloc(n, sizeof *copies);
-    if (!copies) return mil__nomem(err);
-    mil_status status = make_contiguous(tensors, n, copies, err);
-    if (status == MIL_OK) status = save(format, path, copies, n, metadata, err);
-    for (size_t i = 0; i < n; i++) {
-        if (copies[i].tensor && copies[i].tensor->buffer) mil_tensor_free((mil_tensor *)copies[i].tensor);
-    }
-    mil__free(copies);
-    return status;
 }

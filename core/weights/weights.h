@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the readers and writers of weight files share. A format has one file here, which reads and writes it; weights.c
- * chooses among them. */
+/* What the readers and writers of weight files share. A format has one file here, which reads and writes it; weights.c and
+ * save.c choose among them. */
 #ifndef MIL__WEIGHTS_H
 #define MIL__WEIGHTS_H
 
@@ -76,11 +76,35 @@ mil_status mil__weights_view(const mil_weights *weights, mil_dtype dtype, int ra
 /* Makes bytes other than 0 and 1 into 1. */
 void mil__normalize_bools(uint8_t *data, size_t n);
 
-/* Writers add a whole file; tensors are checked to be contiguous, with names that are unique, by mil_weights_save. */
-mil_status mil__safetensors_write(mil__writer *writer, const mil_named_tensor *tensors, size_t n,
-                                  const char *const *metadata, mil_error *err);
-mil_status mil__npy_write(mil__writer *writer, const mil_tensor *tensor, mil_error *err);
-mil_status mil__npz_write(mil__writer *writer, const mil_named_tensor *tensors, size_t n, mil_error *err);
+/* ---- writing (save.c) ---- */
+
+/* A tensor that is to be written: what it will be. It is made when its turn comes. */
+typedef struct mil__outgoing {
+    const char *name;
+    mil_tensor type;          /* without data */
+    size_t from;              /* its place in what is saved */
+} mil__outgoing;
+
+typedef struct mil__saving {
+    const char *path;
+    mil__outgoing *items;     /* a format may put them in another order */
+    size_t n;
+    mil_status (*get)(const void *from, size_t i, mil_tensor **out, mil_error *err); /* owned */
+    const void *from;
+    const char *const *metadata; /* pairs of strings ended by NULL, or NULL */
+    mil_progress *progress;   /* NULL: none */
+    void *progress_ctx;
+    uint64_t bytes, done;     /* of elements */
+    mil__writer writer;       /* open while a format writes */
+} mil__saving;
+
+/* Writes an item's elements, and adds them to the CRC-32 (NULL: none is wanted). */
+mil_status mil__saving_put(mil__saving *saving, const mil__outgoing *item, uint32_t *crc, mil_error *err);
+
+/* Writers add a whole file; the names are unique and UTF-8. */
+mil_status mil__safetensors_write(mil__saving *saving, mil_error *err);
+mil_status mil__npy_write(mil__saving *saving, mil_error *err); /* of one tensor */
+mil_status mil__npz_write(mil__saving *saving, mil_error *err);
 
 /* ---- npy, which npz stands on ---- */
 

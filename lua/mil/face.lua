@@ -226,6 +226,8 @@ local rows = {
   { "mil.load_tensor(path: string, name?: string) -> mil.tensor", "The only tensor of a file, or the one of that name." },
   { "mil.save(path: string, tensors: table<string, mil.tensor>, metadata?: table<string, string>) -> true",
     "Writes tensors to a safetensors or npz file, by the name's ending." },
+  { "mil.convert(weights: mil.weights, path: string, options?: {progress: function?}) -> true",
+    "Writes all tensors of a file in another format (safetensors, npz, npy), one at a time, what is quantised expanded. progress(stage, part) as of load." },
 }
 
 -- ---- read into {name, short, signature, help, class, member, is_method, params = {{name, type, optional}},

@@ -203,6 +203,13 @@ function mil.load_tensor(path, name) end
 ---@return true
 function mil.save(path, tensors, metadata) end
 
+---Writes all tensors of a file in another format (safetensors, npz, npy), one at a time, what is quantised expanded. progress(stage, part) as of load.
+---@param weights mil.weights
+---@param path string
+---@param options? {progress: function?}
+---@return true
+function mil.convert(weights, path, options) end
+
 ---@class mil.program
 ---@field entry mil.function? # The function that is meant where none is named: its package's default, else main, or the only one.
 ---@field opset string # ios15, ios16, ios17 or ios18.

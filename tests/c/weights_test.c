@@ -312,6 +312,74 @@ static void saves_replace_or_leave(void) {
     CHECK(system("ls " OUT " | grep -q 'kept.npy\\.'") != 0);
 }
 
+static const char *text_of(const mil_weights *w, const char *key) {
+    const char *text = mil_weights_metadata(w, key);
+    return text ? text : "(none)";
+}
+
+/* From each format to each that holds as much. */
+static void conversions(void) {
+    static const struct { const char *from, *to; } rows[] = {
+        {FOLDER "good_all_dtypes.safetensors", OUT "converted.safetensors"}, {FOLDER "good_deflated.npz", OUT "converted.safetensors"},
+        {OUT "converted.safetensors", OUT "converted.npz"},                  {FOLDER "good_big_fortran.npy", OUT "converted.npy"},
+        {"tests/vectors/gguf/types.gguf", OUT "converted.safetensors"},      {OUT "saved.npz", OUT "saved.npz"},
+    };
+    for (size_t i = 0; i < MIL__COUNT(rows); i++) {
+        mil_error err = {0};
+        mil_weights *from = NULL, *to = NULL;
+        test_row = rows[i].from;
+        if (!CHECK_OK(mil_weights_open(rows[i].from, &from, &err), &err)) continue;
+        CHECK_OK(mil_weights_convert(from, rows[i].to, NULL, NULL, &err), &err);
+        CHECK_OK(mil_weights_open(rows[i].to, &to, &err), &err);
+        CHECK_EQ((long long)mil_weights_count(to), (long long)mil_weights_count(from));
+        for (size_t k = 0; k < mil_weights_count(from); k++) {
+            mil_tensor *a = NULL, *b = NULL;
+            mil_tensor_gap gap = {1, 0, 0, 0};
+            CHECK_OK(mil_weights_get(from, mil_weights_name(from, k), &a, &err), &err);
+            CHECK_OK(mil_weights_get(to, mil_weights_name(from, k), &b, &err), &err);
+            if (a && b && CHECK_EQ(a->dtype, b->dtype)) CHECK_OK(mil_tensor_compare(a, b, &gap, &err), &err);
+            CHECK_EQ(gap.off, 0.0);
+            mil_tensor_free(a), mil_tensor_free(b);
+        }
+        mil_weights_free(from), mil_weights_free(to);
+    }
+    test_row = "";
+}
+
+static bool stops(void *ctx, const char *stage, double part) {
+    CHECK_EQ(stage, "weights");
+    CHECK(part > 0 && part <= 1);
+    return --*(int *)ctx > 0;
+}
+
+static void conversion_tells(void) {
+    mil_error err = {0};
+    mil_weights *w = NULL, *made = NULL;
+    int left = 3;
+    CHECK_OK(mil_weights_open("tests/vectors/gguf/plain.gguf", &w, &err), &err);
+    CHECK_OK(mil_weights_convert(w, OUT "told.safetensors", NULL, NULL, &err), &err);
+    CHECK_OK(mil_weights_open(OUT "told.safetensors", &made, &err), &err);
+    CHECK_EQ(text_of(made, "m.text"), "w\xc3\xb6rter");
+    CHECK_EQ(text_of(made, "m.u8"), "255");
+    CHECK_EQ(text_of(made, "m.yes"), "true");
+    CHECK_EQ(text_of(made, "m.f32"), "0.5");
+    CHECK_EQ(text_of(made, "m.i64"), "-9007199254740992");
+    CHECK_EQ(text_of(made, "m.names"), "(none)");
+    mil_weights_free(made);
+    mil_weights_free(w), w = NULL;
+    CHECK_OK(mil_weights_open(FOLDER "good_big_fortran.npy", &w, &err), &err);
+    CHECK_OK(mil_weights_convert(w, OUT "named.npz", NULL, NULL, &err), &err);
+    CHECK_OK(mil_weights_open(OUT "named.npz", &made, &err), &err);
+    CHECK_EQ(mil_weights_name(made, 0), "good_big_fortran");
+    mil_weights_free(made);
+    mil_weights_free(w), w = NULL;
+    CHECK_OK(mil_weights_open(FOLDER "good_all_dtypes.safetensors", &w, &err), &err);
+    CHECK_STATUS(mil_weights_convert(w, OUT "stopped.safetensors", stops, &left, &err), MIL_ECANCELLED, &err);
+    CHECK_STATUS(mil_weights_convert(w, OUT "stopped.npy", NULL, NULL, &err), MIL_EVALUE, &err);
+    CHECK(system("ls -A " OUT " | grep -q stopped") != 0);
+    mil_weights_free(w);
+}
+
 /* Two entries of a directory that name one member, which is no tensor: they share its bytes. */
 static void npz_members_overlap(void) {
     static const unsigned char local[31] = {'P', 'K', 3, 4, 20, [26] = 1, [30] = 'a'}; /* "a", stored, empty */
@@ -364,6 +432,15 @@ static mil_status save_all(void *ctx, mil_error *err) {
     return status;
 }
 
+static mil_status convert_file(void *ctx, mil_error *err) {
+    mil_weights *w = NULL;
+    mil_status status = mil_weights_open(ctx, &w, err);
+    if (status == MIL_OK) status = mil_weights_convert(w, OUT "failing.safetensors", NULL, NULL, err);
+    if (status == MIL_OK) status = mil_weights_convert(w, OUT "failing.npz", NULL, NULL, err);
+    mil_weights_free(w);
+    return status;
+}
+
 static void failing_allocations(void) {
     static const char *const files[] = {"good_all_dtypes.safetensors", "good_unaligned.safetensors", "good_deflated.npz",
                                         "good_zip64.npz", "good_big_fortran.npy"};
@@ -376,6 +453,8 @@ static void failing_allocations(void) {
         test_row = files[i];
         CHECK(test_each_allocation(open_and_get, path) > 4);
     }
+    CHECK(test_each_allocation(convert_file, FOLDER "good_deflated.npz") > 10);
+    CHECK(test_each_allocation(convert_file, "tests/vectors/gguf/types.gguf") > 10);
     make_saved(saved);
     CHECK(test_each_allocation(save_all, saved) > 10);
     free_saved(saved);
@@ -454,5 +533,5 @@ static void memory_of_headers(void) {
 }
 
 TEST_MAIN(CASE(files_of_the_indexes), CASE(names), CASE(round_trips), CASE(refused_saves), CASE(saves_replace_or_leave), CASE(npz_members_overlap),
-          CASE(failing_allocations),
+          CASE(conversions), CASE(conversion_tells), CASE(failing_allocations),
           CASE(memory_of_headers))

@@ -56,7 +56,10 @@ describe("luamil convert", function()
     luamil.write("kept.npz", "kept")
     local rows = {
       { 1, package, "kept.npz", "is a model, .*kept%.npz is not: a model becomes a model, weights become weights" },
-      { 1, package, "kept.foo", "kept%.foo: neither a model" },
+      { 1, package, "kept.foo", "kept%.foo: neither a model %(%.mlpackage, %.mlmodelc, %.mil%) nor weights %(%.safetensors, %.npz, %.npy%)\n" },
+      { 1, "nowhere.foo", "kept.npz", "nowhere%.foo: neither a model .*%.mlmodel%) nor weights .*%.gguf%)\n" },
+      { 1, luamil.path "w.safetensors", "w.gguf", "w%.gguf: %.gguf is read, not written" },
+      { 1, package, "m.mlmodel", "m%.mlmodel: %.mlmodel is read, not written" },
       { 1, "nowhere.npz", "kept.npz", "cannot open nowhere%.npz" },
       { 1, luamil.path "w.safetensors", "kept.npy", "w%.safetensors has 2 tensors, but an npy file has one" },
       { 2, "", "kept.npz", "takes FROM and TO, but was given 1" },
@@ -141,19 +144,60 @@ describe("progress", function()
   end)
 end)
 
+local is_asan = (os.getenv "MIL_TEST_BUILD" or ""):find "asan" -- sanitizers take memory themselves
+
+local function integer(n, bytes)
+  local text = {}
+  for i = 1, bytes do
+    text[i] = string.char(n % 256)
+    n = math.floor(n / 256)
+  end
+  return table.concat(text)
+end
+
+-- The most memory that a subcommand had.
+local function peak(...)
+  local chunk = ([[-e "arg = nil; require('mil.command')({%s}); io.stderr:write(require('mil.system').peak_bytes())"]])
+    :format("'" .. table.concat({ ... }, "', '") .. "'")
+  local status, out, err = luamil(chunk)
+  assert.are.equal(0, status, err)
+  return tonumber(err), out
+end
+
+-- 8 tensors of Q8_0, 8 MiB each when expanded, in a file of holes.
+describe("quantised weights", function()
+  local n, rows, columns = 8, 1024, 2048
+  local bytes = rows * columns / 32 * 34
+
+  local function text(s) return integer(#s, 8) .. s end
+
+  setup(function()
+    local parts = { "GGUF", integer(3, 4), integer(n, 8), integer(0, 8) }
+    for i = 1, n do
+      parts[#parts + 1] = text("w" .. i) .. integer(2, 4) .. integer(columns, 8) .. integer(rows, 8) .. integer(8, 4)
+        .. integer((i - 1) * bytes, 8)
+    end
+    local head = table.concat(parts)
+    local file = assert(io.open(luamil.path "q.gguf", "wb"))
+    file:write(head)
+    file:seek("set", math.ceil(#head / 32) * 32 + n * bytes - 1)
+    file:write "\0"
+    file:close()
+  end)
+
+  it("are expanded one at a time", function()
+    for _, to in ipairs { "q.safetensors", "q.npz" } do
+      local most, out = peak("convert", luamil.path "q.gguf", luamil.path(to))
+      assert.truthy(out:find("64.0 MiB", 1, true), out)
+      assert.is_true(most < (is_asan and 200 or 40) * 2 ^ 20, to .. " took " .. most)
+    end
+  end)
+end)
+
 -- Weights of 3 GB: a file of holes. Writing them again takes as much room on the disk, so it is done where it is asked for.
 describe("large weights", function()
   local folder = luamil.folder .. "-large"
   local bytes_each = 3 * 2 ^ 28 -- 4 tensors of 768 MB
-
-  local function integer(n, bytes)
-    local text = {}
-    for i = 1, bytes do
-      text[i] = string.char(n % 256)
-      n = math.floor(n / 256)
-    end
-    return table.concat(text)
-  end
 
   setup(function()
     os.execute("mkdir -p " .. folder .. "/weights")
@@ -178,16 +222,7 @@ describe("large weights", function()
   end)
   teardown(function() os.execute("rm -rf " .. folder) end)
 
-  -- The most memory that a subcommand had.
-  local function peak(...)
-    local chunk = ([[-e "arg = nil; require('mil.command')({%s}); io.stderr:write(require('mil.system').peak_bytes())"]])
-      :format("'" .. table.concat({ ... }, "', '") .. "'")
-    local status, out, err = luamil(chunk)
-    assert.are.equal(0, status, err)
-    return tonumber(err), out
-  end
-
-  local few = ((os.getenv "MIL_TEST_BUILD" or ""):find "asan" and 600 or 100) * 2 ^ 20 -- sanitizers take some themselves
+  local few = (is_asan and 600 or 100) * 2 ^ 20
 
   it("are printed and inspected in little memory", function()
     local bytes, out = peak("print", folder .. "/large.mil")
