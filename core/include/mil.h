@@ -426,6 +426,23 @@ typedef struct mil_where {
 mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
                            const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
                            mil_error *err);
+/* Nested blocks, for operations that hold some: cond (two without inputs: where pred is true, and where it is false) and
+ * while_loop (two with an input for each loop variable: the first gives one bool, the second the variables' next values). A
+ * block is made in the block to which the operation will go, filled with mil_program_add, and given to
+ * mil_program_add_nested, which closes it. Values of the blocks around it may be used inside; its own are gone outside.
+ * Fails: MIL_ESTATE (a block or value that is closed, stale or of elsewhere), MIL_ENOMEM. */
+mil_status mil_program_block(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
+/* An input of the type and name of `like`, the loop variable's first value; the name gets an ending. */
+mil_status mil_program_block_input(mil_program *program, mil_block block, mil_value like, mil_value *out, mil_error *err);
+mil_status mil_program_block_output(mil_program *program, mil_block block, mil_value value, mil_error *err);
+/* Takes a block that no operation holds away, with all that is in it. */
+void mil_program_block_drop(mil_program *program, mil_block block);
+/* As mil_program_add, for an op that holds n_blocks blocks. Where the body of a loop gives a variable another size than it had,
+ * its type has a symbol there, and what is in the blocks is inferred again. On failure the blocks are the caller's still: of a
+ * loop they are to be dropped. */
+mil_status mil_program_add_nested(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
+                                  const mil_block *blocks, size_t n_blocks, const char *name, mil_where where, mil_value *outs,
+                                  size_t max_outs, size_t *n_outs, mil_error *err);
 /* A const: data is retained and frozen. */
 mil_status mil_program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, mil_where where,
                              mil_value *out, mil_error *err);
@@ -632,6 +649,7 @@ typedef struct mil_compile_options {
     mil_precision precision;
     const char *disable;      /* names of passes to leave out, separated by commas; NULL: none */
     size_t memory_limit;      /* bytes that runs may use beside weights; 0: none */
+    int64_t max_turns;        /* of a while_loop in a run: one that would make more fails with MIL_ELIMIT; 0: any number */
     mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
 } mil_compile_options;

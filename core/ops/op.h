@@ -43,7 +43,9 @@ enum {
     MIL__RANDOM = 1,       /* two calls give two results: never folded or shared */
     MIL__EFFECT = 2,       /* changes something: never removed */
     MIL__ATTRIBUTES = 4,   /* parameters are written as attributes (constexpr ops of ios16), while opset < attrs_until */
-    MIL__NO_FOLD = 8       /* never evaluated when the program is made (constexpr ops) */
+    MIL__NO_FOLD = 8,      /* never evaluated when the program is made (constexpr ops) */
+    MIL__BLOCKS = 16,      /* holds nested blocks: */
+    MIL__LOOP = 32         /*   one that decides and one that is repeated, whose inputs are the first parameter's values */
 };
 
 typedef struct mil__call mil__call;
@@ -85,13 +87,12 @@ enum { MIL__MAX_INPUTS = 20 };   /* parameters of one op in one opset (lstm has 
 
 /* How an op with nested blocks sees them; NULL for other ops. */
 typedef struct mil__nested {
-    void *ctx;
+    const void *ctx;
     int n_blocks;
-    int (*n_inputs)(void *ctx, int block);
-    int (*n_results)(void *ctx, int block);
-    const mil_type *(*input_type)(void *ctx, int block, int i);
-    const mil_type *(*result_type)(void *ctx, int block, int i);
-    mil_status (*run)(void *ctx, int block, mil_tensor *const *inputs, mil_tensor **results, mil_error *err);
+    int (*n_inputs)(const void *ctx, int block);
+    int (*n_results)(const void *ctx, int block);
+    const mil_type *(*input_type)(const void *ctx, int block, int i);
+    const mil_type *(*result_type)(const void *ctx, int block, int i);
 } mil__nested;
 
 struct mil__call {

@@ -195,7 +195,7 @@ static mil_status read_block(mil__reader *r, mil_block block, const Mil__Spec__B
 static mil_status read_nested(mil__reader *r, const reading *o, const Mil__Spec__Operation *op, mil_block **out) {
     *out = mil__arena_zero(&r->tmp, op->n_blocks + 1, sizeof **out);
     if (!*out) return mil__nomem(r->err);
-    if (op->n_blocks && (o->op->eval || op->n_blocks > UINT16_MAX))
+    if (op->n_blocks && (!(o->op->flags & MIL__BLOCKS) || op->n_blocks > UINT16_MAX))
         return mil__fail(r->err, MIL_EFORMAT, "%s: takes no blocks", o->op->name);
     for (size_t i = 0; i < op->n_blocks; i++) {
         const Mil__Spec__Block *from = op->blocks[i];

@@ -75,6 +75,10 @@ static void drop_block(mil_program *program, mil_block block) {
     program->blocks[block] = NULL;
 }
 
+void mil__block_drop(mil_program *program, mil_block block) {
+    if (mil__block_at(program, block)) drop_block(program, block);
+}
+
 static void undo_to(mil_program *program, snapshot to) {
     for (uint32_t i = program->n_ops; i-- > to.n_ops;)
         if (program->ops[i] && program->ops[i]->block) drop_operation(program, i);
@@ -298,8 +302,8 @@ mil_status mil__call_known(mil__call *call, int i, mil_tensor **out) {
 mil_status mil__call_fold(mil__call *call, const mil__op *op, bool *is_const, mil_tensor ***data) {
     bool have_data;
     *data = NULL;
-    *is_const = !(op->decl->flags & (MIL__RANDOM | MIL__EFFECT)) && op->n_blocks == 0 && all_const(call, &have_data);
-    if (!*is_const || !have_data || !op->decl->eval || op->decl->flags & MIL__NO_FOLD || !is_small(call)) return MIL_OK;
+    *is_const = op->decl->eval && !(op->decl->flags & (MIL__RANDOM | MIL__EFFECT)) && all_const(call, &have_data);
+    if (!*is_const || !have_data || op->decl->flags & MIL__NO_FOLD || !is_small(call)) return MIL_OK;
     *data = mil__arena_zero(call->arena, (size_t)call->n_out, sizeof **data);
     return *data ? fold(call, *data) : mil__nomem(call->err);
 }
@@ -388,6 +392,13 @@ static mil_status add_inferring(mil_program *program, mil_block block, const mil
     call.types = program->types;
     call.arena = &program->scratch;
     call.err = err;
+    mil__seen_blocks seen;
+    if (new_op->n_blocks) {
+        mil__see_blocks(program, new_op->blocks, new_op->n_blocks, &seen);
+        call.nested = &seen.nested;
+    }
+    if (new_op->decl->flags & MIL__LOOP && !new_op->unchecked)
+        MIL__TRY(mil__loop_settle(program, new_op->blocks, new_op->n_blocks, err));
     MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
     MIL__TRY(infer(program, &call, new_op));
     mil_operation operation = begin_operation(program, new_op, call.n_out);
@@ -747,7 +758,7 @@ static mil_status place_args(adding *a, placed *by_slot) {
     return MIL_OK;
 }
 
-static mil_status add_with_args(adding *a, mil_operation *out) {
+static mil_status add_with_args(adding *a, const mil_block *blocks, size_t n_blocks, mil_operation *out) {
     mil__values given[MIL__MAX_INPUTS];
     placed by_slot[MIL__MAX_INPUTS];
     MIL__TRY(place_args(a, by_slot));
@@ -760,7 +771,7 @@ static mil_status add_with_args(adding *a, mil_operation *out) {
         MIL__TRY(values_of_arg(a, p->row, p->arg, &given[i]));
     }
     mil__slice names[1] = {mil__slice_of(a->name)};
-    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .blocks = NULL, .n_blocks = 0,
+    mil__new_op new_op = {.decl = a->op, .args = given, .n_args = (int)a->n_args, .blocks = blocks, .n_blocks = (int)n_blocks,
                           .names = a->name && a->op->n_outputs == 1 ? names : NULL, .declared = NULL, .n_declared = 1,
                           .label = NULL, .attrs = NULL, .where = a->where, .before = a->before, .unchecked = false};
     return add(a->program, a->block, &new_op, out, a->err);
@@ -777,9 +788,23 @@ static mil_status rename_results(mil_program *program, mil_operation operation, 
     return MIL_OK;
 }
 
-mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
-                           const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
-                           mil_error *err) {
+/* Each may be held by one operation, and stands in the block to which that goes. */
+static mil_status check_blocks(adding *a, const mil_block *blocks, size_t n) {
+    if (n && !(a->op->flags & MIL__BLOCKS)) return adding_fail(a, MIL_EVALUE, "takes no blocks");
+    if (n > UINT16_MAX) return adding_fail(a, MIL_EVALUE, "%zu blocks are too many", n);
+    for (size_t i = 0; i < n; i++) {
+        const mil__block *b = mil__block_at(a->program, blocks[i]);
+        bool twice = false;
+        for (size_t k = 0; k < i; k++) twice = twice || blocks[k] == blocks[i];
+        if (!b || !b->is_open || b->parent || b->outer != a->block || twice)
+            return adding_fail(a, MIL_ESTATE, "block %zu is closed, or was made for another block", i);
+    }
+    return MIL_OK;
+}
+
+mil_status mil_program_add_nested(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
+                                  const mil_block *blocks, size_t n_blocks, const char *name, mil_where where, mil_value *outs,
+                                  size_t max_outs, size_t *n_outs, mil_error *err) {
     if (!op) return mil__fail(err, MIL_ENAME, "add: there is no op of that name"); /* what mil_op_find gave */
     MIL__TRY(check_block(program, block, err));
     mil_operation at = program->blocks[block]->before;
@@ -790,7 +815,8 @@ mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *
     mil__mark scratch = mil__arena_mark(&program->scratch);
     mil_operation operation = 0;
     mil_status status = n_args > MIL__MAX_INPUTS ? adding_fail(&a, MIL_EVALUE, "%zu arguments are too many", n_args)
-                                                 : add_with_args(&a, &operation);
+                                                 : check_blocks(&a, blocks, n_blocks);
+    if (status == MIL_OK) status = add_with_args(&a, blocks, n_blocks, &operation);
     if (status == MIL_OK && name && op->n_outputs != 1) status = rename_results(program, operation, name, err);
     mil__arena_rewind(&program->scratch, scratch);
     if (status != MIL_OK) {
@@ -802,6 +828,17 @@ mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *
     for (uint32_t i = 0; i < made->n_outputs && i < max_outs; i++) outs[i] = made->outputs[i];
     if (n_outs) *n_outs = made->n_outputs;
     return MIL_OK;
+}
+
+mil_status mil_program_add(mil_program *program, mil_block block, const mil_op *op, const mil_arg *args, size_t n_args,
+                           const char *name, mil_where where, mil_value *outs, size_t max_outs, size_t *n_outs,
+                           mil_error *err) {
+    return mil_program_add_nested(program, block, op, args, n_args, NULL, 0, name, where, outs, max_outs, n_outs, err);
+}
+
+void mil_program_block_drop(mil_program *program, mil_block block) {
+    const mil__block *b = mil__block_at(program, block);
+    if (b && b->outer && !b->parent) drop_block(program, block);
 }
 
 /* ---- outputs, undo ---- */

@@ -293,18 +293,18 @@ mil_status mil_operation_remove(mil_program *program, mil_operation operation, m
     return MIL_OK;
 }
 
-static bool has_effect(const mil_program *program, const mil__op *op) {
+bool mil__op_has_effect(const mil_program *program, const mil__op *op) {
     if (op->decl->flags & MIL__EFFECT) return true;
     for (int b = 0; b < op->n_blocks; b++)
         for (mil_operation at = program->blocks[op->blocks[b]]->first; at; at = program->ops[at]->next)
-            if (has_effect(program, program->ops[at])) return true;
+            if (mil__op_has_effect(program, program->ops[at])) return true;
     return false;
 }
 
 static bool is_needed(const mil_program *program, const mil__op *op) {
     for (uint32_t i = 0; i < op->n_outputs; i++)
         if (program->values[op->outputs[i]]->n_uses) return true;
-    return has_effect(program, op);
+    return mil__op_has_effect(program, op);
 }
 
 /* Backwards, so that what only removed ones used goes too. */

@@ -196,6 +196,8 @@ mil_status mil__input_set_standard(mil_program *program, mil_value input, double
 /* The values given to a parameter by slot; NULL when absent. */
 const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
+/* Does it, or what is in its blocks, change something? */
+bool mil__op_has_effect(const mil_program *program, const mil__op *op);
 /* A known parameter's integers (a scalar or vector); -1 where it is absent, not known, or has more than max. */
 int mil__op_ints(const mil_program *program, const mil__op *op, const char *name, int max, int64_t *out);
 
@@ -265,6 +267,8 @@ mil_status mil__block_input(mil_program *program, mil_block block, const char *n
 mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err);
 /* Room for one more output: then mil__block_output cannot fail. */
 mil_status mil__block_more_outputs(mil_program *program, mil_block block, mil_error *err);
+/* Takes a nested block that no operation holds away, with what is in it. */
+void mil__block_drop(mil_program *program, mil_block block);
 /* Takes an operation out; its results must have no uses. Its consts stay. */
 void mil__program_remove(mil_program *program, mil_operation operation);
 /* Is `value` visible in `block` (defined there or further out)? */
@@ -282,6 +286,25 @@ mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call
  * For engines: outputs that a classify gives are its probabilities. */
 mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
                                 mil_program **out, mil_value **values, mil_error *err);
+
+/* ---- nested blocks (nested.c) ---- */
+
+typedef struct mil__seen_blocks {
+    mil__nested nested;       /* its ctx is this struct */
+    const mil_program *program;
+    const mil_block *blocks;
+} mil__seen_blocks;
+/* For call->nested, while *out and the blocks live. */
+void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n, mil__seen_blocks *out);
+/* `type` with symbols where `other` has another size: a type that holds both. `type` itself where no sizes make it one; NULL:
+ * out of memory. */
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other);
+/* Makes loop variable i's type in both blocks hold `other` too. */
+mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed,
+                           mil_error *err);
+/* Makes the loop variables' types hold what the body gives, and infers again what is in the blocks (which no operation holds
+ * yet: where it fails they are to be dropped). */
+mil_status mil__loop_settle(mil_program *program, const mil_block *blocks, int n_blocks, mil_error *err);
 
 /* ---- who uses what, and in which order (users.c) ---- */
 

@@ -48,7 +48,7 @@ static void mark_block(rebuilding *r, const mil__block *block) {
     for (uint32_t i = 0; i < block->n_outputs; i++) mark_value(r, stand_in(r, block->outputs[i]));
     for (mil_operation at = block->last; at; at = r->from->ops[at]->prev) {
         const mil__op *op = r->from->ops[at];
-        if (op->decl->flags & MIL__EFFECT) r->live[at] = true;
+        if (mil__op_has_effect(r->from, op)) r->live[at] = true;
         if (r->live[at]) mark_operation(r, op);
     }
 }
@@ -176,13 +176,24 @@ static mil_status copy_args(rebuilding *r, const mil__op *op, mil__values **out)
     return MIL_OK;
 }
 
+/* Loop variables are what they are at first; the loop's operation makes them wider where they have to be. */
+static mil_status make_block_inputs(rebuilding *r, const mil__op *op, const mil__block *from, mil_block to) {
+    bool is_loop = op->decl->flags & MIL__LOOP && op->n_args == 1 && op->args[0].n == from->n_inputs;
+    if (!is_loop) return make_inputs(r, from, to, NULL);
+    for (uint32_t i = 0; i < from->n_inputs; i++) {
+        const mil_type *type = r->to->values[r->values[op->args[0].values[i]]]->type;
+        MIL__TRY(mil__block_input(r->to, to, r->from->values[from->inputs[i]]->name, type, &r->values[from->inputs[i]], r->err));
+    }
+    return MIL_OK;
+}
+
 static mil_status make_nested(rebuilding *r, mil_block to, const mil__op *op, mil_block **out) {
     mil_block *blocks = mil__arena_zero(&r->arena, op->n_blocks, sizeof *blocks);
     if (!blocks) return mil__nomem(r->err);
     for (uint16_t b = 0; b < op->n_blocks; b++) {
         const mil__block *from = r->from->blocks[op->blocks[b]];
         MIL__TRY(mil__block_new(r->to, to, &blocks[b], r->err));
-        MIL__TRY(make_inputs(r, from, blocks[b], NULL));
+        MIL__TRY(make_block_inputs(r, op, from, blocks[b]));
         MIL__TRY(make_block(r, from, blocks[b]));
     }
     *out = blocks;

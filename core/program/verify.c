@@ -39,6 +39,9 @@ static mil_status verify_types(const mil_program *program, const mil__op *op, mi
     mil__arena arena = {0};
     mil__call call = {.op = op->decl, .opset = program->functions[program->blocks[op->block]->function].opset,
                       .types = program->types, .arena = &arena, .err = err};
+    mil__seen_blocks seen;
+    mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
+    if (op->n_blocks) call.nested = &seen.nested;
     mil_status status = mil__call_of(program, op, &call);
     if (status == MIL_OK) status = mil__call_check(&call);
     if (status == MIL_OK) status = op->decl->infer(&call);
@@ -54,8 +57,6 @@ static mil_status verify_types(const mil_program *program, const mil__op *op, mi
     return status;
 }
 
-static bool is_const_op(const mil__op *op) { return op->decl->n_outputs == 1 && op->decl->flags & MIL__NO_FOLD && !op->decl->eval; }
-
 static mil_status verify_block(const mil_program *program, const mil__block *block, uint32_t *order, uint32_t *next,
                                mil_error *err) {
     for (mil_operation at = block->first; at; at = program->ops[at]->next) {
@@ -64,7 +65,7 @@ static mil_status verify_block(const mil_program *program, const mil__block *blo
         MIL__TRY(verify_scopes(program, at, order, err));
         for (uint16_t b = 0; b < op->n_blocks; b++)
             MIL__TRY(verify_block(program, program->blocks[op->blocks[b]], order, next, err));
-        if (!is_const_op(op) && op->n_blocks == 0) MIL__TRY(verify_types(program, op, err));
+        if (op->decl != mil__op_const()) MIL__TRY(verify_types(program, op, err));
         order[at] = ++*next; /* its nested blocks may not use its results */
     }
     return MIL_OK;

@@ -461,7 +461,7 @@ static mil_status finish_statement(mil__parser *ps, mil__statement *st) {
         return mil__lex_fail(&ps->lex, st->at, MIL_ELIMIT, "more than %d results", UINT16_MAX);
     if (!st->has_label && st->n_results) st->label = "";
     bool is_const = st->op == ps->const_op;
-    if (st->n_blocks && (is_const || (st->op->eval && !ps->unchecked)))
+    if (st->n_blocks && (is_const || (!(st->op->flags & MIL__BLOCKS) && !ps->unchecked)))
         return mil__lex_fail(&ps->lex, st->at, MIL_ETYPE, "%s: takes no blocks", st->op->name);
     return is_const ? finish_const(ps, st) : finish_operation(ps, st);
 }

@@ -155,6 +155,17 @@ bool mil__type_fits(const mil_type *wanted, const mil_type *given) {
     return wanted->kind != MIL_LIST || dim_fits(wanted->length, given->length);
 }
 
+bool mil__type_holds(const mil_type *wanted, const mil_type *given) {
+    if (wanted == given) return true;
+    if (wanted->kind != given->kind || wanted->dtype != given->dtype || wanted->rank != given->rank) return false;
+    if (wanted->n_items != given->n_items) return false;
+    for (int i = 0; i < wanted->rank; i++)
+        if (wanted->shape[i] >= 0 && wanted->shape[i] != given->shape[i]) return false;
+    for (int i = 0; i < wanted->n_items; i++)
+        if (!mil__type_holds(wanted->items[i], given->items[i])) return false;
+    return true;
+}
+
 /* The tensor type that a type is, or that its state holds; NULL for the others. */
 static const mil_type *tensor_of(const mil_type *type) {
     if (type->kind == MIL_STATE) return type->items[0];

@@ -55,6 +55,10 @@ const mil_type *mil__state_type(mil__types *types, const mil_type *tensor);
  * symbolic on either side. */
 bool mil__type_fits(const mil_type *wanted, const mil_type *given);
 
+/* Is every value of type `given` one of `wanted`: a known size stands for a symbol, a symbol for any other symbol, never for a
+ * size. (Lengths of lists are not looked at: lists grow.) */
+bool mil__type_holds(const mil_type *wanted, const mil_type *given);
+
 /* "fp16[1, S, 64]", "fp32" for rank 0, "list<fp32[2], ?>", "state<fp16[1, 8]>". Returns buf. NULL type: "none". */
 char *mil__type_text(const mil__types *types, const mil_type *type, char *buf, size_t n);
 /* The message-building form: a temporary that lives as long as the enclosing block. */

@@ -979,6 +979,20 @@ function value:concat(args) end
 ---@return mil.value
 function func:concat(args) end
 
+---@class mil.args.cond
+---@field name? string # of the result
+---@field pred mil.operand # one bool
+
+---what the first of two blocks gives where pred is true, else what the second gives; only that one runs
+---@param args mil.args.cond|mil.operand|nil
+---@return mil.value ...
+function value:cond(args) end
+
+---what the first of two blocks gives where pred is true, else what the second gives; only that one runs
+---@param args mil.args.cond
+---@return mil.value ...
+function func:cond(args) end
+
 ---@class mil.args.const
 ---@field name? string # of the result
 ---@field val mil.operand # the value
@@ -1752,6 +1766,82 @@ function value:linear_activation(args) end
 ---@return mil.value
 function func:linear_activation(args) end
 
+---@class mil.args.list_gather
+---@field name? string # of the result
+---@field ls mil.operand # the list
+---@field indices mil.operand # a vector; from 0 up to the list's length
+
+---the elements at indices, one after the other along a new first axis
+---@param args mil.args.list_gather|mil.operand|nil
+---@return mil.value
+function value:list_gather(args) end
+
+---the elements at indices, one after the other along a new first axis
+---@param args mil.args.list_gather
+---@return mil.value
+function func:list_gather(args) end
+
+---@class mil.args.list_length
+---@field name? string # of the result
+---@field ls mil.operand # the list
+
+---the number of elements
+---@param args mil.args.list_length|mil.operand|nil
+---@return mil.value
+function value:list_length(args) end
+
+---the number of elements
+---@param args mil.args.list_length
+---@return mil.value
+function func:list_length(args) end
+
+---@class mil.args.list_read
+---@field name? string # of the result
+---@field ls mil.operand # the list
+---@field index mil.operand # from 0 up to the list's length
+
+---the element at index
+---@param args mil.args.list_read|mil.operand|nil
+---@return mil.value
+function value:list_read(args) end
+
+---the element at index
+---@param args mil.args.list_read
+---@return mil.value
+function func:list_read(args) end
+
+---@class mil.args.list_scatter
+---@field name? string # of the result
+---@field ls mil.operand # the list
+---@field indices mil.operand # a vector; from 0
+---@field value mil.operand # elements along the first axis
+
+---the list with value[k] at indices[k], for each k; one of dynamic length grows to hold them
+---@param args mil.args.list_scatter|mil.operand|nil
+---@return mil.value
+function value:list_scatter(args) end
+
+---the list with value[k] at indices[k], for each k; one of dynamic length grows to hold them
+---@param args mil.args.list_scatter
+---@return mil.value
+function func:list_scatter(args) end
+
+---@class mil.args.list_write
+---@field name? string # of the result
+---@field ls mil.operand # the list
+---@field index mil.operand # from 0
+---@field value mil.operand # of an element's dtype and shape
+
+---the list with value at index; one of dynamic length grows to hold it
+---@param args mil.args.list_write|mil.operand|nil
+---@return mil.value
+function value:list_write(args) end
+
+---the list with value at index; one of dynamic length grows to hold it
+---@param args mil.args.list_write
+---@return mil.value
+function func:list_write(args) end
+
 ---@class mil.args.local_response_norm
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...] of rank 3 or above
@@ -1873,6 +1963,23 @@ function value:lstm(args) end
 ---@param args mil.args.lstm
 ---@return mil.value ...
 function func:lstm(args) end
+
+---@class mil.args.make_list
+---@field name? string # of the result
+---@field init_length? mil.operand # elements that it has at first
+---@field dynamic_length? mil.operand # does it grow where it is written beyond its end?
+---@field elem_shape mil.operand[] # the dims of an element: int32, or the name of a symbol
+---@field dtype? mil.operand # of an element: bool, fp16, fp32 or int32
+
+---a list of tensors of one shape, zeros at first
+---@param args mil.args.make_list|mil.operand|nil
+---@return mil.value
+function value:make_list(args) end
+
+---a list of tensors of one shape, zeros at first
+---@param args mil.args.make_list
+---@return mil.value
+function func:make_list(args) end
 
 ---@class mil.args.matmul
 ---@field name? string # of the result
@@ -3218,6 +3325,20 @@ function value:upsample_nearest_neighbor(args) end
 ---@param args mil.args.upsample_nearest_neighbor
 ---@return mil.value
 function func:upsample_nearest_neighbor(args) end
+
+---@class mil.args.while_loop
+---@field name? string # of the result
+---@field loop_vars mil.operand[] # what the loop variables are at first
+
+---repeats the second of two blocks, which takes the loop variables and gives them anew, while the first gives true of them
+---@param args mil.args.while_loop|mil.operand|nil
+---@return mil.value ...
+function value:while_loop(args) end
+
+---repeats the second of two blocks, which takes the loop variables and gives them anew, while the first gives true of them
+---@param args mil.args.while_loop
+---@return mil.value ...
+function func:while_loop(args) end
 
 ---@class mil.args.write_state
 ---@field name? string # of the result

@@ -8,7 +8,6 @@ local corpus = "../shared/corpus/"
 -- Which ones can't be read, and what is said of them. Whoever makes one readable finds its row here.
 local lacking = {
   ["mil/m6-e5-linear-act.mil"] = "tensor_buffer is a type of E5 dumps, and not of MIL programs",
-  ["packages/DTLN_AEC_128_Part1.mlpackage"] = 'function main: tf_make_list_0: unknown op "make_list"',
 }
 
 local function list(folder)

@@ -147,11 +147,18 @@ mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int
     s->kind = MIL__SLOT_ARENA;
     for (int i = 0; i < rank; i++)
         if (shape[i] < 0) s->kind = MIL__SLOT_DYNAMIC;
+    lower->plan->is_dynamic |= s->kind == MIL__SLOT_DYNAMIC;
     bool fits = s->kind == MIL__SLOT_DYNAMIC ||
                 (mil__shape_numel(rank, shape, &n) && mil__dtype_bytes(dtype, n, &s->bytes));
     if (!fits) return mil__fail(lower->err, MIL_ELIMIT, "compile: a value is too large for memory");
     *out = slot;
     return MIL_OK;
+}
+
+void mil__slot_make_dynamic(mil__lower *lower, uint32_t slot) {
+    lower->plan->slots[slot].kind = MIL__SLOT_DYNAMIC;
+    lower->plan->slots[slot].bytes = 0;
+    lower->plan->is_dynamic = true;
 }
 
 /* A const that is not dense is copied once. */
@@ -168,18 +175,20 @@ static mil_status const_slot(mil__lower *lower, mil__slot *slot, const mil_tenso
     return mil_tensor_copy(dense, data, lower->err);
 }
 
+static mil_status list_slot(mil__lower *lower, const mil__value *v, uint32_t *out);
+
 static mil_status slot_for_value(mil__lower *lower, mil_value value) {
     const mil__value *v = lower->program->values[value];
     const mil_type *type = v->type->kind == MIL_STATE ? v->type->items[0] : v->type; /* a state is an input that is written */
-    if (type->kind != MIL_TENSOR) {
-        return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s yet: %s",
-                         MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
-    }
     uint32_t slot = NO_SLOT;
     bool is_string = type->dtype == MIL_STRING;
     int64_t none = 0; /* strings are consts, and take no memory of the run */
-    MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : type->dtype, is_string ? 1 : type->rank,
-                           is_string ? &none : type->shape, &slot));
+    if (type->kind == MIL_LIST) MIL__TRY(list_slot(lower, v, &slot));
+    else if (type->kind != MIL_TENSOR)
+        return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s: %s",
+                         MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
+    else MIL__TRY(mil__slot_new(lower, is_string ? MIL_BOOL : type->dtype, is_string ? 1 : type->rank,
+                                is_string ? &none : type->shape, &slot));
     lower->slot_of[value] = slot;
     mil__slot *s = &lower->plan->slots[slot];
     s->value = value;
@@ -187,16 +196,50 @@ static mil_status slot_for_value(mil__lower *lower, mil_value value) {
     return is_const ? const_slot(lower, s, v->data) : MIL_OK;
 }
 
+/* A list is a tensor of its elements along a first axis that grows. */
+static mil_status list_slot(mil__lower *lower, const mil__value *v, uint32_t *out) {
+    const mil_type *element = v->type->items[0];
+    int64_t shape[MIL_MAX_RANK] = {-1};
+    if (element->kind != MIL_TENSOR || element->dtype == MIL_STRING || element->rank >= MIL_MAX_RANK || v->is_const)
+        return mil__fail(lower->err, MIL_EUNSUPPORTED, "compile: the cpu engine does not run %s: %s",
+                         MIL__TYPE_TEXT(lower->program->types, v->type), v->name ? v->name : "a value");
+    for (int i = 0; i < element->rank; i++) shape[i + 1] = element->shape[i];
+    return mil__slot_new(lower, element->dtype, element->rank + 1, shape, out);
+}
+
+static mil_status slots_for_block(mil__lower *lower, const mil__block *block);
+
+/* The variables of a loop have one slot each: as inputs of both blocks, and as its results. */
+static mil_status slots_for_nested(mil__lower *lower, const mil__op *op) {
+    const mil_program *program = lower->program;
+    if (op->decl->flags & MIL__LOOP) {
+        const mil__block *decide = program->blocks[op->blocks[0]], *body = program->blocks[op->blocks[1]];
+        for (uint32_t i = 0; i < body->n_inputs; i++) {
+            MIL__TRY(slot_for_value(lower, body->inputs[i]));
+            lower->slot_of[decide->inputs[i]] = lower->slot_of[op->outputs[i]] = lower->slot_of[body->inputs[i]];
+        }
+    } else {
+        for (uint32_t i = 0; i < op->n_outputs; i++) MIL__TRY(slot_for_value(lower, op->outputs[i]));
+    }
+    for (int b = 0; b < op->n_blocks; b++) MIL__TRY(slots_for_block(lower, program->blocks[op->blocks[b]]));
+    return MIL_OK;
+}
+
+static mil_status slots_for_block(mil__lower *lower, const mil__block *block) {
+    for (mil_operation at = block->first; at; at = lower->program->ops[at]->next) {
+        const mil__op *op = lower->program->ops[at];
+        if (op->n_blocks) MIL__TRY(slots_for_nested(lower, op));
+        else for (uint32_t i = 0; i < op->n_outputs; i++) MIL__TRY(slot_for_value(lower, op->outputs[i]));
+    }
+    return MIL_OK;
+}
+
 static mil_status slots_for_values(mil__lower *lower, const mil__block *body) {
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         MIL__TRY(slot_for_value(lower, body->inputs[i]));
         lower->plan->slots[lower->slot_of[body->inputs[i]]].kind = MIL__SLOT_INPUT;
     }
-    for (mil_operation at = body->first; at; at = lower->program->ops[at]->next) {
-        const mil__op *op = lower->program->ops[at];
-        for (uint32_t i = 0; i < op->n_outputs; i++) MIL__TRY(slot_for_value(lower, op->outputs[i]));
-    }
-    return MIL_OK;
+    return slots_for_block(lower, body);
 }
 
 uint32_t mil__slot_of(mil__lower *lower, mil_value value) { return lower->slot_of[value]; }
@@ -228,6 +271,7 @@ mil_status mil__lower_step(mil__lower *lower, const mil__group *group, const mil
     }
     mil__step *to = &plan->steps[plan->n_steps];
     *to = *step;
+    to->loop = lower->loop;
     if (group) {
         to->covers = mil__arena_copy(&plan->arena, group->ops, group->n_ops * sizeof *group->ops);
         if (!to->covers) return mil__nomem(lower->err);
@@ -238,18 +282,6 @@ mil_status mil__lower_step(mil__lower *lower, const mil__group *group, const mil
     if (step->scratch > plan->scratch_bytes) plan->scratch_bytes = step->scratch;
     plan->n_steps++;
     return MIL_OK;
-}
-
-/* The last group that reads each value; the function's outputs are read by the caller, after all. */
-static void set_until(mil__lower *lower, const mil__block *body, const mil__group *groups, uint32_t n) {
-    for (uint32_t g = 0; g < n; g++)
-        for (uint32_t k = 0; k < groups[g].n_ops; k++) {
-            const mil__op *op = lower->program->ops[groups[g].ops[k]];
-            for (uint16_t a = 0; a < op->n_args; a++)
-                for (uint32_t i = 0; i < op->args[a].n; i++)
-                    lower->plan->slots[lower->slot_of[op->args[a].values[i]]].until = g;
-        }
-    for (uint32_t i = 0; i < body->n_outputs; i++) lower->plan->slots[lower->slot_of[body->outputs[i]]].until = NO_SLOT;
 }
 
 bool mil__slot_take_over(mil__lower *lower, uint32_t out, uint32_t in) {
@@ -359,38 +391,19 @@ static mil_status list_fixups(mil__lower *lower) {
 
 /* ---- all of it ---- */
 
-static mil_status report(const mil__lower *lower, double part) {
-    const mil_compile_options *options = &lower->model->options;
-    bool goes_on = !options->progress || options->progress(options->progress_ctx, "compile", part);
-    return goes_on ? MIL_OK : mil__fail(lower->err, MIL_ECANCELLED, "compile: cancelled");
-}
-
-/* Groups in an order that respects uses (a group stands where its last operation did), each lowered in turn. */
-static mil_status lower_groups(mil__lower *lower, const mil__block *body) {
-    mil__arena arena = {0};
-    mil__group *groups = NULL;
-    uint32_t n = 0;
-    mil_status status = mil__fuse(lower, lower->program->functions[0].block, &groups, &n, &arena);
-    if (status == MIL_OK) set_until(lower, body, groups, n);
-    for (lower->group = 0; lower->group < n && status == MIL_OK; lower->group++) {
-        status = report(lower, lower->group / (double)n);
-        if (status == MIL_OK) status = mil__select(lower, &groups[lower->group]);
-    }
-    mil__arena_free(&arena);
-    return status;
-}
-
 static mil_status lower_program(mil__lower *lower) {
-    const mil__block *body = lower->program->blocks[lower->program->functions[0].block];
+    mil_block block = lower->program->functions[0].block;
+    const mil__block *body = lower->program->blocks[block];
     lower->slot_of = mil__alloc(lower->program->n_values * sizeof *lower->slot_of);
     if (!lower->slot_of) return mil__nomem(lower->err);
     memset(lower->slot_of, 0xff, lower->program->n_values * sizeof *lower->slot_of);
     MIL__TRY(slots_for_values(lower, body));
-    MIL__TRY(lower_groups(lower, body));
+    MIL__TRY(mil__lower_order(lower, block));
+    MIL__TRY(mil__lower_block(lower, block));
     MIL__TRY(make_ports(lower, body));
+    mil__extend_lives(lower);
     MIL__TRY(place(lower));
-    MIL__TRY(list_fixups(lower));
-    return report(lower, 1);
+    return list_fixups(lower);
 }
 
 /* Remembers the shapes that the plan is for. */
@@ -416,6 +429,7 @@ static mil_status make_plan(mil__cpu_model *model, const mil_type *const *inputs
                         .err = err};
     mil_status status = lower_program(&lower);
     mil__free(lower.slot_of);
+    mil__arena_free(&lower.scope_arena);
     return status;
 }
 

@@ -48,10 +48,28 @@ static mil_status pair_dense(mil__lower *lower, mil_operation operation) {
     return mil__select_apart(lower, &group);
 }
 
+/* A value of an outer block is expanded for this one alone, whose steps may run never, or often. */
+static mil_status own_slot(mil__lower *lower, uint32_t *slot) {
+    mil__slot was = lower->plan->slots[*slot];
+    mil__expanded *expanded = mil__arena_alloc(&lower->scope_arena, sizeof *expanded);
+    if (!expanded) return mil__nomem(lower->err);
+    *expanded = (mil__expanded){was.value, *slot, lower->expanded};
+    MIL__TRY(mil__slot_new(lower, was.dtype, was.rank, was.shape, slot));
+    mil__slot *own = &lower->plan->slots[*slot];
+    own->kind = MIL__SLOT_COMPRESSED;
+    own->source = was.source;
+    own->value = was.value;
+    lower->slot_of[was.value] = *slot;
+    lower->expanded = expanded;
+    return MIL_OK;
+}
+
 mil_status mil__slot_dense(mil__lower *lower, uint32_t slot) {
     mil__slot *s = &lower->plan->slots[slot];
     if (s->kind == MIL__SLOT_SPARSE) return pair_dense(lower, lower->program->values[s->value]->op);
     if (s->kind != MIL__SLOT_COMPRESSED) return MIL_OK;
+    if (lower->program->values[s->value]->block != lower->block) MIL__TRY(own_slot(lower, &slot));
+    s = &lower->plan->slots[slot];
     expand_params *params = mil__lower_alloc(lower, sizeof *params);
     uint32_t *out = mil__lower_alloc(lower, sizeof *out);
     if (!params || !out) return mil__nomem(lower->err);

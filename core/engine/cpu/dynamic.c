@@ -26,6 +26,31 @@ static mil_status fill_call(mil__run *run, const mil__step *step, const mil__op 
     return MIL_OK;
 }
 
+/* Bytes for one that has `now` and needs `bytes`: twice as many, where that is within the model's limit. */
+static mil_status room_of(const mil__cpu_context *c, size_t now, size_t bytes, bool doubles, size_t *out, mil_error *err) {
+    size_t limit = c->model->options.memory_limit, others = c->memory_bytes + c->dynamic_bytes - now, twice;
+    size_t left = !limit ? SIZE_MAX : limit > others ? limit - others : 0;
+    if (bytes > left)
+        return mil__fail(err, MIL_ELIMIT, "run: a value of %zu bytes, beside %zu of others, is beyond the limit of %zu", bytes, others, limit);
+    *out = doubles && mil__mul_size(bytes, 2, &twice) && twice <= left ? twice : bytes;
+    return MIL_OK;
+}
+
+mil_status mil__dynamic_room(mil__cpu_context *c, uint32_t slot, size_t bytes, size_t keep, mil_error *err) {
+    mil_buffer *old = c->dynamic[slot], *buffer = old;
+    size_t now = old ? mil_buffer_bytes(old) : 0, room = 0;
+    if (!old || now < bytes) {
+        MIL__TRY(room_of(c, now, bytes, keep > 0, &room, err));
+        MIL__TRY(mil_buffer_new(room, &buffer, err));
+        if (keep) memcpy(mil_buffer_data(buffer), mil_buffer_data(old), keep);
+        mil_buffer_free(old);
+        c->dynamic[slot] = buffer;
+        c->dynamic_bytes += room - now;
+    }
+    c->t[slot].data = mil_buffer_data(buffer);
+    return MIL_OK;
+}
+
 /* Memory for a result of the type that was inferred. */
 static mil_status make_room(mil__run *run, uint32_t slot, const mil_type *type) {
     mil__cpu_context *c = run->context;
@@ -39,16 +64,8 @@ static mil_status make_room(mil__run *run, uint32_t slot, const mil_type *type) 
         return same ? MIL_OK : mil__fail(run->err, MIL_ETYPE, "run: a result is %s, but was to be %s",
                                          MIL__SHAPE_TEXT(type->rank, type->shape), MIL__SHAPE_TEXT(t->rank, t->shape));
     }
-    size_t limit = c->model->options.memory_limit;
-    if (limit && bytes > limit)
-        return mil__fail(run->err, MIL_ELIMIT, "run: a result of %zu bytes is beyond the limit of %zu", bytes, limit);
-    if (!c->dynamic[slot] || mil_buffer_bytes(c->dynamic[slot]) < bytes) {
-        mil_buffer *buffer;
-        MIL__TRY(mil_buffer_new(bytes, &buffer, run->err));
-        mil_buffer_free(c->dynamic[slot]);
-        c->dynamic[slot] = buffer;
-    }
-    mil__tensor_init(t, type->dtype, type->rank, type->shape, mil_buffer_data(c->dynamic[slot]));
+    MIL__TRY(mil__dynamic_room(c, slot, bytes, 0, run->err));
+    mil__tensor_init(t, type->dtype, type->rank, type->shape, t->data);
     return MIL_OK;
 }
 

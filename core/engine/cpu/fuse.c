@@ -22,9 +22,10 @@ enum { NO_GROUP = UINT32_MAX, CHAIN_OPS = 24, CHAIN_OPERANDS = 12 };
 typedef struct fusing {
     mil__lower *lower;
     mil__arena *arena;
+    mil_block block;
     mil__group *groups;
     uint32_t n;
-    uint32_t *group_of;  /* by operation */
+    uint32_t *group_of;  /* by operation of the block */
     bool is_on;
 } fusing;
 
@@ -53,7 +54,7 @@ static bool is_static(const mil_type *type) {
 /* The group whose result `value` is, where an operation with a result of this type may join it; else NO_GROUP. */
 static uint32_t open_group(const fusing *f, mil_value value, const mil_type *result) {
     const mil__value *v = f->lower->program->values[value];
-    if (!v->op || v->n_uses != 1 || v->is_output || !is_static(v->type)) return NO_GROUP;
+    if (!v->op || v->block != f->block || v->n_uses != 1 || v->is_output || !is_static(v->type)) return NO_GROUP;
     if (v->type->rank != result->rank) return NO_GROUP;
     if (result->rank && memcmp(v->type->shape, result->shape, (size_t)result->rank * sizeof(mil_dim)) != 0) return NO_GROUP;
     uint32_t g = f->group_of[v->op];
@@ -123,7 +124,7 @@ static bool is_within(const mil__group *group, const mil_operation *ops, int n) 
 /* A written-out form that ends in ops[n - 1], as one group: where no group of the others' has more than them. */
 static mil_status join_form(fusing *f, int kind, const mil_operation *ops, int n, bool *joined) {
     for (int i = 0; i < n - 1; i++)
-        if (!is_within(&f->groups[f->group_of[ops[i]]], ops, n)) return MIL_OK;
+        if (op_at(f, ops[i])->block != f->block || !is_within(&f->groups[f->group_of[ops[i]]], ops, n)) return MIL_OK;
     mil__group *group = &f->groups[f->n];
     *group = (mil__group){.kind = kind, .result = op_at(f, ops[n - 1])->outputs[0]};
     for (int i = 0; i < n; i++) {
@@ -163,28 +164,27 @@ static mil_status visit(fusing *f, mil_operation operation) {
 }
 
 /* Each group to the place of its last operation; emptied ones go. */
-static void order_groups(fusing *f, mil_operation *last_to_group, const mil__block *block, mil__group *out, uint32_t *n) {
+static void order_groups(const fusing *f, const mil__block *block, mil__group *out, uint32_t *n) {
     *n = 0;
-    for (uint32_t g = 0; g < f->n; g++)
-        if (f->groups[g].n_ops) last_to_group[f->groups[g].ops[f->groups[g].n_ops - 1]] = g + 1;
-    for (mil_operation at = block->first; at; at = op_at(f, at)->next)
-        if (last_to_group[at]) out[(*n)++] = f->groups[last_to_group[at] - 1];
+    for (mil_operation at = block->first; at; at = op_at(f, at)->next) {
+        const mil__group *group = f->group_of[at] == NO_GROUP ? NULL : &f->groups[f->group_of[at]];
+        if (group && group->n_ops && group->ops[group->n_ops - 1] == at) out[(*n)++] = *group;
+    }
 }
 
 mil_status mil__fuse(mil__lower *lower, mil_block block, mil__group **out, uint32_t *n, mil__arena *arena) {
     const mil_program *program = lower->program;
     const mil__block *body = program->blocks[block];
-    fusing f = {.lower = lower, .arena = arena,
+    fusing f = {.lower = lower, .arena = arena, .block = block, .group_of = lower->group_of,
                 .is_on = lower->model->options.optimize && !mil__pass_disabled(lower->model->disable, "fuse")};
-    f.groups = mil__arena_zero(arena, program->n_ops, sizeof *f.groups);
-    f.group_of = mil__arena_alloc(arena, program->n_ops * sizeof *f.group_of);
-    mil_operation *places = mil__arena_zero(arena, program->n_ops, sizeof *places);
-    mil__group *ordered = mil__arena_zero(arena, program->n_ops, sizeof *ordered);
-    if (!f.groups || !f.group_of || !places || !ordered) return mil__nomem(lower->err);
-    memset(f.group_of, 0xff, program->n_ops * sizeof *f.group_of);
+    uint32_t most = 0;
+    for (mil_operation at = body->first; at; at = program->ops[at]->next) most += program->ops[at]->decl != mil__op_const();
+    f.groups = mil__arena_zero(arena, most, sizeof *f.groups);
+    mil__group *ordered = mil__arena_zero(arena, most, sizeof *ordered);
+    if (!f.groups || !ordered) return mil__nomem(lower->err);
     for (mil_operation at = body->first; at; at = program->ops[at]->next)
         if (program->ops[at]->decl != mil__op_const()) MIL__TRY(visit(&f, at));
-    order_groups(&f, places, body, ordered, n);
+    order_groups(&f, body, ordered, n);
     *out = ordered;
     return MIL_OK;
 }

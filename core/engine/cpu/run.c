@@ -19,6 +19,8 @@ static void drop_plan(mil__cpu_context *c) {
     mil__free(c->staged_in);
     mil__free(c->staged_out);
     mil__free(c->dynamic);
+    mil__free(c->is_fixed);
+    mil__free(c->turns);
     mil__arena_free(&c->call_arena);
     mil__arena_free(&c->eval_arena);
     mil__types_free(c->types);
@@ -98,11 +100,13 @@ static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_
     c->memory = mil__alloc(bytes);
     c->staged_in = mil__calloc(plan->n_inputs, sizeof *c->staged_in);
     c->staged_out = mil__calloc(plan->n_outputs, sizeof *c->staged_out);
-    bool made = c->t && c->calls && c->memory && c->staged_in && c->staged_out;
+    c->turns = mil__calloc(plan->n_loops, sizeof *c->turns);
+    bool made = c->t && c->calls && c->memory && c->staged_in && c->staged_out && c->turns;
     if (made && plan->is_dynamic) {
         c->dynamic = mil__calloc(plan->n_slots, sizeof *c->dynamic);
+        c->is_fixed = mil__calloc(plan->n_slots, sizeof *c->is_fixed);
         c->types = mil__types_new();
-        made = c->dynamic && c->types;
+        made = c->dynamic && c->is_fixed && c->types;
     }
     mil_status status = made ? MIL_OK : mil__nomem(err);
     if (status == MIL_OK) point_slots(c);
@@ -347,8 +351,9 @@ static void locate(mil_error *err, const mil__cpu_plan *plan, const mil__step *s
 }
 
 static mil_status walk(mil__run *run, const mil__cpu_plan *plan) {
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
+    for (uint32_t i = 0; i < plan->n_steps; i = run->next) {
         if (mil__is_cancelled(run->cancel)) break;
+        run->next = i + 1;
         mil_status status = plan->steps[i].run(run, &plan->steps[i]);
         if (status == MIL_OK) continue;
         locate(run->err, plan, &plan->steps[i]);

@@ -2,6 +2,7 @@
 /* What the cpu engine's parts share: slots, steps, plans, contexts.
  *
  *   compile.c   program -> plan: passes, groups (fuse.c), a step a group (select.c and its families), memory (plan.c)
+ *   control.c   nested blocks: branches and loops as steps; lists.c: lists
  *   run.c       a plan on a context: binds inputs and outputs, walks the steps
  *   dynamic.c   steps whose sizes are known only while they run
  *
@@ -37,7 +38,7 @@ typedef struct mil__slot {
     uint32_t root;                /* the slot whose memory this is: itself, or ALIAS's */
     size_t shift;                 /* ALIAS: from the root's first byte */
     uint32_t first, last;         /* of a root: the steps between which its memory is needed */
-    uint32_t until;               /* of a root: the last group that reads its memory */
+    uint32_t until;               /* of a root: the last group that reads its memory, by number (control.c); 0: none */
     size_t offset;                /* ARENA roots */
     mil_value value;              /* 0: made by the compiler */
 } mil__slot;
@@ -54,6 +55,7 @@ typedef struct mil__run {
     const mil__cancel *cancel;
     mil_error *err;
     mil__cpu_context *context;
+    uint32_t next;                /* the step that follows */
 } mil__run;
 
 struct mil__step {
@@ -66,6 +68,7 @@ struct mil__step {
     const mil_operation *covers;  /* the operations that it stands for, the last one first */
     uint32_t n_covers;
     uint32_t call;                /* plain steps: index of the context's call */
+    uint32_t loop;                /* the innermost loop that it is in, from 1; 0: none */
 };
 
 typedef struct mil__fixup { /* slot `alias` follows `root`, `shift` bytes on */
@@ -79,7 +82,7 @@ struct mil__cpu_plan {
     mil_program *program;         /* of this plan's own, all types static where they can be */
     mil__slot *slots;
     mil__step *steps;
-    uint32_t n_slots, n_steps, n_calls;
+    uint32_t n_slots, n_steps, n_calls, n_loops;
     uint32_t *inputs, *outputs;   /* slots of the ports */
     uint32_t n_inputs, n_outputs;
     mil__fixup *fixups;           /* aliases of inputs, outputs and dynamic slots */
@@ -129,6 +132,20 @@ void mil__cpu_plan_free(mil__cpu_plan *plan);
 
 /* A plan in the making, as selectors see it. */
 typedef struct mil__group mil__group;
+typedef struct mil__scope {
+    mil__group *groups;           /* of a block, in order */
+    uint32_t n;
+} mil__scope;
+typedef struct mil__loop {
+    uint32_t first, last;         /* its steps: where a turn begins, and the jump back */
+    uint32_t outer;               /* the loop that it is in, from 1; 0: none */
+} mil__loop;
+typedef struct mil__expanded mil__expanded;
+struct mil__expanded {            /* a compressed value of an outer block that this one has expanded for itself */
+    mil_value value;
+    uint32_t slot;                /* that it had, and has again after the block */
+    const mil__expanded *before;
+};
 typedef struct mil__lower {
     mil__cpu_model *model;
     mil__cpu_plan *plan;
@@ -137,7 +154,17 @@ typedef struct mil__lower {
     int n_lanes;
     bool strict;                  /* round to the stored dtype at every op */
     uint32_t *slot_of;            /* by value; UINT32_MAX: none yet */
-    uint32_t group;               /* the index of the group that is being lowered */
+    mil_block block;              /* that is being lowered */
+    uint32_t group;               /* the number of its group that is */
+    uint32_t n_groups;
+    mil__scope *scopes;           /* by block */
+    uint32_t *number;             /* by operation: of its group */
+    uint32_t *group_of;           /* by operation: its group's index in the block (fuse.c) */
+    uint32_t loop;                /* that is being lowered, from 1; 0: none */
+    mil__loop *loops;
+    uint32_t n_loops;
+    const mil__expanded *expanded;
+    mil__arena scope_arena;       /* of the last seven */
     uint32_t cap_slots, cap_steps;
     mil_error *err;
 } mil__lower;
@@ -160,6 +187,8 @@ mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const 
 void mil__cpu_packed_free(mil__cpu_model *model);
 uint32_t mil__slot_of(mil__lower *lower, mil_value value);
 mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int64_t *shape, uint32_t *out);
+/* Its size becomes one that only the run knows. */
+void mil__slot_make_dynamic(mil__lower *lower, uint32_t slot);
 /* Appends a step that reads and writes the given slots. */
 mil_status mil__lower_step(mil__lower *lower, const mil__group *group, const mil__step *step);
 /* Makes slot `to` a view of `from`. */
@@ -174,6 +203,19 @@ static inline bool mil__kernel_float(mil_dtype dtype) { return dtype == MIL_FP32
 mil__storage mil__storage_of(mil_dtype dtype);                                 /* fp32, fp16, int32, bool */
 /* The params of an operation, inferred anew; in the plan's arena (NULL where it has none). */
 mil_status mil__lower_params(mil__lower *lower, const mil__op *op, const void **out);
+
+/* ---- nested blocks (control.c) ---- */
+
+/* Groups of the blocks, numbered; until when each value is needed. */
+mil_status mil__lower_order(mil__lower *lower, mil_block body);
+mil_status mil__lower_block(mil__lower *lower, mil_block block);
+/* What is made before a loop and read in it is needed until its end. */
+void mil__extend_lives(const mil__lower *lower);
+
+/* ---- lists (lists.c) ---- */
+
+bool mil__takes_lists(const mil__lower *lower, const mil__op *op);
+mil_status mil__select_list(mil__lower *lower, const mil__group *group);
 
 /* ---- groups (fuse.c) ---- */
 
@@ -208,7 +250,17 @@ struct mil__cpu_context {
     mil_tensor **staged_in, **staged_out; /* contiguous stand-ins for strided inputs and outputs */
     mil__types *types;            /* dynamic steps */
     mil_buffer **dynamic;         /* by slot */
+    size_t dynamic_bytes;         /* of them all */
+    bool *is_fixed;               /* by slot: a list that does not grow */
+    int64_t *turns;               /* by loop */
 };
+
+/* Memory of so many bytes for a DYNAMIC slot, of which the first `keep` stay; in c->t[slot].data. Growing while some are kept, it
+ * doubles. Fails: MIL_ELIMIT, MIL_ENOMEM. */
+mil_status mil__dynamic_room(mil__cpu_context *c, uint32_t slot, size_t bytes, size_t keep, mil_error *err);
+/* One slot's tensor into another's memory; where both are DYNAMIC: they change hands. */
+mil_status mil__dynamic_copy(mil__cpu_context *c, uint32_t from, uint32_t to, mil_error *err);
+void mil__dynamic_exchange(mil__cpu_context *c, uint32_t a, uint32_t b);
 
 mil_status mil__run_plain(mil__run *run, const mil__step *step);
 mil_status mil__run_dynamic(mil__run *run, const mil__step *step);

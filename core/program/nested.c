@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Nested blocks: made before the operation that will hold them, seen by its inference, and, of a loop, settled.
+ *
+ * A loop's blocks are built on the types that its variables have at first. Where the body gives another size back, the
+ * variable has a symbol there, and what is in the blocks is inferred again:
+ *
+ *     acc fp32[1, 4]   body: concat(acc, x) -> fp32[2, 4]       so acc is fp32[?1, 4], and the body gives fp32[?1 + 1, 4]
+ *
+ * Sizes only ever become symbols, so this ends. */
+#include <stdio.h>
+
+#include "program/program.h"
+
+/* ---- how inference sees them ---- */
+
+static const mil__block *block_at(const void *ctx, int block) {
+    const mil__seen_blocks *seen = ctx;
+    return seen->program->blocks[seen->blocks[block]];
+}
+
+static int n_inputs(const void *ctx, int block) { return (int)block_at(ctx, block)->n_inputs; }
+static int n_results(const void *ctx, int block) { return (int)block_at(ctx, block)->n_outputs; }
+
+static const mil_type *input_type(const void *ctx, int block, int i) {
+    return ((const mil__seen_blocks *)ctx)->program->values[block_at(ctx, block)->inputs[i]]->type;
+}
+
+static const mil_type *result_type(const void *ctx, int block, int i) {
+    return ((const mil__seen_blocks *)ctx)->program->values[block_at(ctx, block)->outputs[i]]->type;
+}
+
+void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n, mil__seen_blocks *out) {
+    *out = (mil__seen_blocks){{out, n, n_inputs, n_results, input_type, result_type}, program, blocks};
+}
+
+/* ---- types that hold two ---- */
+
+static const mil_type *wider_tensor(mil__types *types, const mil_type *a, const mil_type *b) {
+    mil_dim shape[MIL_MAX_RANK];
+    for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i] >= 0 && a->shape[i] != b->shape[i] ? mil__dim_fresh(types) : a->shape[i];
+    return mil__tensor_type(types, a->dtype, a->rank, shape);
+}
+
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other) {
+    bool is_list = type->kind == MIL_LIST && other->kind == MIL_LIST;
+    const mil_type *a = is_list ? type->items[0] : type, *b = is_list ? other->items[0] : other;
+    bool same_but_sizes = a->kind == MIL_TENSOR && b->kind == MIL_TENSOR && a->dtype == b->dtype && a->rank == b->rank;
+    if (!same_but_sizes || mil__type_holds(type, other)) return type;
+    const mil_type *wider = wider_tensor(types, a, b);
+    return is_list && wider ? mil__list_type(types, wider, type->length) : wider;
+}
+
+/* ---- inferring what is in a block again ---- */
+
+static mil_status infer_block(mil_program *program, mil_block block, mil_error *err);
+static mil_status settle(mil_program *program, const mil_block *blocks, mil_error *err);
+
+static mil_status set_result(mil_program *program, mil__call *call, mil__value *value, int i, bool is_const, mil_tensor *data) {
+    int64_t n;
+    if (!data) MIL__TRY(mil__call_known(call, i, &data));
+    mil__drop_data(value->data);
+    value->type = call->out[i];
+    value->data = data;
+    value->is_const = is_const || data;
+    value->sym = NULL;
+    if (!call->out_sym[i] || !mil__shape_numel(value->type->rank, value->type->shape, &n)) return MIL_OK;
+    value->sym = mil__arena_copy(&program->arena, call->out_sym[i], (size_t)n * sizeof *value->sym);
+    return value->sym ? MIL_OK : mil__nomem(call->err);
+}
+
+static mil_status set_results(mil_program *program, mil__call *call, const mil__op *op) {
+    bool is_const;
+    mil_tensor **data;
+    if (call->n_out != (int)op->n_outputs)
+        return mil__call_fail(call, MIL_ETYPE, "would have %d results, but has %u", call->n_out, op->n_outputs);
+    MIL__TRY(mil__call_fold(call, op, &is_const, &data));
+    mil_status status = MIL_OK;
+    for (int i = 0; i < call->n_out; i++) {
+        mil_tensor *known = data ? data[i] : NULL;
+        if (status == MIL_OK) status = set_result(program, call, program->values[op->outputs[i]], i, is_const, known);
+        else mil__drop_data(known);
+    }
+    return status;
+}
+
+static mil_status infer_call(mil_program *program, const mil__op *op, mil_error *err) {
+    mil__call call;
+    mil__seen_blocks seen;
+    mil__call_clear(&call, op->decl);
+    call.opset = program->functions[program->blocks[op->block]->function].opset;
+    call.types = program->types;
+    call.arena = &program->scratch;
+    call.err = err;
+    if (op->n_blocks) {
+        mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
+        call.nested = &seen.nested;
+    }
+    MIL__TRY(mil__call_of(program, op, &call));
+    MIL__TRY(mil__call_infer(&call));
+    return set_results(program, &call, op);
+}
+
+mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed, mil_error *err) {
+    for (int b = 0; b < 2; b++) {
+        mil__value *input = program->values[program->blocks[blocks[b]]->inputs[i]];
+        const mil_type *wider = b == 0 || !*changed ? mil__type_wider(program->types, input->type, other)
+                                                    : program->values[program->blocks[blocks[0]]->inputs[i]]->type;
+        if (!wider) return mil__nomem(err);
+        *changed = *changed || wider != input->type;
+        input->type = wider;
+    }
+    return MIL_OK;
+}
+
+static mil_status infer_nested(mil_program *program, const mil__op *op, mil_error *err) {
+    bool changed = false, is_loop = op->decl->flags & MIL__LOOP;
+    for (uint32_t i = 0; is_loop && i < op->args[0].n; i++)
+        MIL__TRY(mil__loop_widen(program, op->blocks, i, program->values[op->args[0].values[i]]->type, &changed, err));
+    for (int b = 0; b < op->n_blocks; b++) MIL__TRY(infer_block(program, op->blocks[b], err));
+    return is_loop ? settle(program, op->blocks, err) : MIL_OK;
+}
+
+static mil_status infer_operation(mil_program *program, mil_operation operation, mil_error *err) {
+    const mil__op *op = program->ops[operation];
+    if (op->decl == mil__op_const()) return MIL_OK;
+    if (op->n_blocks) MIL__TRY(infer_nested(program, op, err));
+    mil__mark mark = mil__arena_mark(&program->scratch);
+    mil_status status = infer_call(program, op, err);
+    mil__arena_rewind(&program->scratch, mark);
+    if (status != MIL_OK && err && !err->line && op->file) {
+        snprintf(err->file, sizeof err->file, "%s", op->file);
+        err->line = op->line;
+    }
+    return status;
+}
+
+static mil_status infer_block(mil_program *program, mil_block block, mil_error *err) {
+    for (mil_operation at = program->blocks[block]->first; at; at = program->ops[at]->next)
+        MIL__TRY(infer_operation(program, at, err));
+    return MIL_OK;
+}
+
+static mil_status settle(mil_program *program, const mil_block *blocks, mil_error *err) {
+    for (bool changed = true; changed;) {
+        const mil__block *body = program->blocks[blocks[1]];
+        changed = false;
+        for (uint32_t i = 0; i < body->n_outputs && i < body->n_inputs; i++)
+            MIL__TRY(mil__loop_widen(program, blocks, i, program->values[body->outputs[i]]->type, &changed, err));
+        for (int b = 0; b < 2 && changed; b++) MIL__TRY(infer_block(program, blocks[b], err));
+    }
+    return MIL_OK;
+}
+
+mil_status mil__loop_settle(mil_program *program, const mil_block *blocks, int n_blocks, mil_error *err) {
+    bool has_inputs = n_blocks == 2 && program->blocks[blocks[0]]->n_inputs == program->blocks[blocks[1]]->n_inputs;
+    return has_inputs ? settle(program, blocks, err) : MIL_OK; /* else inference says what is wrong */
+}
+
+/* ---- making them ---- */
+
+static mil_status open_block(const mil_program *program, mil_block block, const char *what, mil_error *err) {
+    const mil__block *b = mil__block_at(program, block);
+    if (b && b->is_open && b->outer && !b->parent) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "%s: not a nested block that is being built", what);
+}
+
+mil_status mil_program_block(mil_program *program, mil_block outer, mil_block *out, mil_error *err) {
+    *out = 0;
+    const mil__block *b = mil__block_at(program, outer);
+    if (!b || !b->is_open) return mil__fail(err, MIL_ESTATE, "block: the block around it is closed, or not of this program");
+    return mil__block_new(program, outer, out, err);
+}
+
+mil_status mil_program_block_input(mil_program *program, mil_block block, mil_value like, mil_value *out, mil_error *err) {
+    *out = 0;
+    const mil__value *first = mil__value_at(program, like);
+    MIL__TRY(open_block(program, block, "block input", err));
+    if (!first || !mil__value_visible(program, like, program->blocks[block]->outer))
+        return mil__fail(err, MIL_ESTATE, "block input: the value is not visible around the block");
+    char name[200];
+    for (uint32_t n = 0;; n++) { /* the same in both blocks of a loop, for they begin alike */
+        snprintf(name, sizeof name, "%.180s_x%u", first->name ? first->name : "var", n);
+        if (!mil__value_named(program, block, name, strlen(name))) break;
+    }
+    return mil__block_input(program, block, name, first->type, out, err);
+}
+
+mil_status mil_program_block_output(mil_program *program, mil_block block, mil_value value, mil_error *err) {
+    MIL__TRY(open_block(program, block, "block output", err));
+    if (!mil__value_visible(program, value, block)) return mil__fail(err, MIL_ESTATE, "block output: the value is not visible in the block");
+    return mil__block_output(program, block, value, err);
+}
