@@ -128,7 +128,7 @@ static void push_shapes(lua_State *L, const mil_program *program, mil_value valu
     }
 }
 
-/* {kind = , color = , width = , height = , optional = , description = }: what the model's description says; else nil */
+/* {kind = , color = , width = , height = , optional = , default = , description = }: what the model's description says; else nil */
 static void push_feature(lua_State *L, const mil_program *program, mil_value value) {
     mil_error err;
     mil_feature feature;
@@ -145,6 +145,10 @@ static void push_feature(lua_State *L, const mil_program *program, mil_value val
     lua_setfield(L, -2, "kind");
     lua_pushboolean(L, feature.is_optional);
     lua_setfield(L, -2, "optional");
+    if (feature.is_optional) {
+        lua_pushnumber(L, feature.standard);
+        lua_setfield(L, -2, "default");
+    }
     if (!*feature.color) return;
     lua_pushstring(L, feature.color);
     lua_setfield(L, -2, "color");

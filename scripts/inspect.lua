@@ -63,7 +63,7 @@ local function port_notes(port)
     table.sort(ranges)
     for _, text in ipairs(ranges) do notes[#notes + 1] = text end
   end
-  if feature.optional then notes[#notes + 1] = "optional" end
+  if feature.optional then notes[#notes + 1] = ("optional, %g by default"):format(feature.default) end
   notes[#notes + 1] = feature.description
   return table.concat(notes, "; ")
 end
@@ -160,7 +160,7 @@ local function show(facts, path, most)
   add("%s%s", path, facts.opset and ": opset " .. facts.opset or "")
   for _, f in ipairs(facts.functions or {}) do
     add ""
-    add("function %s", f.name)
+    add("function %s%s", f.name, #facts.functions > 1 and f.name == facts.entry and ", the default" or "")
     add_ports(f)
     add_operations(f, most)
     add_flops(f, most)

@@ -602,6 +602,7 @@ typedef struct mil_feature {
     const char *color;        /* of an image: gray, gray fp16, rgb, bgr; else "". Static */
     int64_t width, height;    /* of an image; else 0 */
     bool is_optional;
+    double standard;          /* what each element of an optional input is where a run leaves it out; 0 unless it is said */
     char *description;        /* its author's words, UTF-8, owned (mil_free); NULL: none */
 } mil_feature;
 /* Fails: MIL_ENOMEM. */

@@ -48,6 +48,8 @@ mil_status mil_value_feature(const mil_program *program, mil_value value, mil_fe
     if (!kept) return *out = (mil_feature){.kind = "", .color = ""}, MIL_OK;
     mil_status status = mil__unpack(&mil__spec__feature__descriptor, kept->data, kept->n, &arena, &feature, err);
     if (status == MIL_OK) status = describe(feature, out, err);
+    const mil__standard *standard = mil__input_standard(program, value);
+    if (status == MIL_OK && standard) out->standard = standard->number;
     mil__arena_free(&arena);
     return status;
 }

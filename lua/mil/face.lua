@@ -118,7 +118,7 @@ local rows = {
   { "value.ranges: table<string, {min: integer?, max: integer?, default: integer?}>",
     "Of the symbols that are sizes of its shape: what is said of them." },
   { "value.shapes: integer[][]?", "The shapes that an input may have, where they are enumerated." },
-  { "value.feature: {kind: string, description: string?, optional: boolean, color: string?, width: integer?, height: integer?}?",
+  { "value.feature: {kind: string, description: string?, optional: boolean, default: number?, color: string?, width: integer?, height: integer?}?",
     "What a model's description says of an input or output beside its type; kind is array, image (of a color), dictionary, .." },
   { "value.id: integer", "Its number in the program; never used again for another." },
 

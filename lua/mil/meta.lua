@@ -411,7 +411,7 @@ function func:metadata(pairs) end
 ---@field operation mil.operation? # The operation that made it; nil of an input.
 ---@field ranges table<string, {min: integer?, max: integer?, default: integer?}> # Of the symbols that are sizes of its shape: what is said of them.
 ---@field shapes integer[][]? # The shapes that an input may have, where they are enumerated.
----@field feature {kind: string, description: string?, optional: boolean, color: string?, width: integer?, height: integer?}? # What a model's description says of an input or output beside its type; kind is array, image (of a color), dictionary, ..
+---@field feature {kind: string, description: string?, optional: boolean, default: number?, color: string?, width: integer?, height: integer?}? # What a model's description says of an input or output beside its type; kind is array, image (of a color), dictionary, ..
 ---@field id integer # Its number in the program; never used again for another.
 local value = {}
 

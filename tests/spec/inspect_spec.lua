@@ -153,6 +153,8 @@ describe("luamil inspect", function()
     lines("classifier", "input   image        fp32%[1, 3, 2, 2%] +bgr image, 2 by 2\n", "label_probs  dict<string, fp64> +dictionary\n",
       "\nmetadata\n")
     lines("flexible", "%?%d from 1 to 9, 3 by default\n")
+    lines("optional", "shift +fp32%[1, 3%] +optional, %-?[%d.]+ by default\n")
+    lines("functions", "function first\n", "function second, the default\n")
     lines("enumerated", "one of %[1, %d+%], %[")
     lines("stateful", "state   cache  state<fp16%[4, 4%]>\n", "constexpr_blockwise_shift_scale  1 tensor")
   end)
