@@ -77,13 +77,25 @@ static mil_status make_output(mil_model *model, const mil_program *program, mil_
     return MIL_OK;
 }
 
-/* What stands for an optional input that is left out; none where its size is not fixed. */
+/* The shape of an input that is left out: of those that it may have, the usual one; false: nobody has said. */
+static bool usual_shape(const mil_program *program, mil_value input, const mil_port *port, int64_t *out) {
+    const mil_type *type = program->values[input]->type;
+    const mil__shapes *shapes = mil__input_shapes(program, input);
+    for (int i = 0; i < port->rank; i++) {
+        const mil_symbol *symbol = port->shape[i] < 0 && !shapes ? mil__dim_symbol_info(program->types, type->shape[i]) : NULL;
+        out[i] = port->shape[i] >= 0 ? port->shape[i] : shapes ? shapes->shapes[i] : symbol ? symbol->standard : 0;
+        if (port->shape[i] < 0 && out[i] < 1 && symbol) out[i] = symbol->min;
+        if (out[i] < 1 && out[i] != port->shape[i]) return false;
+    }
+    return true;
+}
+
+/* What stands for an optional input that is left out. */
 static mil_status make_standard(const mil_program *program, mil_value input, mil_port *port, mil_tensor **out, mil_error *err) {
     const mil__standard *standard = mil__input_standard(program, input);
-    for (int i = 0; standard && i < port->rank; i++)
-        if (port->shape[i] < 0) return MIL_OK;
-    if (!standard) return MIL_OK;
-    MIL__TRY(mil_tensor_new(port->dtype, port->rank, port->shape, out, err));
+    int64_t shape[MIL_MAX_RANK];
+    if (!standard || !usual_shape(program, input, port, shape)) return MIL_OK;
+    MIL__TRY(mil_tensor_new(port->dtype, port->rank, shape, out, err));
     port->is_optional = true;
     return mil_tensor_fill(*out, standard->number, err);
 }

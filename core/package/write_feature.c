@@ -197,7 +197,7 @@ static bool kept_fits(mil__model_writer *w, mil_value id, const Mil__Spec__Featu
     return false;
 }
 
-/* What was said of the value beside its type goes on being said. A default value is of the old dtype. */
+/* What was said of the value beside its type goes on being said. */
 static Mil__Spec__Feature *take_kept(mil__model_writer *w, Mil__Spec__Feature *feature, Mil__Spec__Feature *kept) {
     if (!kept) return w->status == MIL_OK ? feature : NULL;
     feature->description = kept->description;
@@ -250,10 +250,21 @@ static Mil__Spec__Feature *describe_input(mil__model_writer *w, mil_value id) {
     return done ? feature : NULL;
 }
 
+/* What fills the input where it is left out, in its dtype. */
+static void put_standard(const mil__standard *standard, Mil__Spec__Array *array) {
+    bool is_int = array->dtype == array_dtype(MIL_INT32);
+    array->standard_case = is_int ? MIL__SPEC__ARRAY__STANDARD_INT_STANDARD : MIL__SPEC__ARRAY__STANDARD_FLOAT_STANDARD;
+    double n = standard->number;
+    if (!is_int) array->float_standard = (float)n;
+    else array->int_standard = n >= INT32_MAX ? INT32_MAX : n <= INT32_MIN ? INT32_MIN : n == n ? (int32_t)n : 0;
+}
+
 Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id) {
     Mil__Spec__Feature *kept = kept_feature(w, id, MIL__KEPT_INPUT);
     if (kept_fits(w, id, kept, true)) return kept;
     Mil__Spec__Feature *feature = describe_input(w, id);
+    const mil__standard *standard = mil__input_standard(w->program, id);
+    if (feature && standard) put_standard(standard, feature->type->array);
     return feature ? take_kept(w, feature, kept) : NULL;
 }
 

@@ -85,6 +85,24 @@ static const mil_type *copy_type(rebuilding *r, const mil_type *type) {
     }
 }
 
+static mil_status copy_kept(rebuilding *r, mil__kept_what what, uint32_t from, uint32_t to) {
+    const mil__kept *kept = mil__program_kept(r->from, what, from);
+    uint8_t *data;
+    if (!kept) return MIL_OK;
+    MIL__TRY(mil__program_keep(r->to, what, to, kept->n, &data, r->err));
+    memcpy(data, kept->data, kept->n);
+    return MIL_OK;
+}
+
+/* What is said of an input beyond its type; a part keeps what fills it, and what its package said of it. */
+static mil_status copy_said(rebuilding *r, mil_value from, mil_value to, bool has_its_type) {
+    const mil__shapes *shapes = has_its_type ? mil__input_shapes(r->from, from) : NULL;
+    if (shapes) MIL__TRY(mil_program_input_shapes(r->to, to, shapes->n, shapes->shapes, r->err));
+    const mil__standard *standard = r->given ? mil__input_standard(r->from, from) : NULL;
+    if (standard) MIL__TRY(mil__input_set_standard(r->to, to, standard->number, r->err));
+    return r->given ? copy_kept(r, MIL__KEPT_INPUT, from, to) : MIL_OK;
+}
+
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
     for (uint32_t i = 0; i < from->n_inputs; i++) {
         const mil__value *old = r->from->values[from->inputs[i]];
@@ -94,8 +112,7 @@ static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block t
         if (!type) return mil__nomem(r->err);
         mil_value *made = &r->values[from->inputs[i]];
         MIL__TRY(mil__block_input(r->to, to, old->name, type, made, r->err));
-        const mil__shapes *shapes = given == old->type ? mil__input_shapes(r->from, from->inputs[i]) : NULL;
-        if (shapes) MIL__TRY(mil_program_input_shapes(r->to, *made, shapes->n, shapes->shapes, r->err));
+        MIL__TRY(copy_said(r, from->inputs[i], *made, given == old->type));
     }
     return MIL_OK;
 }
@@ -134,19 +151,24 @@ static mil_status copy_attr(rebuilding *r, const mil__attr *from, mil__attr *to)
 }
 
 /* A part keeps what its operations say of themselves. */
-static mil_status copy_attrs(rebuilding *r, const mil__op *from, mil__op *to) {
+static mil_status copy_attrs(rebuilding *r, mil_operation id, mil_operation made) {
+    const mil__op *from = r->from->ops[id];
+    mil__op *to = r->to->ops[made];
     mil__attr **end = &to->attrs;
-    for (const mil__attr *at = r->given ? from->attrs : NULL; at; at = at->next) {
+    if (!r->given) return MIL_OK;
+    for (const mil__attr *at = from->attrs; at; at = at->next) {
         if (!(*end = mil__arena_zero(&r->to->arena, 1, sizeof **end))) return mil__nomem(r->err);
         MIL__TRY(copy_attr(r, at, *end));
         end = &(*end)->next;
     }
-    if (!r->given || !from->label) return MIL_OK;
+    MIL__TRY(copy_kept(r, MIL__KEPT_OPERATION, id, made));
+    if (!from->label) return MIL_OK;
     to->label = mil__arena_text(&r->to->arena, from->label, strlen(from->label));
     return to->label ? MIL_OK : mil__nomem(r->err);
 }
 
-static mil_status make_const(rebuilding *r, mil_block to, const mil__op *op) {
+static mil_status make_const(rebuilding *r, mil_block to, mil_operation id) {
+    const mil__op *op = r->from->ops[id];
     const mil__value *old = r->from->values[op->outputs[0]];
     const mil_type *type = copy_type(r, old->type);
     mil_tensor *data = NULL;
@@ -159,7 +181,7 @@ static mil_status make_const(rebuilding *r, mil_block to, const mil__op *op) {
     mil_tensor_free(data);
     MIL__TRY(status);
     if (!is_given(r, op->outputs[0])) r->values[op->outputs[0]] = value;
-    return copy_attrs(r, op, r->to->ops[r->to->values[value]->op]);
+    return copy_attrs(r, id, r->to->values[value]->op);
 }
 
 static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to);
@@ -200,8 +222,9 @@ static mil_status make_nested(rebuilding *r, mil_block to, const mil__op *op, mi
     return MIL_OK;
 }
 
-static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op) {
-    if (op->decl == mil__op_const()) return make_const(r, to, op);
+static mil_status make_operation(rebuilding *r, mil_block to, mil_operation id) {
+    const mil__op *op = r->from->ops[id];
+    if (op->decl == mil__op_const()) return make_const(r, to, id);
     mil__mark mark = mil__arena_mark(&r->arena);
     mil__values *args = NULL;
     mil_block *blocks = NULL;
@@ -219,7 +242,7 @@ static mil_status make_operation(rebuilding *r, mil_block to, const mil__op *op)
     for (uint32_t i = 0; i < op->n_outputs; i++)
         if (!is_given(r, op->outputs[i])) r->values[op->outputs[i]] = r->to->ops[made]->outputs[i];
     mil__arena_rewind(&r->arena, mark);
-    return copy_attrs(r, op, r->to->ops[made]);
+    return copy_attrs(r, id, made);
 }
 
 static mil_status make_block_output(rebuilding *r, mil_block to, mil_value old) {
@@ -235,7 +258,7 @@ static mil_status make_block_output(rebuilding *r, mil_block to, mil_value old) 
 
 static mil_status make_block(rebuilding *r, const mil__block *from, mil_block to) {
     for (mil_operation at = from->first; at; at = r->from->ops[at]->next)
-        if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
+        if (r->live[at]) MIL__TRY(make_operation(r, to, at));
     for (uint32_t i = 0; i < from->n_outputs; i++) MIL__TRY(make_block_output(r, to, from->outputs[i]));
     return MIL_OK;
 }
@@ -301,7 +324,12 @@ static mil_status make_part_output(rebuilding *r, mil_block to, mil_value old) {
         MIL__TRY(mil_program_add(r->to, to, mil_op_find("identity"), &x, 1, NULL, (mil_where){NULL, 0}, &value, 1, &n,
                                  r->err));
     }
-    return mil__block_output(r->to, to, value, r->err);
+    MIL__TRY(mil__block_output(r->to, to, value, r->err));
+    const mil__function *from = &r->from->functions[r->from->blocks[r->from->values[old]->block]->function];
+    mil__function *made = &r->to->functions[0];
+    if (old == from->label) made->label = value;
+    if (old == from->probabilities) made->probabilities = value;
+    return copy_kept(r, MIL__KEPT_OUTPUT, old, value);
 }
 
 static mil_status make_part_input(rebuilding *r, mil_block to, mil_value old) {
@@ -310,8 +338,7 @@ static mil_status make_part_input(rebuilding *r, mil_block to, mil_value old) {
     const mil_type *type = copy_type(r, v->type);
     if (!type) return mil__nomem(r->err);
     MIL__TRY(mil__block_input(r->to, to, v->name ? v->name : "input", type, &r->values[old], r->err));
-    const mil__shapes *shapes = mil__input_shapes(r->from, old);
-    return shapes ? mil_program_input_shapes(r->to, r->values[old], shapes->n, shapes->shapes, r->err) : MIL_OK;
+    return copy_said(r, old, r->values[old], true);
 }
 
 static mil_status extract(rebuilding *r, const mil_part *part) {
@@ -326,7 +353,7 @@ static mil_status extract(rebuilding *r, const mil_part *part) {
     for (size_t i = 0; i < part->n_inputs; i++) MIL__TRY(make_part_input(r, to, part->inputs[i]));
     MIL__TRY(make_inputs(r, body, to, NULL));
     for (mil_operation at = body->first; at; at = r->from->ops[at]->next)
-        if (r->live[at]) MIL__TRY(make_operation(r, to, r->from->ops[at]));
+        if (r->live[at]) MIL__TRY(make_operation(r, to, at));
     for (size_t i = 0; i < part->n_outputs; i++) MIL__TRY(make_part_output(r, to, part->outputs[i]));
     return MIL_OK;
 }

@@ -81,6 +81,17 @@ def optional():
     return prog
 
 
+def optional_sizes():
+    """The same, of a size that is not fixed."""
+    sizes = ct.converters.mil.mil.get_new_symbol(), ct.converters.mil.mil.get_new_symbol()
+    with Function({name: mb.placeholder(shape=(1, size), dtype=types.fp32) for name, size in zip(("x", "shift"), sizes)},
+                  opset_version=ct.target.iOS16) as f:
+        f.set_outputs([mb.concat(values=(f.inputs["x"], f.inputs["shift"]), axis=1, name="out")])
+    program = Program()
+    program.add_function("main", f)
+    return program
+
+
 def functions(to):
     """Two functions; the second is the default, and they share a weight."""
     weight = np.arange(16, dtype=np.float16).reshape(4, 4)
@@ -138,5 +149,8 @@ save(classifier(), "classifier", to, inputs=[ct.ImageType("image", (1, 3, 2, 2),
 save(enumerated(), "enumerated", to, inputs=[ct.TensorType("x", ct.EnumeratedShapes([(1, 4), (1, 2), (1, 8)], default=(1, 2)))])
 save(optional(), "optional", to, inputs=[
     ct.TensorType("x", (1, 3)), ct.TensorType("shift", (1, 3), default_value=np.full((1, 3), 2.5, np.float32))])
+save(optional_sizes(), "optional_sizes", to, inputs=[
+    ct.TensorType("x", (1, ct.RangeDim(1, 9, default=2))),
+    ct.TensorType("shift", (1, ct.RangeDim(1, 9, default=3)), default_value=np.full((1, 3), 2.5, np.float32))])
 functions(to)
 unknown(to)

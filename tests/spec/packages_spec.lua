@@ -124,6 +124,41 @@ describe("an optional input", function()
     assert.same({ 3.5, 4.5, 5.5 }, y[1]:table())
   end)
 
+  it("has the usual size where that is not fixed", function()
+    local model = mil.load(packages .. "optional_sizes.mlpackage"):compile { engine = "cpu" }
+    for _ = 1, 2 do
+      assert.same({ 1, 2, 2.5, 2.5, 2.5 }, model:run { x = { { 1, 2 } } }.out[1]:table())
+      assert.same({ 1, 7 }, model:run { x = { { 1 } }, shift = { { 7 } } }.out[1]:table())
+    end
+  end)
+
+  it("may be left out of a part, and is described in its package", function()
+    for _, name in ipairs { "optional", "optional_sizes" } do
+      local path = os.tmpname()
+      os.remove(path)
+      path = path .. ".mlpackage"
+      local part = mil.load(packages .. name .. ".mlpackage"):func("main"):extract { outputs = { "out" } }
+      local x = { x = { { 1, 2, 3 } } }
+      local wanted = mil.load(packages .. name .. ".mlpackage"):compile({ engine = "cpu" }):run(x).out
+      assert.is_true(wanted:close(part:compile({ engine = "cpu" }):run(x).out, 0, 0))
+      part:save(path)
+      assert.is_true(wanted:close(mil.load(path):compile({ engine = "cpu" }):run(x).out, 0, 0))
+      os.execute("rm -r " .. path)
+    end
+  end)
+
+  it("is filled with the same when it has another type", function()
+    local path = os.tmpname()
+    os.remove(path)
+    path = path .. ".mlpackage"
+    local p = mil.load(packages .. "optional.mlpackage"):retype("shift", "fp32", { 1, 1 })
+    p:save(path)
+    for _, again in ipairs { p, mil.load(path) } do
+      assert.same({ 3.5, 4.5, 5.5 }, again:compile({ engine = "cpu" }):run({ x = { { 1, 2, 3 } } }).out[1]:table())
+    end
+    os.execute("rm -r " .. path)
+  end)
+
   it("is the only one that may be", function()
     assert.is_false((pcall(model.run, model, { shift = { { 0, 0, 0 } } })))
     assert.truthy(mil.last_error().message:find("run: input x fp32[1, 3] is missing", 1, true))
