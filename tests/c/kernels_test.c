@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/cpu/kernel.h"
+#include "ops/sampling.h"
 #include "tensor/tensor.h"
 
 #include "test.h"
@@ -739,6 +740,83 @@ static void reduce_options(const mil__kernels *kernels) {
     }
 }
 
+/* A table that reads n of n_in elements anywhere. */
+static mil__resize_axis random_axis(size_t n_in, size_t n, bool is_nearest) {
+    int32_t *lo = malloc(n * sizeof *lo), *hi = malloc(n * sizeof *hi);
+    float *weight = malloc(n * sizeof *weight);
+    for (size_t i = 0; i < n; i++) {
+        lo[i] = (int32_t)pick(n_in);
+        bool between = !is_nearest && pick(4) && (size_t)lo[i] + 1 < n_in;
+        hi[i] = lo[i] + between;
+        weight[i] = between ? (float)(fabs(uniform()) * 0.99) : 0;
+    }
+    return (mil__resize_axis){lo, hi, weight};
+}
+
+static void free_axis(mil__resize_axis *axis) { free((void *)axis->lo), free((void *)axis->hi), free((void *)axis->weight); }
+
+static void resize_options(const mil__kernels *kernels) {
+    for (int i = 0; i < 200; i++) {
+        mil__resize r = {.planes = 1 + pick(3), .in = {1 + pick(9), 1 + pick(40)}, .out = {1 + pick(i % 9 ? 9 : 900), 1 + pick(i % 7 ? 40 : 300)},
+                         .is_nearest = i % 3 == 0, .dtype = pick(2) ? MIL__F16 : MIL__F32};
+        ROW("%s resize %d [%zu, %zu] to [%zu, %zu] dtype %d", kernels->isa, r.is_nearest, r.in[0], r.in[1], r.out[0], r.out[1], r.dtype);
+        r.down = random_axis(r.in[0], r.out[0], r.is_nearest);
+        r.across = random_axis(r.in[1], r.out[1], r.is_nearest);
+        array x = array_of(r.dtype, r.planes * r.in[0] * r.in[1]), y = array_of(r.dtype, r.planes * r.out[0] * r.out[1]);
+        if (i % 5 == 0) set(&x, pick(x.n), INFINITY);
+        kernels->resize_plan(&r, 2);
+        void *scratch = aligned_alloc(64, r.scratch_bytes + 64);
+        EACH_TILE(r.n_tiles, kernels->resize(&r, x.data, y.data, begin, end, scratch))
+        for (size_t k = 0; k < y.n; k++) {
+            size_t col = k % r.out[1], row = k / r.out[1] % r.out[0], plane = k / r.out[1] / r.out[0] * r.in[0] * r.in[1];
+            double rows[2], most = 0;
+            for (int side = 0; side < 2; side++) {
+                size_t at = plane + (size_t)(side ? r.down.hi : r.down.lo)[row] * r.in[1];
+                double a = get(&x, at + (size_t)r.across.lo[col]), b = get(&x, at + (size_t)r.across.hi[col]), w = (double)r.across.weight[col];
+                rows[side] = w == 0 ? a : a + w * (b - a);
+                most = fmax(most, fmax(fabs(a), fabs(b)));
+            }
+            double w = (double)r.down.weight[row], wanted = w == 0 ? rows[0] : rows[0] + w * (rows[1] - rows[0]);
+            check_near("y", k, get(&y, k), wanted, (bound){tolerance(r.dtype), 8 * 0x1p-24 * (isinf(most) ? 0 : most)});
+        }
+        free_axis(&r.down), free_axis(&r.across), free(x.data), free(y.data), free(scratch);
+    }
+}
+
+static void sample_options(const mil__kernels *kernels) {
+    void *scratch = aligned_alloc(64, kernels->sample_scratch());
+    for (int i = 0; i < 200; i++) {
+        struct mil__sample_params p = {.is_nearest = pick(2), .outside = (mil__outside)(i % 4), .padding = i % 3 ? uniform() : (double)INFINITY};
+        mil__sampler s = {.in = {1 + pick(9), 1 + pick(40)}, .scale = {1, 1}, .is_nearest = p.is_nearest, .padding = (float)p.padding,
+                          .dtype = pick(2) ? MIL__F16 : MIL__F32, .beyond = (mil__beyond)(i % 4), .channels = 1 + pick(3)};
+        size_t n = 1 + pick(i % 5 ? 40 : 600);
+        s.image = s.in[0] * s.in[1], s.result = n + pick(5);
+        ROW("%s sample %d, %d [%zu, %zu] at %zu, dtype %d", kernels->isa, p.is_nearest, p.outside, s.in[0], s.in[1], n, s.dtype);
+        array x = array_of(s.dtype, s.channels * s.image), y = array_of(s.dtype, s.channels * s.result - (s.result - n));
+        if (i % 5 == 0) set(&x, pick(x.n), INFINITY);
+        double *points = malloc(2 * n * sizeof *points);
+        for (size_t k = 0; k < 2 * n; k++) {
+            points[k] = uniform() * (k % 2 ? 20 : 60);
+            if (pick(3) == 0) points[k] = floor(points[k]);
+            if (pick(40) == 0) points[k] = (double[]){NAN, INFINITY, -INFINITY, 1e30}[pick(p.outside > MIL__BORDER ? 1 : 4)];
+        }
+        kernels->sample(&s, points, n, x.data, y.data, scratch);
+        for (size_t c = 0; c < s.channels; c++)
+            for (size_t k = 0; k < n; k++) {
+                mil__sampled point;
+                mil__sample(&p, points[2 * k], points[2 * k + 1], (int64_t)s.in[0], (int64_t)s.in[1], &point);
+                double wanted = point.padded != 0 ? (double)point.padded * (double)s.padding : 0;
+                for (int t = 0; t < 4; t++)
+                    if (point.weight[t] != 0) wanted += (double)point.weight[t] * get(&x, c * s.image + (size_t)point.at[t]);
+                check_near("y", c * s.result + k, get(&y, c * s.result + k), wanted, (bound){tolerance(s.dtype), 8 * 0x1p-24});
+            }
+        free(x.data), free(y.data), free(points);
+    }
+    free(scratch);
+}
+
+static void samples(void) { each_isa(sample_options); }
+static void resizes(void) { each_isa(resize_options); }
 static void rows(void) { each_isa(rows_options); }
 static void reductions(void) { each_isa(reduce_options); }
 
@@ -753,4 +831,4 @@ static void isas(void) {
 }
 
 TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(convs), CASE(pools), CASE(rows),
-          CASE(reductions))
+          CASE(reductions), CASE(resizes), CASE(samples))

@@ -175,6 +175,36 @@ typedef struct mil__reduce {
     size_t n_tiles, scratch_bytes, tile; /* reduce_plan's */
 } mil__reduce;
 
+/* ---- resize: each plane [in] of x becomes [out]; element i along an axis is read between two, lo + weight * (hi - lo) ---- */
+
+typedef struct mil__resize_axis {
+    const int32_t *lo, *hi;         /* by element of the result; where weight is 0 (always, of the nearest), hi is lo */
+    const float *weight;
+} mil__resize_axis;
+
+typedef struct mil__resize {
+    size_t planes, in[2], out[2];   /* height, width */
+    bool is_nearest;
+    mil__storage dtype;             /* of x and y; F32 or F16 */
+    mil__resize_axis down, across;
+    size_t n_tiles, scratch_bytes, tile; /* resize_plan's */
+} mil__resize;
+
+/* ---- sample: images [in] at n points, for all channels ---- */
+
+typedef enum mil__beyond { MIL__BEYOND_PADDING, MIL__BEYOND_EDGE, MIL__BEYOND_LAST, MIL__BEYOND_HALF } mil__beyond; /* what is outside:
+    padding; the last pixel; pixels mirrored at the last one's center, or at its far edge */
+
+typedef struct mil__sampler {
+    size_t in[2];                   /* height, width; their product is an int32 */
+    double scale[2], shift[2];      /* of x, of y: a coordinate c is c * scale + shift in pixels */
+    bool is_nearest;
+    mil__beyond beyond;
+    float padding;
+    mil__storage dtype;             /* of images and results; F32 or F16 */
+    size_t channels, image, result; /* elements from one channel to the next */
+} mil__sampler;
+
 /* ---- cell: one step of an lstm for a batch ----
  * sums [batch, 4, hidden] of the gates i, f, o, z; h and c [batch, hidden], c of the step before. All fp32.
  *     i, f = recurrent(sums + peephole c);  c = clip(f c + i cell(z));  o = recurrent(sum + peephole c);  h = o activation(c) */
@@ -221,6 +251,10 @@ typedef struct mil__kernels {
     void (*cell)(const mil__cell *cell, size_t batch, const float *sums, float *h, float *c);
     void (*reduce_plan)(mil__reduce *reduce, int n_lanes);
     void (*reduce)(const mil__reduce *reduce, const void *x, void *y, size_t begin, size_t end, void *scratch);
+    void (*resize_plan)(mil__resize *resize, int n_lanes);
+    void (*resize)(const mil__resize *resize, const void *x, void *y, size_t begin, size_t end, void *scratch);
+    size_t (*sample_scratch)(void);
+    void (*sample)(const mil__sampler *sampler, const double *points /* x, y */, size_t n, const void *images, void *results, void *scratch);
     void (*pool_plan)(mil__pool *pool, int n_lanes);
     void (*pool)(const mil__pool *pool, size_t begin, size_t end, void *scratch);
 } mil__kernels;

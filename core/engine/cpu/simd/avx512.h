@@ -30,6 +30,7 @@ static inline vf v_load_even(const float *p) {
     __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 16));
 }
+static inline vf v_gather(const float *base, const int32_t *at) { return _mm512_i32gather_ps(_mm512_loadu_si512(at), base, 4); }
 static inline vf v_set(float x) { return _mm512_set1_ps(x); }
 static inline vf v_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf v_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }

@@ -31,6 +31,10 @@ static inline vf v_look_up(const float table[16], const uint8_t *p) {
     return vld1q_f32(lanes);
 }
 static inline vf v_load_even(const float *p) { return vuzp1q_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
+static inline vf v_gather(const float *base, const int32_t *at) {
+    const float lanes[VL] = {base[at[0]], base[at[1]], base[at[2]], base[at[3]]};
+    return vld1q_f32(lanes);
+}
 static inline vf v_set(float x) { return vdupq_n_f32(x); }
 static inline vf v_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf v_sub(vf a, vf b) { return vsubq_f32(a, b); }

@@ -6,6 +6,7 @@
  *   v_load_i8 v_load_u8   bytes, as floats
  *   v_look_up(table, p)   table[p[0]], ..; p: bytes below 16
  *   v_load_even       p[0], p[2], ..; reads 2 VL floats
+ *   v_gather(base, p) base[p[0]], ..; p: int32s
  *   v_fma(a, b, c)    a * b + c, fused where the processor can; v_fnma: c - a * b
  *   v_min(a, b) v_max(a, b)   b where either is NaN
  *   v_lt ..           truths; v_pick(m, a, b): m ? a : b; v_one(m): 1 or 0
@@ -34,6 +35,7 @@ static inline vf v_load_i8(const int8_t *p) { return *p; }
 static inline vf v_load_u8(const uint8_t *p) { return *p; }
 static inline vf v_look_up(const float table[16], const uint8_t *p) { return table[*p]; }
 static inline vf v_load_even(const float *p) { return *p; }
+static inline vf v_gather(const float *base, const int32_t *at) { return base[*at]; }
 static inline vf v_set(float x) { return x; }
 static inline vf v_add(vf a, vf b) { return a + b; }
 static inline vf v_sub(vf a, vf b) { return a - b; }
