@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Weights files. w["name"] and w.name are tensors; any name may be one, so there are no methods: mil.names(w). */
 #include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "bind.h"
@@ -80,12 +81,39 @@ static int names(lua_State *L) {
     return 1;
 }
 
+/* Pushes integer i of 64 bits; as text where Lua has no number for it. */
+static void push_wide(lua_State *L, const mil_tensor *tensor, int64_t i) {
+    uint64_t bits = ((const uint64_t *)mil_tensor_data(tensor))[i];
+    bool is_signed = mil_tensor_dtype(tensor) == MIL_INT64;
+    if ((is_signed || bits <= INT64_MAX) && luamil_push_int(L, (int64_t)bits)) return;
+    char text[24];
+    if (is_signed) snprintf(text, sizeof text, "%" PRId64, (int64_t)bits);
+    else snprintf(text, sizeof text, "%" PRIu64, bits);
+    lua_pushstring(L, text);
+}
+
+/* What is known of a key: a rank of 0 or 1. */
+static void push_known(lua_State *L, const mil_tensor *tensor) {
+    mil_dtype dtype = mil_tensor_dtype(tensor);
+    if (dtype != MIL_INT64 && dtype != MIL_UINT64) {
+        luamil_push_elements(L, tensor);
+    } else if (mil_tensor_rank(tensor) == 0) {
+        push_wide(L, tensor, 0);
+    } else {
+        lua_newtable(L);
+        for (int64_t i = 0; i < mil_tensor_numel(tensor); i++) {
+            push_wide(L, tensor, i);
+            lua_rawseti(L, -2, (int)i + 1);
+        }
+    }
+}
+
 /* Pushes the value of a key, which may be missing: a string, number or bool, or a list of them; or nil. */
 static void push_metadata(lua_State *L, const mil_weights *weights, const char *key) {
     mil_error err;
     luamil_tensor *value = luamil_new_tensor(L);
     mil_status status = mil_weights_metadata_tensor(weights, key, &value->tensor, &err);
-    if (status == MIL_OK) luamil_push_elements(L, value->tensor);
+    if (status == MIL_OK) push_known(L, value->tensor);
     else if (status == MIL_ENAME) lua_pushnil(L);
     else luamil_raise(L, &err);
     lua_remove(L, -2);

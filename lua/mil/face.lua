@@ -219,7 +219,7 @@ local rows = {
   { "mil.names(weights: mil.weights) -> string[]", "The names of its tensors, in the file's order." },
   { "mil.metadata(weights: mil.weights, key?: string) -> any",
     "What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. " ..
-    "Without a key: a table of all." },
+    "An integer that this Lua has no number for is its digits. Without a key: a table of all." },
   { "mil.quantized(weights: mil.weights, name: string, dtype?: string) -> {data: mil.tensor, scale: mil.tensor}",
     "A quantised tensor of a gguf file as it is kept, for constexpr_blockwise_shift_scale: int4 or int8 data, and a scale for " ..
     "each block of the last axis, fp32 unless dtype says fp16." },

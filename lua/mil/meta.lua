@@ -177,7 +177,7 @@ function mil.weights(path) end
 ---@return string[]
 function mil.names(weights) end
 
----What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. Without a key: a table of all.
+---What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. An integer that this Lua has no number for is its digits. Without a key: a table of all.
 ---@param weights mil.weights
 ---@param key? string
 ---@return any

@@ -77,6 +77,20 @@ describe("weights", function()
     assert.equal(-2 ^ 53, all["m.i64"])
   end)
 
+  it("have integers that are no numbers of Lua's as digits", function()
+    local wide = temporary ".gguf"
+    local file = assert(io.open(wide, "wb"))
+    local function key(name, kind, value) file:write(string.char(#name), ("\0"):rep(7), name, string.char(kind), "\0\0\0", value) end
+    file:write("GGUF\3\0\0\0", ("\0"):rep(8), "\2", ("\0"):rep(7))
+    key("most", 10, ("\255"):rep(8))
+    key("list", 9, "\10\0\0\0\2" .. ("\0"):rep(7) .. "\7" .. ("\0"):rep(7) .. ("\255"):rep(8))
+    file:close()
+    local w = mil.weights(wide)
+    assert.equal("18446744073709551615", mil.metadata(w, "most"))
+    assert.same({ most = "18446744073709551615", list = { 7, "18446744073709551615" } }, mil.metadata(w))
+    os.remove(wide)
+  end)
+
   it("of gguf are expanded, or given as they are kept", function()
     local w = mil.weights "tests/vectors/gguf/types.gguf"
     local values, q = w.Q8_0:table(), mil.quantized(w, "Q8_0")
