@@ -25,7 +25,8 @@ local out -- lines
 
 local function several(n, what) return ("%s %s%s"):format(n > 9999 and units.count(n) or n, what, n == 1 and "" or "s") end
 
-local function add(...) out[#out + 1] = string.format(...) end
+-- A file's names and texts may hold bytes that would move the cursor of a terminal.
+local function add(...) out[#out + 1] = string.format(...):gsub("%c", "?") end
 
 local function add_columns(rows, right)
   for _, line in ipairs(units.columns(rows, right)) do add("  %s", line) end
@@ -141,8 +142,9 @@ end
 local function add_metadata(metadata)
   local rows = {}
   for key, value in pairs(metadata or {}) do
-    local text = type(value) == "table" and ("%d values"):format(#value) or tostring(value)
-    rows[#rows + 1] = { key, #text > 100 and text:sub(1, 97) .. ".." or text }
+    local text = type(value) == "table" and several(#value, "value") or tostring(value)
+    if #text > 100 then text = text:sub(1, 97):gsub("[\192-\255][\128-\191]*$", "") .. ".." end
+    rows[#rows + 1] = { key, text }
   end
   if #rows == 0 then return end
   table.sort(rows, function(a, b) return a[1] < b[1] end)
