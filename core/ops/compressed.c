@@ -37,27 +37,7 @@ int64_t mil__block_of(const mil__blocks *blocks, int64_t i, int64_t *left) {
 
 /* ---- masks ---- */
 
-int64_t mil__set_bits(const uint8_t *mask, int64_t begin, int64_t end) {
-    int64_t n = 0;
-    for (; end - begin >= 64; begin += 64) {
-        uint64_t word;
-        memcpy(&word, mask + begin / 8, sizeof word);
-        n += __builtin_popcountll(word);
-    }
-    for (; begin < end; begin += 8) {
-        unsigned byte = mask[begin / 8];
-        if (end - begin < 8) byte &= (1u << (end - begin)) - 1;
-        n += __builtin_popcount(byte);
-    }
-    return n;
-}
-
 static bool is_set(const uint8_t *mask, int64_t p) { return mask[p / 8] >> p % 8 & 1; }
-
-int64_t mil__data_at(const mil__compressed *c, int64_t p) {
-    int64_t block = p / MIL__SPARSE_BLOCK;
-    return c->before[block] + mil__set_bits(c->mask, block * MIL__SPARSE_BLOCK, p);
-}
 
 /* ---- opening ---- */
 

@@ -76,11 +76,29 @@ void mil__compressed_store_pair(const mil__compressed *c, uint8_t *mask, void *v
 static inline int64_t mil__place(const mil__compressed *c, int64_t i) {
     return c->vector == 1 ? i : i / c->inner / c->vector * c->inner + i % c->inner;
 }
-/* The bits set among places begin .. end of a mask; begin is a multiple of 8. */
-int64_t mil__set_bits(const uint8_t *mask, int64_t begin, int64_t end);
-/* Where in data the value of place p is, or would be. */
-int64_t mil__data_at(const mil__compressed *c, int64_t p);
 /* The block of element i; it and the next *left - 1 lie in it. */
 int64_t mil__block_of(const mil__blocks *blocks, int64_t i, int64_t *left);
+
+/* The bits set among places begin .. end of a mask; begin is a multiple of 8. */
+static inline int64_t mil__set_bits(const uint8_t *mask, int64_t begin, int64_t end) {
+    int64_t n = 0;
+    for (; end - begin >= 64; begin += 64) {
+        uint64_t word;
+        memcpy(&word, mask + begin / 8, sizeof word);
+        n += __builtin_popcountll(word);
+    }
+    for (; begin < end; begin += 8) {
+        unsigned byte = mask[begin / 8];
+        if (end - begin < 8) byte &= (1u << (end - begin)) - 1;
+        n += __builtin_popcount(byte);
+    }
+    return n;
+}
+
+/* Where in data the value of place p is, or would be. */
+static inline int64_t mil__data_at(const mil__compressed *c, int64_t p) {
+    int64_t block = p / MIL__SPARSE_BLOCK;
+    return c->before[block] + mil__set_bits(c->mask, block * MIL__SPARSE_BLOCK, p);
+}
 
 #endif

@@ -30,6 +30,12 @@ static inline vf v_look_up(const float table[16], const uint8_t *p) {
     const float lanes[VL] = {table[p[0]], table[p[1]], table[p[2]], table[p[3]]};
     return vld1q_f32(lanes);
 }
+static inline void b_place(uint8_t *to, const uint8_t *values, const uint8_t *at) {
+    vst1_u8(to, vtbl1_u8(vld1_u8(values), vld1_u8(at)));
+}
+static inline void f_place(float *to, const float *values, const uint8_t *at) {
+    for (int i = 0; i < 8; i++) to[i] = at[i] < 8 ? values[at[i]] : 0;
+}
 static inline vf v_load_even(const float *p) { return vuzp1q_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
 static inline vf v_gather(const float *base, const int32_t *at) {
     const float lanes[VL] = {base[at[0]], base[at[1]], base[at[2]], base[at[3]]};

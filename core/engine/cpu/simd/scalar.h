@@ -5,6 +5,7 @@
  *   v_load v_store    fp32 anywhere; v_load_h v_store_h: fp16 (rounding to nearest even)
  *   v_load_i8 v_load_u8   bytes, as floats
  *   v_look_up(table, p)   table[p[0]], ..; p: bytes below 16
+ *   b_place, f_place  to[i] = values[at[i]], 0 where at[i] > 7: eight of them, whatever VL is; all eight values are read
  *   v_load_even       p[0], p[2], ..; reads 2 VL floats
  *   v_gather(base, p) base[p[0]], ..; p: int32s
  *   v_fma(a, b, c)    a * b + c, fused where the processor can; v_fnma: c - a * b
@@ -34,6 +35,12 @@ static inline void v_store_h(uint16_t *p, vf a) { *p = mil__float_to_half(a); }
 static inline vf v_load_i8(const int8_t *p) { return *p; }
 static inline vf v_load_u8(const uint8_t *p) { return *p; }
 static inline vf v_look_up(const float table[16], const uint8_t *p) { return table[*p]; }
+static inline void b_place(uint8_t *to, const uint8_t *values, const uint8_t *at) {
+    for (int i = 0; i < 8; i++) to[i] = at[i] < 8 ? values[at[i]] : 0;
+}
+static inline void f_place(float *to, const float *values, const uint8_t *at) {
+    for (int i = 0; i < 8; i++) to[i] = at[i] < 8 ? values[at[i]] : 0;
+}
 static inline vf v_load_even(const float *p) { return *p; }
 static inline vf v_gather(const float *base, const int32_t *at) { return base[*at]; }
 static inline vf v_set(float x) { return x; }
