@@ -11,10 +11,14 @@ static const char error_key, last_key;
 
 /* ---- where ---- */
 
-/* Chunks of our own: Lua files that stand beside the module. */
+/* Chunks of our own: those of the program, and the files of lua/mil, all of which are here (a spec compares), beside the
+ * module: a person's own folder may be called mil too. */
 static bool is_own(const char *source) {
-    static const char *const own[] = {"repl.lua",    "commands.lua", "help.lua",    "complete.lua", "pretty.lua",
-                                      "command.lua", "options.lua",  "terminal.lua"};
+    static const char *const own[] = {
+        "command.lua", "commands.lua", "complete.lua", "diff.lua", "errors.lua", "face.lua", "flops.lua", "graph.lua",
+        "graph_page.lua", "help.lua", "inputs.lua", "inspect.lua", "meta.lua", "options.lua", "pretty.lua", "progress.lua",
+        "repl.lua", "serve.lua", "terminal.lua", "units.lua",
+    };
     if (strncmp(source, "=mil.", 5) == 0 || strncmp(source, "@mil.", 5) == 0) return true;
     if (strstr(source, "/mil/cmd/")) return true;
     const char *name = strstr(source, "/mil/");

@@ -66,4 +66,21 @@ describe("an error", function()
     assert.is_true(ok)
     assert.equal(false, err)
   end)
+
+  -- A chunk of that file's name which asks for what there isn't, called from here.
+  local function blamed(file)
+    local chunk = assert((loadstring or load)("local mil = ...\nlocal t = mil.zeros('fp33', { 1 })\nreturn t", "@/usr/share/lua/mil/" .. file))
+    assert.is_false(pcall(function()
+      local t = chunk(mil)
+      return t
+    end))
+    return mil.last_error().where
+  end
+
+  it("blames the script and not our own files", function()
+    local names = assert(require("mil.system").list "lua/mil")
+    assert.is_true(#names > 15)
+    for _, name in ipairs(names) do assert.truthy(blamed(name):find "errors_spec%.lua:%d+$", name) end
+    assert.equal("/usr/share/lua/mil/main.lua:2", blamed "main.lua")
+  end)
 end)
