@@ -270,6 +270,8 @@ static bool program_field(lua_State *L, const char *name) {
     luamil_program *self = check_program(L, "program");
     if (strcmp(name, "opset") == 0) {
         lua_pushstring(L, mil_opset_name(mil_program_opset(self->program)));
+    } else if (strcmp(name, "specification") == 0) {
+        lua_pushinteger(L, mil_program_specification(self->program));
     } else if (strcmp(name, "entry") == 0) {
         mil_block entry = mil_program_entry(self->program);
         if (entry) luamil_new_function(L, 1, self)->block = entry;
@@ -408,7 +410,7 @@ static const luaL_Reg program_methods[] = {
     {"func", program_func}, {"functions", program_functions}, {"save", program_save}, {"compile", program_compile},
     {"verify", program_verify}, {"metadata", program_metadata}, {NULL, NULL},
 };
-static const char *const program_fields[] = {"opset", "entry", NULL};
+static const char *const program_fields[] = {"opset", "specification", "entry", NULL};
 
 static const luaL_Reg function_meta[] = {{"__tostring", program_text}, {NULL, NULL}};
 static const luaL_Reg function_methods[] = {

@@ -159,7 +159,7 @@ local weights_files = { safetensors = true, npz = true, npy = true, gguf = true 
 
 local function show(facts, path, most)
   out = {}
-  add("%s%s", path, facts.opset and ": opset " .. facts.opset or "")
+  add("%s%s", path, facts.opset and (": opset %s, specification version %d"):format(facts.opset, facts.specification) or "")
   for _, f in ipairs(facts.functions or {}) do
     add ""
     add("function %s%s", f.name, #facts.functions > 1 and f.name == facts.entry and ", the default" or "")

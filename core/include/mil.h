@@ -587,6 +587,10 @@ typedef struct mil_load_options {
  * and value; of text, line and column.   Threads: any. */
 mil_status mil_program_load(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);
 
+/* The version of Core ML's specification (6 and up) that a package of the program has: the least that has all that it asks
+ * for, but that of the package that it was read from where this is higher. */
+int mil_program_specification(const mil_program *program);
+
 /* What a model says of itself: pairs of strings. The keys author, license, version and description are Core ML's own
  * fields; all others are what users add. Pair i, in no order (NULL beyond the end; value may be NULL); one by its key (NULL:
  * none). Borrowed until the metadata is changed. */

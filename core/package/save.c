@@ -30,8 +30,7 @@ static bool report_weights(void *ctx, uint64_t bytes) {
 mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
     mil__model_writer *w = &s->w;
     w->kept_model = mil__write_kept(w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor);
-    w->version = mil__write_version(w->program);
-    if (w->kept_model && w->kept_model->version > w->version) w->version = w->kept_model->version;
+    w->version = mil__write_version(w->program, w->kept_model);
     w->blob_name = blob_name;
     w->blob_elements = blob_elements;
     for (uint32_t i = 1; i < w->program->n_values; i++) {

@@ -65,7 +65,8 @@ bool mil__const_is_large(const mil__model_writer *w, const mil__value *value);
 const char *mil__const_file(const mil_program *program, const mil__value *value);
 void *mil__write_absent(mil__model_writer *w, const mil__value *value); /* fails: the const has no elements here */
 
-int mil__write_version(const mil_program *program); /* of the specification: the least that has all that it asks for */
+/* Of the specification: the least that has all that the program asks for, and not below the kept one's (NULL: none). */
+int mil__write_version(const mil_program *program, const Mil__Spec__Model *kept);
 Mil__Spec__Program *mil__write_program(mil__model_writer *w);
 bool mil__type_is_flexible(const mil_type *type);
 Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id);

@@ -33,12 +33,19 @@ static bool is_single(const mil_program *program) {
     return program->n_functions == 1 && strcmp(program->functions[0].name, "main") == 0;
 }
 
-int mil__write_version(const mil_program *program) {
+int mil__write_version(const mil_program *program, const Mil__Spec__Model *kept) {
     int version = !is_single(program) || program->version_minor >= 3 ? 9 : 6;
     for (uint32_t i = 0; i < program->n_functions; i++) {
         int needed = function_version(program, &program->functions[i]);
         if (needed > version) version = needed;
     }
+    return kept && kept->version > version ? kept->version : version;
+}
+
+int mil_program_specification(const mil_program *program) {
+    mil__model_writer w = {.program = program};
+    int version = mil__write_version(program, mil__write_kept(&w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor));
+    mil__model_writer_free(&w);
     return version;
 }
 

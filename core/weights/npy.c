@@ -295,12 +295,12 @@ mil_status mil__npy_make_header(const mil_tensor *tensor, mil__str *out, mil_err
     return MIL_OK;
 }
 
-mil_status mil__npy_write(mil__saving *saving, mil_error *err) {
+mil_status mil__npy_write(mil__weights_saving *saving, mil_error *err) {
     mil__str header = {0};
     mil_status status = mil__npy_make_header(&saving->items[0].type, &header, err);
     if (status == MIL_OK) {
         mil__writer_add(&saving->writer, header.s, header.n);
-        status = mil__saving_put(saving, &saving->items[0], NULL, err);
+        status = mil__weights_put(saving, &saving->items[0], NULL, err);
     }
     mil__str_free(&header);
     return status;

@@ -442,7 +442,7 @@ static void write_end(mil__writer *writer, uint64_t n, uint64_t begin) {
     mil__writer_add(writer, record, sizeof record);
 }
 
-static mil_status prepare(const mil__saving *saving, entry *entries, mil_error *err) {
+static mil_status prepare(const mil__weights_saving *saving, entry *entries, mil_error *err) {
     for (size_t i = 0; i < saving->n; i++) {
         const mil__outgoing *item = &saving->items[i];
         if (strlen(item->name) > 65535 - 4) return mil__fail(err, MIL_EVALUE, "save: a name is longer than npz permits");
@@ -453,18 +453,18 @@ static mil_status prepare(const mil__saving *saving, entry *entries, mil_error *
 }
 
 /* The CRC is known when the elements have gone by, and then put into the header before them. */
-static mil_status write_member(mil__saving *saving, const mil__outgoing *item, entry *e, mil_error *err) {
+static mil_status write_member(mil__weights_saving *saving, const mil__outgoing *item, entry *e, mil_error *err) {
     uint8_t crc[4];
     write_local(&saving->writer, item->name, e);
     mil__writer_add(&saving->writer, e->header.s, e->header.n);
     e->crc = (uint32_t)crc32_z(0, (const Bytef *)e->header.s, e->header.n);
-    MIL__TRY(mil__saving_put(saving, item, &e->crc, err));
+    MIL__TRY(mil__weights_put(saving, item, &e->crc, err));
     mil__put_u32(crc, e->crc);
     mil__writer_patch(&saving->writer, e->local + LOCAL_CRC, crc, sizeof crc);
     return MIL_OK;
 }
 
-mil_status mil__npz_write(mil__saving *saving, mil_error *err) {
+mil_status mil__npz_write(mil__weights_saving *saving, mil_error *err) {
     size_t n = saving->n;
     entry *entries = mil__calloc(n ? n : 1, sizeof *entries);
     if (!entries) return mil__nomem(err);

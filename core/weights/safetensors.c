@@ -342,7 +342,7 @@ static mil_status check_metadata(const char *const *metadata, mil_error *err) {
     return MIL_OK;
 }
 
-mil_status mil__safetensors_write(mil__saving *saving, mil_error *err) {
+mil_status mil__safetensors_write(mil__weights_saving *saving, mil_error *err) {
     mil__outgoing *items = saving->items;
     size_t n = saving->n;
     MIL__TRY(check_tensors(items, n, err));
@@ -357,6 +357,6 @@ mil_status mil__safetensors_write(mil__saving *saving, mil_error *err) {
         mil__writer_add(&saving->writer, header.s, header.n);
     }
     mil__str_free(&header);
-    for (size_t i = 0; status == MIL_OK && i < n; i++) status = mil__saving_put(saving, &items[i], NULL, err);
+    for (size_t i = 0; status == MIL_OK && i < n; i++) status = mil__weights_put(saving, &items[i], NULL, err);
     return status;
 }

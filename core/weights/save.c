@@ -14,7 +14,7 @@ enum { PIECE = 4 << 20 }; /* bytes */
 
 /* ---- elements ---- */
 
-static mil_status put_pieces(mil__saving *s, const mil_tensor *tensor, uint32_t *crc, mil_error *err) {
+static mil_status put_pieces(mil__weights_saving *s, const mil_tensor *tensor, uint32_t *crc, mil_error *err) {
     const uint8_t *data = tensor->data;
     for (size_t at = 0, bytes = mil_tensor_bytes(tensor); at < bytes && !s->writer.error;) {
         size_t n = bytes - at < PIECE ? bytes - at : PIECE;
@@ -34,7 +34,7 @@ static bool is_as_described(const mil_tensor *tensor, const mil_tensor *type) {
            memcmp(tensor->shape, type->shape, (size_t)type->rank * sizeof *type->shape) == 0;
 }
 
-mil_status mil__saving_put(mil__saving *s, const mil__outgoing *item, uint32_t *crc, mil_error *err) {
+mil_status mil__weights_put(mil__weights_saving *s, const mil__outgoing *item, uint32_t *crc, mil_error *err) {
     mil_tensor *tensor, *contiguous = NULL;
     MIL__TRY(s->get(s->from, item->from, &tensor, err));
     mil_status status = MIL_OK;
@@ -73,7 +73,7 @@ static mil_status check_names(const mil__outgoing *items, size_t n, mil_error *e
 
 typedef enum ending { SAFETENSORS, NPZ, NPY } ending;
 
-static mil_status check(const mil__saving *s, ending *out, mil_error *err) {
+static mil_status check(const mil__weights_saving *s, ending *out, mil_error *err) {
     ending format = mil__path_ends_in(s->path, ".safetensors") ? SAFETENSORS : mil__path_ends_in(s->path, ".npz") ? NPZ : NPY;
     *out = format;
     if (format == NPY && !mil__path_ends_in(s->path, ".npy"))
@@ -86,8 +86,8 @@ static mil_status check(const mil__saving *s, ending *out, mil_error *err) {
 }
 
 /* Frees the items. */
-static mil_status save(mil__saving *s, mil_error *err) {
-    static mil_status (*const write[])(mil__saving *, mil_error *) = {mil__safetensors_write, mil__npz_write, mil__npy_write};
+static mil_status save(mil__weights_saving *s, mil_error *err) {
+    static mil_status (*const write[])(mil__weights_saving *, mil_error *) = {mil__safetensors_write, mil__npz_write, mil__npy_write};
     ending format;
     mil_status status = check(s, &format, err);
     for (size_t i = 0; i < s->n; i++) s->bytes += mil_tensor_bytes(&s->items[i].type);
@@ -101,7 +101,7 @@ static mil_status save(mil__saving *s, mil_error *err) {
     return status;
 }
 
-static mil_status make_items(mil__saving *s, size_t n, mil_error *err) {
+static mil_status make_items(mil__weights_saving *s, size_t n, mil_error *err) {
     s->n = n;
     s->items = mil__calloc(n ? n : 1, sizeof *s->items);
     return s->items ? MIL_OK : mil__nomem(err);
@@ -123,7 +123,7 @@ static mil_status get_given(const void *from, size_t i, mil_tensor **out, mil_er
 
 mil_status mil_weights_save(const char *path, const mil_named_tensor *tensors, size_t n, const char *const *metadata,
                             mil_error *err) {
-    mil__saving s = {.path = path, .get = get_given, .from = tensors, .metadata = metadata};
+    mil__weights_saving s = {.path = path, .get = get_given, .from = tensors, .metadata = metadata};
     MIL__TRY(make_items(&s, n, err));
     for (size_t i = 0; i < n; i++) {
         const mil_tensor *t = tensors[i].tensor;
@@ -197,7 +197,7 @@ static mil_status make_metadata(const mil_weights *weights, mil__arena *arena, c
     return MIL_OK;
 }
 
-static mil_status describe_file(const mil_weights *weights, mil__saving *s, mil__arena *arena, mil_error *err) {
+static mil_status describe_file(const mil_weights *weights, mil__weights_saving *s, mil__arena *arena, mil_error *err) {
     const char *no_name = name_of(weights->path, arena);
     if (!no_name) return mil__nomem(err);
     for (size_t i = 0; i < s->n; i++) {
@@ -210,7 +210,7 @@ static mil_status describe_file(const mil_weights *weights, mil__saving *s, mil_
 
 mil_status mil_weights_convert(const mil_weights *weights, const char *path, mil_progress *progress, void *progress_ctx,
                                mil_error *err) {
-    mil__saving s = {.path = path, .get = get_from_file, .from = weights, .progress = progress, .progress_ctx = progress_ctx};
+    mil__weights_saving s = {.path = path, .get = get_from_file, .from = weights, .progress = progress, .progress_ctx = progress_ctx};
     mil__arena arena = {0};
     MIL__TRY(make_items(&s, weights->n, err));
     mil_status status = describe_file(weights, &s, &arena, err);

@@ -85,7 +85,7 @@ typedef struct mil__outgoing {
     size_t from;              /* its place in what is saved */
 } mil__outgoing;
 
-typedef struct mil__saving {
+typedef struct mil__weights_saving {
     const char *path;
     mil__outgoing *items;     /* a format may put them in another order */
     size_t n;
@@ -96,15 +96,15 @@ typedef struct mil__saving {
     void *progress_ctx;
     uint64_t bytes, done;     /* of elements */
     mil__writer writer;       /* open while a format writes */
-} mil__saving;
+} mil__weights_saving;
 
 /* Writes an item's elements, and adds them to the CRC-32 (NULL: none is wanted). */
-mil_status mil__saving_put(mil__saving *saving, const mil__outgoing *item, uint32_t *crc, mil_error *err);
+mil_status mil__weights_put(mil__weights_saving *saving, const mil__outgoing *item, uint32_t *crc, mil_error *err);
 
 /* Writers add a whole file; the names are unique and UTF-8. */
-mil_status mil__safetensors_write(mil__saving *saving, mil_error *err);
-mil_status mil__npy_write(mil__saving *saving, mil_error *err); /* of one tensor */
-mil_status mil__npz_write(mil__saving *saving, mil_error *err);
+mil_status mil__safetensors_write(mil__weights_saving *saving, mil_error *err);
+mil_status mil__npy_write(mil__weights_saving *saving, mil_error *err); /* of one tensor */
+mil_status mil__npz_write(mil__weights_saving *saving, mil_error *err);
 
 /* ---- npy, which npz stands on ---- */
 

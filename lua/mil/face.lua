@@ -62,6 +62,7 @@ local rows = {
   { "program.entry: mil.function?",
     "The function that is meant where none is named: its package's default, else main, or the only one." },
   { "program.opset: string", "ios15, ios16, ios17 or ios18." },
+  { "program.specification: integer", "The version of Core ML's specification that a package of it has: 6 and up." },
 
   { "function:input(name: string, dtype: string, shape: (integer|string|mil.dim)[]|mil.shapes) -> mil.value",
     "An input; a string in its shape is a symbolic dim." },

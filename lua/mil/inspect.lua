@@ -222,7 +222,8 @@ end
 -- options.shape: as `luamil run --shape`, sizes for symbols; options.largest: how many weights are listed, 10 unless given. The program is changed: symbols get sizes.
 function inspect.program(program, options)
   options = options or {}
-  local facts, sums = { opset = program.opset, entry = program.entry and program.entry.name, functions = {}, metadata = program:metadata() }, new_sums()
+  local facts, sums = { opset = program.opset, specification = program.specification, functions = {} }, new_sums()
+  facts.entry, facts.metadata = program.entry and program.entry.name, program:metadata()
   for i, f in ipairs(program:functions()) do
     facts.functions[i] = describe_function(f)
     count_operations(f, facts.functions[i])

@@ -213,6 +213,7 @@ function mil.convert(weights, path, options) end
 ---@class mil.program
 ---@field entry mil.function? # The function that is meant where none is named: its package's default, else main, or the only one.
 ---@field opset string # ios15, ios16, ios17 or ios18.
+---@field specification integer # The version of Core ML's specification that a package of it has: 6 and up.
 local program = {}
 
 ---The function of that name, made if there is none.

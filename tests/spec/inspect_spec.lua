@@ -138,7 +138,7 @@ describe("luamil inspect", function()
   it("shows functions, operations, FLOPs and weights", function()
     local status, out, err = luamil("inspect " .. luamil.path "m.mil")
     assert.are.same({ 0, "" }, { status, err })
-    for _, line in ipairs { "m.mil: opset ios18\n", "function main\n  input   x  fp32[1, 3]\n  output  y  fp32[1, 2]\n",
+    for _, line in ipairs { "m.mil: opset ios18, specification version 9\n", "function main\n  input   x  fp32[1, 3]\n  output  y  fp32[1, 2]\n",
       "  1 operation beside consts: 1 linear\n", "  12 FLOPs a run: linear 100%\n", "1 weight, 6 parameters, 24 bytes\n",
       "  24 bytes  fc_weight_0  fp32[2, 3]\n" } do
       assert.truthy(out:find(line, 1, true), line .. " is not in\n" .. out)
