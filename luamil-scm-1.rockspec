@@ -85,6 +85,7 @@ build = {
         "core/ops/sampling.c",
         "core/ops/scatter.c",
         "core/ops/scatter_gather.c",
+        "core/ops/selection.c",
         "core/ops/sequences.c",
         "core/ops/slices.c",
         "core/ops/sorting.c",

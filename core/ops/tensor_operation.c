@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tensor_operation: inference and plain evaluation. (argsort and topk: sorting.c.) */
+/* tensor_operation: inference and plain evaluation. (argsort and topk: sorting.c; non_zero, non_maximum_suppression: selection.c.) */
 #include <math.h>
 
 #include "ops/rules.h"

@@ -2078,6 +2078,38 @@ function value:mul(args) end
 ---@return mil.value
 function func:mul(args) end
 
+---@class mil.args.non_maximum_suppression
+---@field name? string # of the result
+---@field boxes mil.operand # [batch, 4, boxes]: x and y of the center, width, height
+---@field scores mil.operand # [batch, classes, boxes]; the best counts
+---@field iou_threshold mil.operand # a box goes where it and a better one have more than that part of their union in common
+---@field max_boxes mil.operand # the extent of the results
+---@field per_class_suppression? mil.operand # a box goes only for one of the same best class
+
+---the best of boxes that overlap: boxes, their scores, their indices (padded with 0, 0 and -1) and, until ios16, how many
+---@param args mil.args.non_maximum_suppression|mil.operand|nil
+---@return mil.value ...
+function value:non_maximum_suppression(args) end
+
+---the best of boxes that overlap: boxes, their scores, their indices (padded with 0, 0 and -1) and, until ios16, how many
+---@param args mil.args.non_maximum_suppression
+---@return mil.value ...
+function func:non_maximum_suppression(args) end
+
+---@class mil.args.non_zero
+---@field name? string # of the result
+---@field x mil.operand # any shape
+
+---the indices of elements that are not 0, a row each
+---@param args mil.args.non_zero|mil.operand|nil
+---@return mil.value
+function value:non_zero(args) end
+
+---the indices of elements that are not 0, a row each
+---@param args mil.args.non_zero
+---@return mil.value
+function func:non_zero(args) end
+
 ---@class mil.args.not_equal
 ---@field name? string # of the result
 ---@field x mil.operand # any shape

@@ -198,6 +198,15 @@ def wrong_opset(call, opset, *_):
     return ("roi" in call.args) == (opset >= 17) and call.args["x"] != "fp32[1,1,6,7]" and ("boxes" in call.args or "roi" in call.args)
 
 
+def boxes_misfit(call, opset, *_):
+    boxes, scores, by = dims(call, "boxes"), dims(call, "scores"), 2 if opset >= 17 else 1
+    wanted = [*scores]
+    if len(boxes) != 3 or len(scores) != 3 or scores[3 - by] == "0":
+        return True
+    wanted[3 - by] = "4"
+    return any(a.isdigit() and b.isdigit() and a != b for a, b in zip(boxes, wanted))
+
+
 def unknown_mode(call, *_):
     return any(call.args.get(name, {}).get("s", words[0]) not in words for name, words in MODES.items())
 
@@ -297,6 +306,8 @@ EXCEPTIONS = [
     Difference("the number of boxes may be a symbol", "none", of("crop_resize", lambda call, opset, *_: opset >= 17 and call.args.get("boxes") == "fp32[n,4]", ("refused",))),
     Difference("in registry.json, and looked at once", "none", of("resize", lambda call, opset, *_: call.op == "resize" and opset < 17 and "x" in call.args, ("refused",))),
     Difference("in registry.json, and looked at once", "none", of("crop_resize", wrong_opset, ("refused",))),
+    Difference("boxes and scores go together", "refused", of("non_maximum_suppression", boxes_misfit)),
+    Difference("max_boxes is a number of 0 or more", "refused", of("non_maximum_suppression", lambda call, *_: rank(call, "max_boxes") == 1 or min(numbers(call, "max_boxes") or [0]) < 0)),
     Difference("coremltools stumbles over its own message", "refused", of("crop_resize", begins_with("KeyError"), ("broke",))),
     Difference("weights, bias and states have the sizes of one layer", "refused", of(tuple(RECURRENT), layer_misfits)),
     Difference("an activation is one of those that are documented", "refused", of(tuple(RECURRENT), activation_unknown)),

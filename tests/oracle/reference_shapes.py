@@ -285,3 +285,33 @@ def cumsum(given):
 
     axis = int(given.get("axis", 0))
     return Sum(sums(given.x), given.x.shape[axis], sums(np.abs(given.x))) if given.x.dtype == np.float64 else sums(given.x)
+
+
+@reference("non_zero")
+def non_zero(given):
+    return np.argwhere(given.x).astype(np.int32)
+
+
+@reference("non_maximum_suppression")
+def non_maximum_suppression(given):
+    import torch
+    from torchvision.ops import batched_nms
+
+    is_last = given.opset >= 17
+    boxes, scores = (np.swapaxes(t, 1, 2) if is_last else t for t in (given.boxes, given.scores))
+    most, (n, count, classes) = int(given.max_boxes), scores.shape
+    out = [np.zeros((n, most, 4)), np.zeros((n, most, classes)), np.full((n, most), -1, np.int32), np.zeros(n, np.int32)]
+    for b in range(n):
+        best, of = scores[b].max(1), scores[b].argmax(1)
+        corners = np.concatenate([boxes[b, :, :2] - boxes[b, :, 2:] / 2, boxes[b, :, :2] + boxes[b, :, 2:] / 2], 1)
+        left = np.flatnonzero(best >= (-np.inf if given.score_threshold is None else given.score_threshold))
+        left = left if len(left) else np.array([best.argmax()])
+        groups = of if given.get("per_class_suppression", False) else np.zeros(count, int)
+        kept = batched_nms(*(torch.from_numpy(np.ascontiguousarray(t[left])) for t in (corners, best, groups)), float(given.iou_threshold)).numpy()
+        kept = left[kept][:most]
+        for result, values in zip(out, (boxes[b, kept], scores[b, kept], kept)):
+            result[b, : len(kept)] = values
+        out[3][b] = len(kept)
+    if is_last:
+        return [np.swapaxes(out[0], 1, 2), np.swapaxes(out[1], 1, 2), out[2]]
+    return out
