@@ -10,6 +10,14 @@ end
 local here = arg[0]:match "^(.*/)" or ""
 local crepe = dofile(here .. "models/crepe.lua")
 
+-- What can't be read or run is told in a line.
+local function try(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result end
+  io.stderr:write("pitch: ", (tostring(result):gsub("^%S-:%d+: ", "")), "\n")
+  os.exit(1)
+end
+
 -- The samples of a WAV file's first channel.
 local function read_wav(path)
   local file = assert(io.open(path, "rb"))
@@ -42,11 +50,11 @@ local function jacques() -- Frère Jacques, its first two lines
   return notes
 end
 
-local samples = arg[2] and read_wav(arg[2]) or crepe.melody(jacques())
-local model = crepe.load(arg[1])
+local samples = arg[2] and try(read_wav, arg[2]) or crepe.melody(jacques())
+local model = try(crepe.load, arg[1])
 local frames = crepe.frames(samples)
 local start = os.clock()
-local probabilities = model:run({ frames = frames }).probabilities
+local probabilities = try(model.run, model, { frames = frames }).probabilities
 local seconds = os.clock() - start
 
 local width = require "mil.system".width() or tonumber(os.getenv "COLUMNS") or 80

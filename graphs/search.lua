@@ -10,8 +10,17 @@ if #arg < 3 then
 end
 local here = arg[0]:match "^(.*/)" or ""
 local minilm = dofile(here .. "models/minilm.lua")
-local encode = minilm.tokenizer(arg[1] .. "/vocab.txt")
-local weights = mil.weights(arg[1] .. "/model.safetensors")
+
+-- What can't be read or run is told in a line.
+local function try(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if ok then return result end
+  io.stderr:write("search: ", (tostring(result):gsub("^%S-:%d+: ", "")), "\n")
+  os.exit(1)
+end
+
+local encode = try(minilm.tokenizer, arg[1] .. "/vocab.txt")
+local weights = try(mil.weights, arg[1] .. "/model.safetensors")
 
 local sentences, T = {}, 0
 for i = 2, #arg do

@@ -93,6 +93,24 @@ const char *luamil_what(lua_State *L, int index, char *buf, size_t n) {
 
 /* ---- fields and methods ---- */
 
+/* What people look for in one kind of object and is of another. */
+static const char *of_another(luamil_kind kind, const char *name) {
+    static const struct {
+        luamil_kind kind;
+        const char *name, *instead;
+    } rows[] = {
+        {LUAMIL_VALUE, "set", "v.operation:set(parameter, value)"}, {LUAMIL_VALUE, "rename", "f:rename(v, name)"},
+        {LUAMIL_VALUE, "remove", "v.operation:remove()"},           {LUAMIL_VALUE, "before", "v.operation:before(fn)"},
+        {LUAMIL_VALUE, "after", "v.operation:after(fn)"},           {LUAMIL_OPERATION, "rename", "f:rename(o.outputs[1], name)"},
+        {LUAMIL_OPERATION, "replace", "o.outputs[1]:replace(v)"},   {LUAMIL_OPERATION, "uses", "o.outputs[1]:uses()"},
+        {LUAMIL_PROGRAM, "input", "p:func(name):input(..)"},        {LUAMIL_PROGRAM, "inputs", "p.entry.inputs"},
+        {LUAMIL_PROGRAM, "outputs", "p.entry.outputs"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].kind == kind && strcmp(rows[i].name, name) == 0) return rows[i].instead;
+    return NULL;
+}
+
 static int no_field(lua_State *L, const luamil_class *cls) {
     if (lua_type(L, 2) != LUA_TSTRING)
         return luamil_fail(L, MIL_ENAME, "%s %s has no field %s", article(cls->noun), cls->noun, LUAMIL_WHAT(L, 2));
@@ -100,6 +118,8 @@ static int no_field(lua_State *L, const luamil_class *cls) {
     size_t n = 0;
     bool has_ops = cls->kind == LUAMIL_VALUE || cls->kind == LUAMIL_FUNCTION;
     const mil_op *op = has_ops ? mil_op_elsewhere(name) : NULL;
+    const char *instead = of_another(cls->kind, name);
+    if (instead) return luamil_fail(L, MIL_ENAME, "%s %s has no \"%s\"; it is %s", article(cls->noun), cls->noun, name, instead);
     while (cls->fields && cls->fields[n]) n++;
     if (op) near = mil_op_name(op);
     if (!near && n) near = mil_nearest(name, cls->fields, n);

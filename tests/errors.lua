@@ -5,6 +5,10 @@
 return {
   -- ops: names, arguments
   { "x:sofmax { axis = -1 }", 'script:1: a value has no "sofmax"; did you mean softmax?' },
+  { "x:set('axis', 1)", 'script:1: a value has no "set"; it is v.operation:set(parameter, value)' },
+  { "x:rename 'z'", 'script:1: a value has no "rename"; it is f:rename(v, name)' },
+  { "x:relu().operation:rename 'z'", 'script:1: an operation has no "rename"; it is f:rename(o.outputs[1], name)' },
+  { "local n = f.program.inputs", 'script:1: a program has no "inputs"; it is p.entry.inputs' },
   { "f:sofmax { x = x }", 'script:1: a function has no "sofmax"; did you mean softmax?' },
   { "x:softmax { axes = -1 }", 'script:1: softmax: no parameter "axes"; did you mean axis?' },
   { "f:relu { y = x }", 'script:1: relu: no parameter "y"; it takes x' },

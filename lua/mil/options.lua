@@ -22,11 +22,12 @@ options.usage = usage
 
 local function key_of(row) return (row[1]:gsub("^%-+", ""):gsub("%-", "_")) end
 
--- "--width" for "--widht": the option that begins alike, or else the most alike one.
+-- "--width" for "--widht": the option that begins alike, or else the most alike one. "--const" begins as "--no-consts".
 local function nearest(command, name)
-  local names = { "--help" }
+  local names, word = { "--help" }, name:gsub("^%-%-no%-", "--")
   for _, row in ipairs(command.options) do
-    if #name > 2 and (row[1]:sub(1, #name) == name or name:sub(1, #row[1]) == row[1]) then return row[1] end
+    local its = row[1]:gsub("^%-%-no%-", "--")
+    if #word > 2 and (its:sub(1, #word) == word or word:sub(1, #its) == its) then return row[1] end
     names[#names + 1] = row[1]
   end
   return require("mil").nearest(name, names)

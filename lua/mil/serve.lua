@@ -29,7 +29,8 @@ end
 
 local function text_field(request, key)
   local value = field(request, key)
-  if type(value) ~= "string" then bad_input("%s: %s is a string", request.op, key) end
+  if value == nil then bad_input("%s: %s is missing", request.op, key) end
+  if type(value) ~= "string" then bad_input("%s: %s is a string, but was given a %s", request.op, key, type(value)) end
   return value
 end
 

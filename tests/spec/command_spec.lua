@@ -115,7 +115,8 @@ for _, luamil in ipairs(commands) do
       it("and refuses what it does not know", function()
         local rows = { { "prnt", "did you mean print" }, { "run --inputt x", "unknown option %-%-inputt; did you mean %-%-input" },
           { "run", "takes one model" }, { "run m --repeat x", "takes a number" }, { "run m --repeat", "takes a value" },
-          { "--no", "unknown option" } }
+          { "graph --const x", "unknown option %-%-const; did you mean %-%-no%-consts%?" },
+          { "graph --no-pla x", "did you mean %-%-plan%?" }, { "--no", "unknown option" } }
         for _, row in ipairs(rows) do
           local status, out, err = run(row[1])
           assert.are.same({ row[1], 2, "" }, { row[1], status, out })

@@ -15,6 +15,7 @@ local rows = {
   { "attention_head", "kernels/attention_head", { 16, 24 }, 4e-3, no_weights = true },
 }
 
+local luamil = dofile "tests/spec/luamil.lua"
 local unpack = table.unpack or unpack
 
 local function build(row, weights, dtype)
@@ -85,4 +86,20 @@ describe("graphs", function()
     assert.are.same({ 3, 10 }, three.logits.shape)
     assert.is_nil(too_far(three.logits, reference.logits:sub({ 1, 3 }), 2e-5))
   end)
+end)
+
+describe("scripts of models that are fetched", function()
+  teardown(luamil.remove)
+  local conv = "tests/vectors/packages/conv.mlpackage"
+  for _, row in ipairs {
+    { "pitch.lua none.mlpackage", "pitch: cannot open none.mlpackage: No such file or directory" },
+    { "pitch.lua " .. conv .. " none.wav", "pitch: none.wav: No such file or directory" },
+    { "pitch.lua " .. conv, "pitch: run: input frames is fp32[1, 3, 5, 5], but was given fp32[401, 1024]" },
+    { "voice.lua none.mlpackage", "voice: cannot open none.mlpackage: No such file or directory" },
+    { "search.lua none question answer", "search: none/vocab.txt: No such file or directory" },
+  } do
+    it("say in a line what they can't read: " .. row[1], function()
+      assert.are.same({ 1, "", row[2] .. "\n" }, { luamil("graphs/" .. row[1]) })
+    end)
+  end
 end)
