@@ -167,8 +167,8 @@ static mil_status add_mask(opening *o, const char *name, const char *values_name
     c->before = before;
     int64_t set = mil__data_at(c, places);
     if (set == mil__numel(values)) return MIL_OK;
-    return mil__call_fail(o->call, MIL_EVALUE, "%s has %lld bits set, but %s holds the values", name, (long long)set,
-                          MIL__ARG_TEXT(o->call, values_name));
+    return mil__call_fail(o->call, MIL_EVALUE, "%s has %lld bit%s set, but %s holds the values", name, (long long)set,
+                          set == 1 ? "" : "s", MIL__ARG_TEXT(o->call, values_name));
 }
 
 /* The same of a sparse op. A mask that is the source's own is that source's again. */

@@ -61,7 +61,7 @@ local Sums = {}
 Sums.__index = Sums
 
 local function new_sums()
-  return setmetatable({ seen = {}, list = {}, dtypes = {}, ops = {}, parameters = 0, bytes = 0, expanded_bytes = 0, absent = 0 }, Sums)
+  return setmetatable({ seen = {}, made = {}, list = {}, dtypes = {}, ops = {}, parameters = 0, bytes = 0, expanded_bytes = 0, absent = 0 }, Sums)
 end
 
 function Sums:is_new(value)
@@ -97,9 +97,8 @@ function Sums:add_const(value, f, part_of)
 end
 
 function Sums:add_expanded(operation, stored, is_last)
-  local y = operation.outputs[1]
-  local n = count(y.type.shape)
-  local expanded = bytes_of(y.type.dtype, n)
+  local n, expanded = count(operation.outputs[1].type.shape), 0
+  for _, y in ipairs(operation.outputs) do expanded = expanded + bytes_of(y.type.dtype, count(y.type.shape)) end
   add_to(self.ops, operation.type, "op", { elements = n, bytes = stored, expanded_bytes = expanded })
   if not is_last then return end
   self.parameters = self.parameters + n
@@ -136,16 +135,21 @@ function Sums:add_function(f)
   end
 end
 
--- The parts come before the operation, so they have been counted; what is shared by all of them is shared itself.
+-- The parts come before the operation, so they have been counted; what is shared by all of them is shared itself. Of a part
+-- that another constexpr operation makes, what that one stores is stored.
 function Sums:add_constexpr(operation, is_last)
-  local stored, key = 0, { operation.type }
+  local stored, key, counted = 0, { operation.type }, {}
   for _, value in ipairs(operation.inputs) do
-    local t, data = value.type, value.data
-    if t.dtype ~= "string" and #t.shape > 0 then
+    local t, data, maker = value.type, value.data, self.made[value.id]
+    if maker and not counted[maker] then
+      counted[maker], stored = true, stored + maker.stored
+    elseif not maker and t.dtype ~= "string" and #t.shape > 0 then
       stored = stored + bytes_of(t.dtype, count(t.shape))
-      key[#key + 1] = data and tostring(data:pointer()) or value.id
     end
+    if t.dtype ~= "string" and #t.shape > 0 then key[#key + 1] = data and tostring(data:pointer()) or value.id end
   end
+  local made = { stored = stored }
+  for _, y in ipairs(operation.outputs) do self.made[y.id] = made end
   key = table.concat(key, " ")
   if self.seen[key] then return end
   self.seen[key] = true

@@ -33,21 +33,23 @@ def dtype_of(var):
     return var.dtype.__type_info__().name if hasattr(var.dtype, "__type_info__") else str(var.dtype)
 
 
-def value_of(var, arrays):
-    """What is known of a value before anything but casts is computed."""
+def value_of(var, opset, arrays):
+    """What is known of a value before anything but casts is computed; consts that are kept compressed are expanded."""
     if var.val is not None:
         return var.val
     if var.op is None:
         return arrays[var.name]
+    if var.op.op_type.startswith("constexpr_"):
+        return results_of(var.op, opset, arrays)[var.op.outputs.index(var)].astype(NUMPY[dtype_of(var)])
     assert var.op.op_type == "cast", f"{var.op.op_type} before it"
-    return value_of(var.op.x, arrays).astype(NUMPY[dtype_of(var)])
+    return value_of(var.op.x, opset, arrays).astype(NUMPY[dtype_of(var)])
 
 
 def results_of(op, opset, arrays):
     """The op's results, in double precision."""
     args, drawn = {}, {}
     for name, var in op.inputs.items():
-        value = None if var is None else value_of(var, arrays)
+        value = None if var is None else value_of(var, opset, arrays)
         if isinstance(value, str):
             args[name] = {"s": value}
         elif value is not None:

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Weights that stay compressed: what they take, and that the cpu engine's kernels compute what plain evaluation does.
+local luamil = dofile "tests/spec/luamil.lua"
 local mil = require "mil"
 local unpack = table.unpack or unpack
 
@@ -269,5 +270,87 @@ describe("compressed weights", function()
     assert.is_true(dense.weights >= 4 * n * n * 2)
     assert.is_true(compressed.weights <= 4096, tostring(compressed.weights)) -- the data are the program's
     assert.is_true(compressed.context < 2 * n * n, tostring(compressed.context)) -- never a whole weight, expanded
+  end)
+
+  it("of ios18 take the memory of what they are compressed to", function()
+    local n = 1024
+    local function bits(dtype, count, bits) return mil.from_bytes(dtype, { count }, ("\1"):rep(count * bits / 8)) end -- one set in each byte
+    local mask, data = bits("uint1", n * n, 1):reshape { n, n }, bits("uint4", n * n / 8, 4)
+    local table_of = { vectors = mil.randn("fp16", { 1, 1, 4, 2 }), luts = mil.randn("fp16", { n / 16, 1, 8, 1 }), lut = mil.randn("fp16", { 1, 1, 16, 1 }) }
+    local weights = {
+      vectors = function(f) return f:constexpr_lut_to_dense { indices = bits("uint2", n * n / 2, 2):reshape { n / 2, n }, lut = table_of.vectors, vector_axis = 0 } end,
+      luts = function(f) return f:constexpr_lut_to_dense { indices = bits("uint3", n * n, 3):reshape { n, n }, lut = table_of.luts } end,
+      sparse = function(f) return f:constexpr_sparse_to_dense { mask = mask, nonzero_data = mil.ones("fp16", { n * n / 8 }) } end,
+      joint = function(f)
+        local places, values = f:constexpr_lut_to_sparse { indices_mask = mask, indices_nonzero_data = data, lut = table_of.lut }
+        return f:constexpr_sparse_to_dense { mask = places, nonzero_data = values }
+      end,
+      joint_with_scales = function(f)
+        local places, values = f:constexpr_sparse_blockwise_shift_scale { data_mask = mask, nonzero_data = data, scale = mil.ones("fp16", { n, 1 }) }
+        return f:constexpr_sparse_to_dense { mask = places, nonzero_data = values }
+      end,
+    }
+    for name, weight_of in pairs(weights) do
+      local f = mil.func { opset = "ios18" }
+      f:output("y", f:input("x", "fp16", { 4, n }):linear { weight = weight_of(f) })
+      local memory = f:compile({ engine = "cpu" }):memory()
+      assert.is_true(memory.weights <= 4096 and memory.context < n * n, name .. ": " .. memory.weights .. ", " .. memory.context)
+    end
+  end)
+
+  -- A mask and values, with all that there is between them and the weight
+  local function joint(opset)
+    local f = mil.func { opset = opset or "ios18" }
+    local x = f:input("x", "fp16", { 2, 4 })
+    local mask = tensor("uint1", { 2, 4 }, { 1, 0, 1, 1, 0, 0, 1, 0 })
+    local places, values = f:constexpr_lut_to_sparse {
+      indices_mask = mask, indices_nonzero_data = mil.tensor("uint2", { 0, 1, 2, 3 }), lut = tensor("int8", { 1, 1, 4, 1 }, { 1, 2, 3, 4 }),
+    }
+    places, values = f:constexpr_sparse_blockwise_shift_scale { data_mask = places, nonzero_data = values, scale = tensor("fp16", { 2, 1 }, { 0.5, 0.25 }) }
+    local w = f:constexpr_sparse_to_dense { mask = places, nonzero_data = values }
+    f:output("y", x + w)
+    f:output("values", values)
+    f:output("wide", f:constexpr_cast { source_val = mil.tensor("fp16", { 0.5, -2 }), output_dtype = "fp32" })
+    return f, places
+  end
+
+  it("of which a part is read by itself too", function()
+    local f, places = joint()
+    f:output("places", places)
+    for optimize = 0, 1 do
+      local out = f:compile({ engine = "cpu", optimize = optimize }):run { x = mil.zeros("fp16", { 2, 4 }) }
+      assert.same({ { 0.5, 0, 1, 1.5 }, { 0, 0, 1, 0 } }, out.y:table())
+      assert.same({ 0.5, 1, 1.5, 1 }, out.values:table())
+      assert.same({ { 1, 0, 1, 1 }, { 0, 0, 1, 0 } }, out.places:table())
+      assert.same({ 0.5, -2 }, out.wide:table())
+    end
+  end)
+
+  it("that take each other's results are written by name, and stay what they are", function()
+    local f = joint()
+    local text = tostring(f)
+    assert.equal(text, tostring(mil.parse(text)))
+    for _, name in ipairs { "joint.mlpackage", "joint.mlmodelc", "joint.mil" } do
+      f:save(luamil.path(name))
+      local again = mil.load(luamil.path(name))
+      assert.truthy(tostring(again):find("constexpr_sparse_to_dense(mask = constexpr_sparse_blockwise_shift_scale_0_0, nonzero_data = values)", 1, true))
+      local out = again:compile({ engine = "cpu" }):run { x = mil.zeros("fp16", { 2, 4 }) }
+      assert.same({ { 0.5, 0, 1, 1.5 }, { 0, 0, 1, 0 } }, out.y:table())
+    end
+  end)
+
+  it("whose mask and values are not of each other are refused when they are looked at", function()
+    local f = mil.func { opset = "ios18" }
+    local function sparse(bits)
+      local mask, set = tensor("uint1", { 4 }, bits), bits[1] + bits[2] + bits[3] + bits[4]
+      return f:constexpr_lut_to_sparse { indices_mask = mask, indices_nonzero_data = mil.zeros("uint1", { set }), lut = tensor("fp16", { 1, 2, 1 }, { 1, 2 }) }
+    end
+    local mask = sparse { 0, 1, 0, 0 }
+    local _, values = sparse { 0, 1, 1, 0 }
+    f:output("y", f:input("x", "fp16", { 4 }) + f:constexpr_sparse_to_dense { mask = mask, nonzero_data = values })
+    for optimize = 0, 1 do
+      assert.error_matches(function() f:compile({ engine = "cpu", optimize = optimize }):run { x = mil.zeros("fp16", { 4 }) } end,
+        "constexpr_sparse_to_dense: mask has 1 bit set, but nonzero_data fp16%[2%] holds the values")
+    end
   end)
 end)

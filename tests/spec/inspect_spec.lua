@@ -107,6 +107,15 @@ describe("weights", function()
     assert.are.same({ 256, 128 + 32, 512 }, { weights.parameters, weights.bytes, weights.expanded_bytes })
     assert.are.same({ { op = "constexpr_blockwise_shift_scale", tensors = 1, elements = 256, bytes = 160, expanded_bytes = 512 } },
       weights.compressed)
+
+    local mask = mil.ones("uint1", { 8, 32 })
+    local places, values = f:constexpr_lut_to_sparse { indices_mask = mask, indices_nonzero_data = mil.zeros("uint4", { 256 }), lut = mil.ones("fp16", { 1, 1, 16, 1 }) }
+    f:output("z", f:constexpr_sparse_to_dense { mask = places, nonzero_data = values })
+    assert.are.same({ -- what is behind the results that they take
+      { op = "constexpr_lut_to_sparse", tensors = 1, elements = 256, bytes = 32 + 128 + 32, expanded_bytes = 32 + 512 },
+      { op = "constexpr_sparse_to_dense", tensors = 1, elements = 256, bytes = 32 + 128 + 32, expanded_bytes = 512 },
+      { op = "constexpr_blockwise_shift_scale", tensors = 1, elements = 256, bytes = 160, expanded_bytes = 512 },
+    }, inspect.program(f.program).weights.compressed)
   end)
 
   it("of a file", function()

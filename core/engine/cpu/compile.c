@@ -309,7 +309,7 @@ static mil_status run_copy_bytes(mil__run *run, const mil__step *step) {
 /* An output that is an input, a const, part of something else, or an output already, is copied to memory of its own. */
 static mil_status output_slot(mil__lower *lower, mil_value value, uint32_t *out) {
     uint32_t slot = lower->slot_of[value];
-    MIL__TRY(mil__slot_dense(lower, slot));
+    MIL__TRY(mil__slot_dense(lower, &slot));
     mil__slot *s = &lower->plan->slots[slot], *root = &lower->plan->slots[s->root];
     if (root->kind == MIL__SLOT_DYNAMIC) {
         *out = slot;
@@ -400,6 +400,7 @@ static mil_status lower_program(mil__lower *lower) {
     MIL__TRY(slots_for_values(lower, body));
     MIL__TRY(mil__lower_order(lower, block));
     MIL__TRY(mil__lower_block(lower, block));
+    lower->block = block;
     MIL__TRY(make_ports(lower, body));
     mil__extend_lives(lower);
     MIL__TRY(place(lower));

@@ -64,17 +64,17 @@ static mil_status own_slot(mil__lower *lower, uint32_t *slot) {
     return MIL_OK;
 }
 
-mil_status mil__slot_dense(mil__lower *lower, uint32_t slot) {
-    mil__slot *s = &lower->plan->slots[slot];
+mil_status mil__slot_dense(mil__lower *lower, uint32_t *slot) {
+    mil__slot *s = &lower->plan->slots[*slot];
     if (s->kind == MIL__SLOT_SPARSE) return pair_dense(lower, lower->program->values[s->value]->op);
     if (s->kind != MIL__SLOT_COMPRESSED) return MIL_OK;
-    if (lower->program->values[s->value]->block != lower->block) MIL__TRY(own_slot(lower, &slot));
-    s = &lower->plan->slots[slot];
+    if (lower->program->values[s->value]->block != lower->block) MIL__TRY(own_slot(lower, slot));
+    s = &lower->plan->slots[*slot];
     expand_params *params = mil__lower_alloc(lower, sizeof *params);
     uint32_t *out = mil__lower_alloc(lower, sizeof *out);
     if (!params || !out) return mil__nomem(lower->err);
     *params = (expand_params){s->source, lower->k->expand_store};
-    *out = slot;
+    *out = *slot;
     s->kind = MIL__SLOT_ARENA;
     mil__group group = {.kind = MIL__GROUP_ONE, .ops = &lower->program->values[s->value]->op, .n_ops = 1};
     mil__step step = {.run = run_expand, .params = params, .out = out, .n_out = 1, .kernel = "expand"};
@@ -89,7 +89,7 @@ mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const ch
             for (uint32_t i = 0; i < op->args[a].n; i++) {
                 uint32_t slot = mil__slot_of(lower, op->args[a].values[i]);
                 bool is_sparse = mil__slot_at(lower, slot)->kind == MIL__SLOT_SPARSE;
-                if (!stays || (is_sparse && *but)) MIL__TRY(mil__slot_dense(lower, slot));
+                if (!stays || (is_sparse && *but)) MIL__TRY(mil__slot_dense(lower, &slot));
             }
         }
     }

@@ -10,8 +10,9 @@
 static inline const mil__compressed *mil__source_of(const mil__lower *lower, uint32_t slot) {
     return mil__slot_at(lower, slot)->source;
 }
-/* Sees to it that a slot has memory of its own during the run: appends a step that expands it, the first time. */
-mil_status mil__slot_dense(mil__lower *lower, uint32_t slot);
+/* Sees to it that a slot has memory of its own during the run: appends a step that expands it, the first time. In a nested block
+ * an outer value gets a slot for that block alone, which *slot is then. */
+mil_status mil__slot_dense(mil__lower *lower, uint32_t *slot);
 /* The same for all operands of a group, but for the first operation's parameters whose names begin with `but`: NULL: for all;
  * "": for none, for constexpr operations alone. */
 mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const char *but);

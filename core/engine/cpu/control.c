@@ -248,8 +248,8 @@ static mil_status carry_all(mil__lower *lower, const mil_value *values, uint32_t
     MIL__TRY(carrying_new(lower, n, &c));
     MIL__TRY(carrying_new(lower, n, &aside));
     for (uint32_t i = 0; i < n; i++) {
-        MIL__TRY(mil__slot_dense(lower, lower->slot_of[values[i]]));
         uint32_t from = lower->slot_of[values[i]];
+        MIL__TRY(mil__slot_dense(lower, &from));
         if (!same_memory(lower->plan->slots, from, to[i])) carry(&c, from, to[i], may_exchange(lower, values, n, i, to[i]));
     }
     MIL__TRY(carry_aside(lower, &c, &aside));
@@ -413,8 +413,10 @@ static mil_status expand_pairs(mil__lower *lower, const mil__op *holder) {
             const mil__op *op = program->ops[at];
             uint32_t n;
             const mil_value *values = mil__op_values(op, &n);
-            for (uint32_t i = 0; i < n; i++)
-                if (mil__slot_at(lower, lower->slot_of[values[i]])->kind == MIL__SLOT_SPARSE) MIL__TRY(mil__slot_dense(lower, lower->slot_of[values[i]]));
+            for (uint32_t i = 0; i < n; i++) {
+                uint32_t slot = lower->slot_of[values[i]];
+                if (mil__slot_at(lower, slot)->kind == MIL__SLOT_SPARSE) MIL__TRY(mil__slot_dense(lower, &slot));
+            }
             if (op->n_blocks) MIL__TRY(expand_pairs(lower, op));
         }
     return MIL_OK;

@@ -93,7 +93,7 @@ static mil_status pack_late(mil__lower *lower, conv_params *p, uint32_t w, uint3
     const int64_t bytes = (int64_t)p->conv.packed_w_bytes;
     uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
     if (!ends) return mil__nomem(lower->err);
-    MIL__TRY(mil__slot_dense(lower, w));
+    MIL__TRY(mil__slot_dense(lower, &w));
     MIL__TRY(mil__slot_new(lower, MIL_UINT8, 1, &bytes, out));
     ends[0] = w;
     ends[1] = *out;

@@ -164,13 +164,13 @@ static mil_status project(mil__lower *lower, const mil__group *group, const lstm
 
 /* The product of each step. R is read again with every one: it is packed where there are rows enough for that to help, and
  * expanded first where it is compressed and read more than once. */
-static mil_status recur(mil__lower *lower, lstm_params *p, int way, uint32_t weight) {
+static mil_status recur(mil__lower *lower, lstm_params *p, int way, uint32_t *weight) {
     mil__gemm *gemm = &p->recur[way].gemm;
     if (p->steps > 1) MIL__TRY(mil__slot_dense(lower, weight));
-    const mil__slot *slot = mil__slot_at(lower, weight);
+    const mil__slot *slot = mil__slot_at(lower, *weight);
     *gemm = product(p, p->batch, p->hidden, MIL__F32, mil__storage_of(slot->dtype));
     bool takes = p->batch > 1 ? slot->kind != MIL__SLOT_ARENA : slot->kind == MIL__SLOT_COMPRESSED;
-    if (takes) MIL__TRY(mil__gemm_take_b(lower, gemm, weight));
+    if (takes) MIL__TRY(mil__gemm_take_b(lower, gemm, *weight));
     gemm->ep.add = p; /* something: the run sets it */
     gemm->ep.add_dtype = MIL__F32;
     gemm->ep.add_rs = gemm->c_rs;
@@ -196,7 +196,7 @@ static mil_status emit(mil__lower *lower, const mil__group *group, const struct 
     for (int way = 0; way < (int)p->n_ways; way++) {
         ends[3 + 2 * way] = slot_named(lower, op, names[way][1]);
         MIL__TRY(project(lower, group, p, way, &ends[2 + 2 * way]));
-        MIL__TRY(recur(lower, p, way, ends[3 + 2 * way]));
+        MIL__TRY(recur(lower, p, way, &ends[3 + 2 * way]));
         MIL__TRY(make_cell(lower, op, given, p, way));
         if (p->recur[way].gemm.scratch_bytes > scratch) scratch = p->recur[way].gemm.scratch_bytes;
     }

@@ -205,6 +205,6 @@ mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *
         p->batches.rank = 0;
     }
     *done = true;
-    if (!one_y) MIL__TRY(mil__slot_dense(lower, y));
+    if (!one_y) MIL__TRY(mil__slot_dense(lower, &y));
     return emit(lower, group, p, x, y, NULL, one_y);
 }
