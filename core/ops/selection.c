@@ -6,43 +6,42 @@
 
 /* ---- non_zero ---- */
 
-/* Calls found(ctx, index) for each element that is not 0, in C order; their number. */
-static int64_t each_non_zero(const mil_tensor *x, void (*found)(void *ctx, const int64_t *index), void *ctx) {
-    int64_t index[MIL_MAX_RANK] = {0}, offset = 0, n = 0;
-    for (int64_t left = mil__numel(x); left > 0; left--) {
-        if (mil__load_f64(x, offset) != 0) {
-            if (found) found(ctx, index);
-            n++;
+enum { RUN = 256 };
+
+/* How many elements are not 0. Their indices go to `to`, unless that is NULL, a row each. */
+static int64_t list_non_zero(const mil_tensor *x, int32_t *to) {
+    int64_t index[MIL_MAX_RANK] = {0}, offset = 0, found = 0, size = (int64_t)mil__element_size(x->dtype);
+    int64_t last = x->rank - 1, width = x->rank ? x->shape[last] : 1, step = x->rank ? x->strides[last] : 1;
+    double run[RUN];
+    for (int64_t left = mil__numel(x); left > 0; left -= width) { /* a line along the last axis */
+        for (int64_t from = 0; from < width; from += RUN) {
+            int64_t n = width - from < RUN ? width - from : RUN;
+            mil__convert(MIL_FP64, run, 1, x->dtype, (const char *)x->data + (offset + from * step) * size, step, n);
+            for (int64_t i = 0; i < n; i++) {
+                if (run[i] == 0) continue;
+                found++;
+                for (int64_t axis = 0; to && axis < last; axis++) *to++ = (int32_t)index[axis];
+                if (to && x->rank) *to++ = (int32_t)(from + i);
+            }
         }
-        for (int axis = x->rank - 1; axis >= 0; axis--) {
+        for (int64_t axis = last - 1; axis >= 0; axis--) {
             offset += x->strides[axis];
             if (++index[axis] < x->shape[axis]) break;
             offset -= x->strides[axis] * x->shape[axis];
             index[axis] = 0;
         }
     }
-    return n;
+    return found;
 }
 
 mil_status mil__infer_non_zero(mil__call *call) {
     const mil__operand *x = mil__arg(call, "x");
-    mil_dim shape[] = {x->data ? each_non_zero(x->data, NULL, NULL) : mil__dim_fresh(call->types), x->type->rank};
+    mil_dim shape[] = {x->data ? list_non_zero(x->data, NULL) : mil__dim_fresh(call->types), x->type->rank};
     return mil__call_tensor(call, MIL_INT32, 2, shape);
 }
 
-typedef struct listing {
-    mil_tensor *to;
-    int64_t at;
-} listing;
-
-static void list_index(void *ctx, const int64_t *index) {
-    listing *l = ctx;
-    for (int axis = 0; axis < l->to->shape[1]; axis++) mil__store_i64(l->to, l->at++, index[axis]);
-}
-
 mil_status mil__eval_non_zero(mil__call *call) {
-    listing l = {call->result[0], 0};
-    each_non_zero(mil__arg(call, "x")->data, list_index, &l);
+    list_non_zero(mil__arg(call, "x")->data, call->result[0]->data);
     return MIL_OK;
 }
 
