@@ -108,6 +108,28 @@ mil_status mil__infer_conv(mil__call *call) {
     return mil__call_tensor(call, x->dtype, x->rank, shape);
 }
 
+/* ---- inference of conv_quantized ---- */
+
+static mil_status check_scale(mil__call *call, const char *name) {
+    const mil_type *scale = mil__arg(call, name)->type;
+    mil_dim channels = mil__dim(mil__arg(call, "weight"), 0);
+    bool fits = scale->rank == 0 || (scale->rank == 1 && (scale->shape[0] == 1 || scale->shape[0] == channels || channels < 0));
+    if (fits) return MIL_OK;
+    return mil__call_fail(call, MIL_ETYPE, "%s must be a scalar or [%s], a value for each channel of the result", MIL__ARG_TEXT(call, name),
+                          MIL__DIM_TEXT(call->types, channels));
+}
+
+mil_status mil__infer_conv_quantized(mil__call *call) {
+    int64_t bits;
+    int kind;
+    MIL__TRY(mil__get_choice(call, "quantization_type", "linear|lut", &kind));
+    MIL__TRY(mil__get_int(call, "nbits", &bits));
+    if (bits < 1 || bits > 8) return mil__call_fail(call, MIL_EVALUE, "nbits takes 1 to 8, but is %lld", (long long)bits);
+    MIL__TRY(mil__infer_conv(call));
+    MIL__TRY(check_scale(call, "quant_scale"));
+    return check_scale(call, "quant_bias");
+}
+
 /* ---- inference of conv_transpose ---- */
 
 /* stride * (extent - 1) + reach: what x's windows reach over. */
@@ -236,6 +258,22 @@ static void convolve(const convolution *c, int64_t images, mil_tensor *out) {
         }
 }
 
+static double by_channel(const mil_tensor *t, int64_t channel) {
+    return mil__load_f64(t, t->rank && t->shape[0] > 1 ? channel * t->strides[0] : 0);
+}
+
+/* The codes of conv_quantized become what they stand for. */
+static mil_status decode(mil__call *call, double *weight, int64_t channels, int64_t each) {
+    const mil_tensor *scale = mil__arg(call, "quant_scale")->data, *bias = mil__arg(call, "quant_bias")->data;
+    int kind;
+    MIL__TRY(mil__get_choice(call, "quantization_type", "linear|lut", &kind));
+    if (kind)
+        return mil__call_fail(call, MIL_EUNSUPPORTED, "quantization_type \"lut\": no parameter of the op has the table that weight's codes point into");
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t i = 0; i < each; i++, weight++) *weight = *weight * by_channel(scale, c) + by_channel(bias, c);
+    return MIL_OK;
+}
+
 static mil_status eval_conv(mil__call *call, bool is_transpose) {
     const mil__operand *bias = mil__arg(call, "bias");
     const mil_tensor *x = mil__arg(call, "x")->data, *weight = mil__arg(call, "weight")->data;
@@ -257,10 +295,12 @@ static mil_status eval_conv(mil__call *call, bool is_transpose) {
     c.plane = c.bias + channels;
     mil__read_f64(x, c.x);
     mil__read_f64(weight, c.weight);
+    if (mil__has(call, "quant_scale")) MIL__TRY(decode(call, c.weight, weight->shape[0], (int64_t)n_weight / weight->shape[0]));
     if (bias) mil__read_f64(bias->data, c.bias);
     convolve(&c, x->shape[0], out);
     return MIL_OK;
 }
 
 mil_status mil__eval_conv(mil__call *call) { return eval_conv(call, false); }
+mil_status mil__eval_conv_quantized(mil__call *call) { return eval_conv(call, false); }
 mil_status mil__eval_conv_transpose(mil__call *call) { return eval_conv(call, true); }

@@ -6,7 +6,7 @@
 -- folded or integer. An exponential or a comparison is 1, as an addition is. What only moves, selects, converts or
 -- expands data is 0. With n(v) the number of v's elements:
 --
---     conv                      2 * n(y) * n(weight) / weight's dim 0, + n(y) with a bias
+--     conv, conv_quantized      2 * n(y) * n(weight) / weight's dim 0, + n(y) with a bias
 --     conv_transpose            2 * n(x) * n(weight) / weight's dim 0, + n(y) with a bias
 --     linear                    2 * n(y) * weight's dim 1, + n(y) with a bias
 --     matmul                    2 * n(y) * k, the dim that is summed over
@@ -81,6 +81,8 @@ function rules.conv(args, y)
   local weight, channels = count(args.weight), dim(args.weight, 0)
   return with_bias(product(2, count(y), weight and channels and weight / channels), args, y)
 end
+
+rules.conv_quantized = rules.conv
 
 function rules.conv_transpose(args, y)
   local weight, channels = count(args.weight), dim(args.weight, 0)

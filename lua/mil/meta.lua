@@ -1142,6 +1142,31 @@ function value:conv(args) end
 ---@return mil.value
 function func:conv(args) end
 
+---@class mil.args.conv_quantized
+---@field name? string # of the result
+---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes
+---@field weight mil.operand # [result's channels, channels / groups, ...], a code each
+---@field bias? mil.operand # [result's channels]; added as it is
+---@field quantization_type mil.operand # linear; lut can be written, but has no table to be run with
+---@field nbits? mil.operand # bits of a code, 1 to 8
+---@field quant_scale mil.operand # a scalar, or a vector: of each of the result's channels
+---@field quant_bias mil.operand # likewise
+---@field strides? mil.operand # from window to window, by axis; 1 where absent
+---@field pad_type? mil.operand # valid, same, custom or, from ios16 on, same_lower
+---@field pad? mil.operand # of custom: before and after, by axis; 0 where absent
+---@field dilations? mil.operand # from element to element of a window; 1 where absent
+---@field groups? mil.operand # parts that the channels are in
+
+---convolution by weight * quant_scale + quant_bias; conv on a constexpr op's weight is what later opsets write
+---@param args mil.args.conv_quantized|mil.operand|nil
+---@return mil.value
+function value:conv_quantized(args) end
+
+---convolution by weight * quant_scale + quant_bias; conv on a constexpr op's weight is what later opsets write
+---@param args mil.args.conv_quantized
+---@return mil.value
+function func:conv_quantized(args) end
+
 ---@class mil.args.conv_transpose
 ---@field name? string # of the result
 ---@field x mil.operand # [n, channels, ...] with 1 to 3 spatial axes

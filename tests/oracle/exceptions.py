@@ -207,6 +207,12 @@ def boxes_misfit(call, opset, *_):
     return any(a.isdigit() and b.isdigit() and a != b for a, b in zip(boxes, wanted))
 
 
+def unknown_code(call, *_):
+    channels, kind = dims(call, "weight")[0], call.args["quantization_type"]["s"]
+    lengths = [dims(call, name) for name in ("quant_scale", "quant_bias")]
+    return (numbers(call, "nbits") or [8])[0] > 8 or kind not in ("linear", "lut") or any(each not in ([], ["1"], [channels]) for each in lengths)
+
+
 def unknown_mode(call, *_):
     return any(call.args.get(name, {}).get("s", words[0]) not in words for name, words in MODES.items())
 
@@ -308,6 +314,7 @@ EXCEPTIONS = [
     Difference("in registry.json, and looked at once", "none", of("crop_resize", wrong_opset, ("refused",))),
     Difference("boxes and scores go together", "refused", of("non_maximum_suppression", boxes_misfit)),
     Difference("max_boxes is a number of 0 or more", "refused", of("non_maximum_suppression", lambda call, *_: rank(call, "max_boxes") == 1 or min(numbers(call, "max_boxes") or [0]) < 0)),
+    Difference("a code's bits, kind and scales are possible ones", "refused", of("conv_quantized", unknown_code)),
     Difference("coremltools stumbles over its own message", "refused", of("crop_resize", begins_with("KeyError"), ("broke",))),
     Difference("weights, bias and states have the sizes of one layer", "refused", of(tuple(RECURRENT), layer_misfits)),
     Difference("an activation is one of those that are documented", "refused", of(tuple(RECURRENT), activation_unknown)),

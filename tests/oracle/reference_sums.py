@@ -167,6 +167,23 @@ def conv(given):
     return product(convolve, int(np.prod(weight.shape[1:])) + 1, padded(x, pairs), weight, bias)
 
 
+class Decoded:
+    """conv_quantized's arguments, with the weights that its codes stand for."""
+
+    def __init__(self, given):
+        each = lambda a: np.reshape(a, [-1] + [1] * (given.x.ndim - 1)) if np.ndim(a) else a
+        self._given, self.weight = given, given.weight.astype(np.float64) * each(given.quant_scale) + each(given.quant_bias)
+        self.bias = None if given.bias is None else given.bias.astype(np.float64)
+
+    def __getattr__(self, name):
+        return getattr(self._given, name)
+
+
+@reference("conv_quantized")
+def conv_quantized(given):
+    return conv(Decoded(given))
+
+
 @reference("conv_transpose")
 def conv_transpose(given):
     """Computed whole, then cut to what padding and output_shape leave."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""quantization: quantize, dequantize."""
+"""quantization: quantize, dequantize; and conv's conv_quantized."""
 
 from calls import call, const, drawn, integer, text
 
@@ -66,6 +66,32 @@ def dequantize():
         yield call("dequantize", input="int8[2,3]", scale=const(dtype, 1), values=False)
 
 
+def conv_quantized():
+    def one(x, weight, scale, shift, kind="linear", dtype="fp32", **more):
+        given = {"quantization_type": text(kind), "quant_scale": const(dtype, scale), "quant_bias": const(dtype, shift), **more}
+        return call("conv_quantized", x=dtype + x, weight={"c": "uint8" + weight}, draw={"weight": (0, 255), "bias": (0, 9)}, **given)
+
+    for number, (x, weight) in enumerate((("[1,2,9]", "[3,2,3]"), ("[1,4,5,4]", "[2,2,2,3]"), ("[2,1,3,3,2]", "[2,1,2,2,1]"))):
+        channels = int(weight[1])
+        more = {"groups": integer(2)} if number == 1 else {}
+        yield one(x, weight, 0.05, -6.25, **more)
+        yield one(x, weight, [0.05, 0.5, 0.125][:channels], [-3.0, 0.0, 2.0][:channels], nbits=integer(8), dtype="fp16", **more)
+        yield one(x, weight, 0.05, [1.0], bias=drawn(f"uint8[{channels}]"), pad_type=text("same"), **more)
+    x, weight = "[1,2,9]", "[3,2,3]"
+    yield one(x, weight, [0.5, 1.0], 0.0, values=False)
+    yield one(x, weight, 0.5, 0.0, kind="lut", values=False)
+    yield one(x, weight, 0.5, 0.0, kind="palette", values=False)
+    yield one(x, weight, 0.5, 0.0, nbits=integer(9), values=False)
+    yield one(x, weight, 0.5, 0.0, nbits=integer(4), values=False)
+    yield one("[1,3,9]", weight, 0.5, 0.0, values=False)
+    for dtype in ("uint8", "int8", "fp32", "fp16"):
+        for name in ("weight", "bias", "quant_scale", "quant_bias"):
+            base = {"weight": {"c": "uint8[3,2,3]"}, "quant_scale": const("fp32", 0.5), "quant_bias": const("fp32", 0), "quantization_type": text("linear")}
+            given = const(dtype, 1) if name.startswith("quant") else drawn(dtype + ("[3]" if name == "bias" else "[3,2,3]"))
+            yield call("conv_quantized", x="fp32" + x, values=False, **{**base, name: given})
+
+
 def calls():
+    yield from conv_quantized()
     yield from quantize()
     yield from dequantize()
