@@ -21,6 +21,41 @@ local forms = {
   end },
 }
 
+local function bytes(dtype, bits, shape, byte) -- of one byte over and over
+  local n = bits
+  for _, d in ipairs(shape) do n = n * d end
+  return mil.from_bytes(dtype, shape, byte:rep(n / 8))
+end
+
+local half = "\170" -- every second bit
+
+for _, form in ipairs {
+  { "3-bit tables, one for 16 rows", "ios18", function(f, shape)
+    return f:constexpr_lut_to_dense { indices = bytes("uint3", 3, shape, half), lut = mil.randn("fp16", { shape[1] / 16, 1, 8, 1 }) }
+  end },
+  { "6-bit table", "ios18", function(f, shape)
+    return f:constexpr_lut_to_dense { indices = bytes("uint6", 6, shape, half), lut = mil.randn("fp16", { 1, 1, 64, 1 }) }
+  end },
+  { "4-bit table of pairs of rows", "ios18", function(f, shape)
+    return f:constexpr_lut_to_dense { indices = bytes("uint4", 4, { shape[1] / 2, shape[2] }, half), lut = mil.randn("fp16", { 1, 1, 16, 2 }), vector_axis = 0 }
+  end },
+  { "half sparse fp16", "ios18", function(f, shape)
+    return f:constexpr_sparse_to_dense { mask = bytes("uint1", 1, shape, half), nonzero_data = mil.randn("fp16", { shape[1] * shape[2] / 2 }) }
+  end },
+  { "half sparse, 4-bit table", "ios18", function(f, shape)
+    local mask, values = f:constexpr_lut_to_sparse {
+      indices_mask = bytes("uint1", 1, shape, half), indices_nonzero_data = bytes("uint4", 4, { shape[1] * shape[2] / 2 }, half), lut = mil.randn("fp16", { 1, 1, 16, 1 }),
+    }
+    return f:constexpr_sparse_to_dense { mask = mask, nonzero_data = values }
+  end },
+  { "half sparse int8, a scale a row", "ios18", function(f, shape)
+    local mask, values = f:constexpr_sparse_blockwise_shift_scale {
+      data_mask = bytes("uint1", 1, shape, half), nonzero_data = mil.zeros("int8", { shape[1] * shape[2] / 2 }), scale = mil.ones("fp16", { shape[1], 1 }),
+    }
+    return f:constexpr_sparse_to_dense { mask = mask, nonzero_data = values }
+  end },
+} do forms[#forms + 1] = form end
+
 local function bound(opset, weight_of, rows)
   local f = mil.func { opset = opset }
   local x = f:input("x", "fp16", { rows, n })
@@ -41,6 +76,6 @@ for _, rows in ipairs { 1, 8, 64, 256 } do
     for _ = 1, 7 do
       best, least = math.min(best, seconds(run, times)), math.min(least, seconds(beside, times))
     end
-    print(("%4d row%s, %-28s %.2f times as long as fp16"):format(rows, rows == 1 and " " or "s", form[1], best / least))
+    print(("%4d row%s, %-32s %.2f times as long as fp16"):format(rows, rows == 1 and " " or "s", form[1], best / least))
   end
 end

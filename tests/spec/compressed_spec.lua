@@ -231,6 +231,48 @@ describe("compressed weights", function()
     end)
   end
 
+  -- Numbers of a shape as text has them
+  local function literal(shape, of, axis)
+    axis = axis or 1
+    if axis > #shape then return tostring(of()) end
+    local list = {}
+    for i = 1, shape[axis] do list[i] = literal(shape, of, axis + 1) end
+    return "[" .. table.concat(list, ", ") .. "]"
+  end
+
+  it("of an outer block are expanded in the nested one that reads them", function()
+    local consts, blocks, weights = {}, {}, { w = { 8, 1, 3, 3 }, m = { 2, 24, 4 }, ih = { 4, 2 }, hh = { 4, 1 } }
+    seed = 7
+    for name, shape in pairs(weights) do
+      local of = ones(shape)
+      of[#of + 1], of[#of + 2] = 2, 1
+      local indices, lut = literal(shape, function() return random(2) end), literal(of, function() return random(17) / 8 - 1 end)
+      consts[#consts + 1] = ("tensor<fp16, %s> %s = constexpr_lut_to_dense(indices = tensor<uint1, %s>(%s), lut = tensor<fp16, [%s]>(%s));"):format(
+        "[" .. table.concat(shape, ", ") .. "]", name, "[" .. table.concat(shape, ", ") .. "]", indices, table.concat(of, ", "), lut)
+    end
+    for i = 1, 2 do
+      blocks[i] = ([[() {
+        tensor<fp16, [1, 8, 6, 7]> c# = conv(x = x, weight = w, groups = int32(8), pad_type = string("same"));
+        tensor<fp16, [2, 5, 4]> q# = matmul(x = b, y = m);
+        tensor<fp16, [2, 5, 4]> r# = @(x = q#, y = q#);
+        tensor<fp16, [2, 1, 1]> a#, tensor<fp16, [1, 1]> h#, tensor<fp16, [1, 1]> l# =
+          lstm(initial_c = o, initial_h = o, output_sequence = bool(true), weight_hh = hh, weight_ih = ih, x = s);
+      } -> (c#, r#, a#)]]):gsub("#", i):gsub("@", i == 1 and "add" or "mul")
+    end
+    local f = mil.parse([[program(1.3)
+      { func main<ios18>(bool p, tensor<fp16, [1, 8, 6, 7]> x, tensor<fp16, [2, 5, 24]> b, tensor<fp16, [2, 1, 2]> s) {
+        tensor<fp16, [1, 1]> o = const()[val = tensor<fp16, [1, 1]>([[0.25] ])];
+        ]] .. table.concat(consts, "\n") .. [[
+        tensor<fp16, [1, 8, 6, 7]> y, tensor<fp16, [2, 5, 4]> z, tensor<fp16, [2, 1, 1]> h = cond(pred = p) ]] .. table.concat(blocks, ", ") .. [[;
+        } -> (y, z, h); }]])
+    local inputs = { x = mil.randn("fp16", { 1, 8, 6, 7 }), b = mil.randn("fp16", { 2, 5, 24 }), s = mil.randn("fp16", { 2, 1, 2 }) }
+    for truth = 0, 1 do
+      inputs.p = mil.tensor("bool", truth)
+      local wanted, given = f:compile({ engine = "cpu", optimize = 0 }):run(inputs), f:compile({ engine = "cpu" }):run(inputs)
+      for name, t in pairs(wanted) do assert.is_true(t:close(given[name], 2e-3), name) end
+    end
+  end)
+
   it("stand in the operation, without consts of their own", function()
     local f = mil.func { opset = "ios17" }
     local x = f:input("x", "fp16", { 1, 4 })
