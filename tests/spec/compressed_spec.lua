@@ -259,10 +259,10 @@ describe("compressed weights", function()
           lstm(initial_c = o, initial_h = o, output_sequence = bool(true), weight_hh = hh, weight_ih = ih, x = s);
       } -> (c#, r#, a#)]]):gsub("#", i):gsub("@", i == 1 and "add" or "mul")
     end
-    local f = mil.parse([[program(1.3)
+    local f = mil.parse([==[program(1.3)
       { func main<ios18>(bool p, tensor<fp16, [1, 8, 6, 7]> x, tensor<fp16, [2, 5, 24]> b, tensor<fp16, [2, 1, 2]> s) {
-        tensor<fp16, [1, 1]> o = const()[val = tensor<fp16, [1, 1]>([[0.25] ])];
-        ]] .. table.concat(consts, "\n") .. [[
+        tensor<fp16, [1, 1]> o = const()[val = tensor<fp16, [1, 1]>([[0.25]])];
+        ]==] .. table.concat(consts, "\n") .. [[
         tensor<fp16, [1, 8, 6, 7]> y, tensor<fp16, [2, 5, 4]> z, tensor<fp16, [2, 1, 1]> h = cond(pred = p) ]] .. table.concat(blocks, ", ") .. [[;
         } -> (y, z, h); }]])
     local inputs = { x = mil.randn("fp16", { 1, 8, 6, 7 }), b = mil.randn("fp16", { 2, 5, 24 }), s = mil.randn("fp16", { 2, 1, 2 }) }
