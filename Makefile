@@ -28,7 +28,7 @@ comma   := ,
 INSTALLING := $(filter demo test spec asan bench fuzz check-all,$(MAKECMDGOALS))
 WANTED     := $(if $(filter arm64-run,$(MAKECMDGOALS)),core,$(if $(filter test spec asan check-all,$(MAKECMDGOALS)),test,build))
 ifneq ($(filter-out clean,$(or $(MAKECMDGOALS),all)),)
--include $(BUILD)/config-$(WANTED).mk
+include $(BUILD)/config-$(WANTED).mk
 endif
 
 CFLAGS_  := -std=c11 $(OPT) $(WARN) -fPIC -D_GNU_SOURCE -Icore/include -Icore \
