@@ -172,6 +172,11 @@ for _, luamil in ipairs(commands) do
         assert.are.equal(0, ok)
         local number = "%-?[%d.e+-]+"
         assert.truthy(json:find(('^{"median_ms": %s, "min_ms": %s, "compile_ms": %s, "peak_bytes": %%d+}\n$'):format(number, number, number)))
+        -- what had more memory before it became this program has nothing to do with it
+        local large = write("large.lua", ("local all = ('x'):rep(3e8) os.execute [=[exec %s run %s --random --repeat 1 --json]=]")
+          :format(luamil:gsub("^.*state ", ""), model))
+        local peak = tonumber(select(2, shell(lua .. " " .. large)):match '"peak_bytes": (%d+)')
+        assert.truthy(peak < (build:find "asan" and 3e9 or 2.5e8), tostring(peak))
         local failed, _, why = run("run " .. model)
         assert.are.equal(1, failed)
         assert.truthy(why:find "no %-%-input for x")
