@@ -241,6 +241,7 @@ int luamil_list_users(lua_State *L, luamil_program *owner, mil_value value);
 luamil_program *luamil_new_program(lua_State *L);
 luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *owner);
 luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
+luamil_function *luamil_check_function(lua_State *L, int index, const char *fn); /* raises also where it has been removed */
 /* progress.c: begin, which leaves two values on the stack, reads the option `progress` of the table at index `options`; NULL:
  * there is none. After the work, and once what it gave has an owner, end raises what the function raised. */
 typedef struct luamil_progress {

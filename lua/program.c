@@ -73,11 +73,14 @@ static luamil_program *check_program(lua_State *L, const char *fn) {
     return luamil_live(L, luamil_check(L, 1, LUAMIL_PROGRAM, fn));
 }
 
-static luamil_function *check_function(lua_State *L, const char *fn) {
-    luamil_function *self = luamil_check(L, 1, LUAMIL_FUNCTION, fn);
-    luamil_live(L, self->owner);
+luamil_function *luamil_check_function(lua_State *L, int index, const char *fn) {
+    luamil_function *self = luamil_check(L, index, LUAMIL_FUNCTION, fn);
+    if (!mil_function_name(luamil_live(L, self->owner)->program, self->block))
+        luamil_fail(L, MIL_ESTATE, "%s: the function is no longer part of its program", fn);
     return self;
 }
+
+static luamil_function *check_function(lua_State *L, const char *fn) { return luamil_check_function(L, 1, fn); }
 
 /* A value of this function's program. */
 static mil_value check_own_value(lua_State *L, int index, const luamil_program *owner, const char *fn) {

@@ -523,6 +523,8 @@ mil_status mil_program_retype(mil_program *program, const mil_retype *types, siz
 mil_status mil_program_remove_output(mil_program *program, mil_value output, mil_error *err);
 mil_status mil_program_remove_input(mil_program *program, mil_value input, mil_error *err);
 mil_status mil_function_rename(mil_program *program, mil_block function, const char *name, mil_error *err);
+/* With all that is in it; a program whose default function it was has none. MIL_ESTATE where it is no function. */
+mil_status mil_program_remove_function(mil_program *program, mil_block function, mil_error *err);
 
 /* A part of a function: what computes `outputs` from `inputs`. */
 typedef struct mil_part {

@@ -326,7 +326,25 @@ mil_status mil_program_prune(mil_program *program, mil_error *err) {
     return MIL_OK;
 }
 
-/* ---- inputs and outputs ---- */
+/* ---- functions, inputs and outputs ---- */
+
+mil_status mil_program_remove_function(mil_program *program, mil_block function, mil_error *err) {
+    const mil__block *b = mil__block_at(program, function);
+    MIL__TRY(mil__program_may_change(program, "remove_function", err));
+    if (!b || b->outer) return mil__fail(err, MIL_ESTATE, "remove_function: not a function");
+    uint32_t at = b->function;
+    for (mil_block i = program->n_blocks; i-- > 1;) { /* that an operation was to hold */
+        const mil__block *inner = program->blocks[i];
+        if (inner && inner->function == at && inner->outer && !inner->parent) mil__block_drop(program, i);
+    }
+    mil__block_drop(program, function);
+    program->n_functions--;
+    for (uint32_t i = at; i < program->n_functions; i++) program->functions[i] = program->functions[i + 1];
+    for (uint32_t i = 1; i < program->n_blocks; i++)
+        if (program->blocks[i] && program->blocks[i]->function > at) program->blocks[i]->function--;
+    if (program->default_function == function) program->default_function = 0;
+    return MIL_OK;
+}
 
 static void forget_shapes(mil_program *program, mil_value input) {
     if (input < program->n_said) program->said[input].shapes = NULL;

@@ -42,6 +42,8 @@ local rows = {
     "The value of that name; of several functions, the first one's." },
   { "program:operations(filter?: string|fun(operation: mil.operation): boolean) -> mil.operation[]",
     "Its operations in order, nested ones after the one that holds them: all, those of an op, or those for which filter is true. The list also goes into a for by itself: for o in p:operations \"conv\" do." },
+  { "program:remove_function(what: mil.function|string) -> mil.program",
+    "Removes a function with all that is in it." },
   { "program:rename(what: mil.value|mil.function|string, name: string) -> mil.value|mil.program",
     "Gives a value or a function another name, everywhere at once; a string stands for the values of that name in all functions. Gives the value back, or this object." },
   { "program:prune() -> mil.program",

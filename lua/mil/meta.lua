@@ -250,6 +250,11 @@ function program:find(name) end
 ---@return mil.operation[]
 function program:operations(filter) end
 
+---Removes a function with all that is in it.
+---@param what mil.function|string
+---@return mil.program
+function program:remove_function(what) end
+
 ---Gives a value or a function another name, everywhere at once; a string stands for the values of that name in all functions. Gives the value back, or this object.
 ---@param what mil.value|mil.function|string
 ---@param name string

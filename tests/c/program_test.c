@@ -70,6 +70,60 @@ static void inputs_have_a_limit(void) {
     mil_program_free(b.program);
 }
 
+/* ---- functions that go ---- */
+
+static void removes_functions(void) {
+    built b = a_program(), c = b, d = b;
+    mil_value y, out;
+    CHECK_OK(mil_program_function(b.program, "second", &c.block, &err), &err);
+    CHECK_OK(mil_program_function(b.program, "third", &d.block, &err), &err);
+    CHECK_OK(mil_program_input(b.program, c.block, "x", MIL_FP32, 1, (int64_t[]){4}, false, &c.x, &err), &err);
+    CHECK_OK(mil_program_input(b.program, d.block, "x", MIL_FP32, 1, (int64_t[]){4}, false, &d.x, &err), &err);
+    CHECK_OK(add(&b, "relu", b.x, "y", "a.lua", &y), &err);
+    CHECK_OK(mil_program_output(b.program, b.block, "y", y, &out, &err), &err);
+    CHECK_OK(add(&d, "exp", d.x, "z", "a.lua", &y), &err);
+    CHECK_OK(mil_program_output(b.program, d.block, "z", y, &out, &err), &err);
+    const mil_operation *users; /* with an index of who uses what, and without */
+    size_t n;
+    CHECK_OK(mil_value_users(b.program, b.x, &users, &n, &err), &err);
+    CHECK_OK(mil_program_remove_function(b.program, b.block, &err), &err);
+    CHECK_STATUS(mil_program_remove_function(b.program, b.block, &err), MIL_ESTATE, &err);
+    CHECK(mil_value_type(b.program, b.x) == NULL);
+    CHECK_STATUS(add(&b, "relu", d.x, "y", "a.lua", &y), MIL_ESTATE, &err);
+    CHECK_STATUS(add(&d, "relu", b.x, "y", "a.lua", &y), MIL_ESTATE, &err);
+    CHECK_EQ(mil_function_name(b.program, mil_program_function_at(b.program, 1)), "third");
+    CHECK_STATUS(mil_program_verify(b.program, &err), MIL_ESTATE, &err); /* second has no output */
+    CHECK_OK(mil_program_remove_function(b.program, c.block, &err), &err);
+    CHECK_OK(mil_program_verify(b.program, &err), &err);
+    CHECK_OK(add(&d, "relu", d.x, "y", "a.lua", &y), &err);
+    char *text = printed(&d);
+    CHECK_HAS(text, "func third<ios18>(tensor<fp32, [4]> x)");
+    mil_free(text);
+    CHECK_OK(mil_program_remove_function(b.program, d.block, &err), &err);
+    CHECK_EQ(mil_program_n_functions(b.program), 0);
+    mil_program_free(b.program);
+}
+
+/* Blocks that are being built go with their function: nothing is added to them any more. */
+static void removes_open_blocks(void) {
+    built b = a_program(), inner = b;
+    mil_block function;
+    mil_value y;
+    CHECK_OK(mil_program_function(b.program, "second", &function, &err), &err);
+    CHECK_OK(mil_program_block(b.program, b.block, &inner.block, &err), &err);
+    CHECK_OK(add(&inner, "relu", b.x, "y", "a.lua", &y), &err);
+    built deeper = inner;
+    CHECK_OK(mil_program_block(b.program, inner.block, &deeper.block, &err), &err);
+    CHECK_OK(add(&deeper, "exp", y, "z", "a.lua", &y), &err);
+    CHECK_OK(mil_program_remove_function(b.program, b.block, &err), &err);
+    CHECK_STATUS(add(&inner, "relu", y, "w", "a.lua", &y), MIL_ESTATE, &err);
+    CHECK_STATUS(add(&deeper, "relu", y, "w", "a.lua", &y), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_program_block(b.program, inner.block, &function, &err), MIL_ESTATE, &err);
+    mil_program_block_drop(b.program, inner.block);
+    CHECK_EQ(mil_program_n_functions(b.program), 1);
+    mil_program_free(b.program);
+}
+
 /* ---- shapes to choose from ---- */
 
 static void shapes_of_inputs(void) {
@@ -273,5 +327,5 @@ static void equal_literals(void) {
     mil_program_free(b.program);
 }
 
-TEST_MAIN(CASE(equal_literals), CASE(foreign_dims), CASE(inputs_have_a_limit), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
+TEST_MAIN(CASE(equal_literals), CASE(foreign_dims), CASE(removes_functions), CASE(removes_open_blocks), CASE(inputs_have_a_limit), CASE(shapes_of_inputs), CASE(files_after_failures), CASE(unknown_op), CASE(renames),
           CASE(another_number_of_results), CASE(verify_finds_wrong_types), CASE(undo_of_blocks), CASE(unchanged_without_memory))

@@ -362,3 +362,32 @@ describe("methods", function()
     end
   end)
 end)
+
+describe("functions", function()
+  local function two()
+    local p = mil.program()
+    for _, name in ipairs { "plain", "other" } do
+      local f = p:func(name)
+      f:output("y", f:input("x", "fp32", { 2 })[name == "plain" and "relu" or "exp"](f:find "x"))
+    end
+    return p
+  end
+
+  it("are removed, by name too, and their handles then say so", function()
+    local p = two()
+    local typo = p:func "plian"
+    raises('remove_function: there is no function "nobody"', p.remove_function, p, "nobody")
+    raises("remove_function: the function belongs to another program", two().remove_function, p, two():func "plain")
+    assert.equal(p, p:remove_function(typo))
+    raises("remove_function: the function is no longer part of its program", p.remove_function, p, typo)
+    raises("input: the function is no longer part of its program", typo.input, typo, "x", "fp32", { 2 })
+    raises("function: the function is no longer part of its program", function() return typo.name end)
+    raises("operations: the function is no longer part of its program", typo.operations, typo)
+    raises("tostring: the function is no longer part of its program", tostring, typo)
+    assert.is_false(pcall(typo.relu, typo, { x = p:find "x" }))
+    p:remove_function "plain":verify()
+    assert.equal("other", p.entry.name)
+    local y = p:compile():run({ x = { 0, 0 } }).y
+    assert.same({ 1, 1 }, y:table())
+  end)
+end)
