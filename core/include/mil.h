@@ -617,7 +617,8 @@ mil_status mil_value_feature(const mil_program *program, mil_value value, mil_fe
 typedef struct mil_save_options {
     mil_progress *progress;   /* of "program", then "weights", "files" (whose part is not known: 0); NULL: none */
     void *progress_ctx;
-    bool alone;               /* without the other files of the package or bundle that the program was read from */
+    bool alone;               /* without what belongs to the package that it was read from but is not the program's: other files,
+                                 a function's blocks for other opsets (which is an error else) */
 } mil_save_options;
 
 /* Writes the program, by the name's ending:

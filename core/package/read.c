@@ -296,6 +296,18 @@ static const Mil__Spec__Block *body_of(const Mil__Spec__Function *function) {
     return NULL;
 }
 
+/* Blocks for other opsets would name places in a weights file that a save writes anew: so a save has to know of them. */
+static mil_status note_variants(mil__reader *r, mil__function *made, const Mil__Spec__Function *function) {
+    mil__str names = {0};
+    for (size_t i = 0; i < function->n_blocks && names.n < 200; i++)
+        if (strcmp(function->blocks[i]->key, function->opset) != 0)
+            mil__str_printf(&names, "%s%s", names.n ? ", " : "", MIL__PRINTABLE(function->blocks[i]->key));
+    made->variants = names.n ? mil__arena_text(&r->program->arena, names.s, names.n) : NULL;
+    bool failed = names.failed || (names.n && !made->variants);
+    mil__str_free(&names);
+    return failed ? mil__nomem(r->err) : MIL_OK;
+}
+
 static mil_status read_body(mil__reader *r, mil__function *made, const Mil__Spec__Function *function,
                             const Mil__Spec__Block *body, const mil__described *described) {
     MIL__TRY(mil__read_inputs(r, made->block, function, described));
@@ -303,6 +315,7 @@ static mil_status read_body(mil__reader *r, mil__function *made, const Mil__Spec
     MIL__TRY(read_attributes(r, function->attributes, function->n_attributes, &attrs));
     made->attrs = attrs;
     MIL__TRY(mil__keep_function(r, made->block, function));
+    MIL__TRY(note_variants(r, made, function));
     if (body->n_inputs) return mil__fail(r->err, MIL_EFORMAT, "a function's block has no inputs of its own");
     MIL__TRY(read_block(r, made->block, body));
     return mil__read_outputs(r, made, described);

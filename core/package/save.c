@@ -27,8 +27,22 @@ static bool report_weights(void *ctx, uint64_t bytes) {
            mil__saving_report(s, "weights", s->done < s->bytes ? (double)s->done / (double)s->bytes : 1) == MIL_OK;
 }
 
+/* What was not read of the package must not be lost without a word. */
+static mil_status check_variants(mil__saving *s) {
+    mil__model_writer *w = &s->w;
+    for (uint32_t i = 0; i < w->program->n_functions && !(s->options && s->options->alone); i++) {
+        const char *variants = w->program->functions[i].variants;
+        if (!variants) continue;
+        w->function = w->program->functions[i].name;
+        return mil__fail(w->err, MIL_EUNSUPPORTED, "its package has blocks for other opsets (%s), which are not read and would be lost; "
+                         "the option alone leaves them out", variants);
+    }
+    return MIL_OK;
+}
+
 mil_status mil__saving_begin(mil__saving *s, const char *blob_name, int64_t blob_elements) {
     mil__model_writer *w = &s->w;
+    MIL__TRY(check_variants(s));
     w->kept_model = mil__write_kept(w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor);
     w->version = mil__write_version(w->program, w->kept_model);
     w->blob_name = blob_name;

@@ -84,6 +84,7 @@ typedef struct mil__function {
     mil__attr *attrs;
     mil_opset opset;
     mil_value label, probabilities; /* a classifier's outputs of that meaning; 0: none */
+    const char *variants;     /* opsets for which its package has other blocks, which are not read: "CoreML6, CoreML8"; NULL: none */
 } mil__function;
 
 /* The shapes that an input may have: n of its rank. */

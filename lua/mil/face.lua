@@ -37,7 +37,7 @@ local rows = {
   { "program:compile(options?: mil.compile_options) -> mil.model", "The program compiled for an engine." },
   { "program:verify() -> mil.program", "Checks all that must hold of it; raises where something does not." },
   { "program:save(path: string, options?: {progress: mil.progress?, alone: boolean?}) -> mil.program",
-    "Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil). alone: without the other files of the package that it was loaded from." },
+    "Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil). alone: without what else is in the package that it was loaded from." },
   { "program:find(name: string) -> mil.value?",
     "The value of that name; of several functions, the first one's." },
   { "program:operations(filter?: string|fun(operation: mil.operation): boolean) -> mil.operation[]",

@@ -234,7 +234,7 @@ function program:compile(options) end
 ---@return mil.program
 function program:verify() end
 
----Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil). alone: without the other files of the package that it was loaded from.
+---Writes it, by the name's ending: a package (.mlpackage), a compiled bundle (.mlmodelc) or text (.mil). alone: without what else is in the package that it was loaded from.
 ---@param path string
 ---@param options? {progress: mil.progress?, alone: boolean?}
 ---@return mil.program

@@ -231,6 +231,46 @@ static void unknown(void) {
     mil_program_free(program);
 }
 
+/* A function's blocks for other opsets are named where they would be lost. */
+static void variants(void) {
+    static const char *const endings[] = {"b.mlpackage", "b.mlmodelc", "b.mil"};
+    char folder[] = "/tmp/mil-package-XXXXXX", path[64];
+    mil__arena messages = {0};
+    mil__file file;
+    Mil__Spec__Model *model;
+    mil_error err = {0};
+    if (!CHECK(mkdtemp(folder) != NULL)) return;
+    if (!CHECK_OK(mil__file_open(PACKAGES "flexible.mlpackage/Data/com.apple.CoreML/model.mlmodel", &file, &err), &err)) return;
+    if (CHECK_OK(mil__model_unpack(file.data, file.bytes, &messages, &model, &err), &err)) {
+        Mil__Spec__Function *function = model->program->functions[0]->value;
+        Mil__Spec__BlockEntry other = *function->blocks[0], *blocks[] = {&other, function->blocks[0]};
+        other.key = (char[]){"CoreML8"};
+        function->blocks = blocks;
+        function->n_blocks = 2;
+        size_t n = protobuf_c_message_get_packed_size(&model->base);
+        uint8_t *bytes = malloc(n);
+        protobuf_c_message_pack(&model->base, bytes);
+        snprintf(path, sizeof path, "%s/a.mlmodel", folder);
+        CHECK_OK(mil_text_write(path, (const char *)bytes, n, &err), &err);
+        free(bytes);
+        mil_program *program = load(path);
+        for (int i = 0; program && i < 3; i++) {
+            test_row = endings[i];
+            snprintf(path, sizeof path, "%s/%s", folder, endings[i]);
+            CHECK_STATUS(mil_program_save(program, path, NULL, &err), MIL_EUNSUPPORTED, &err);
+            CHECK_HAS(err.message, ": function main: its package has blocks for other opsets (CoreML8), which are not read");
+            CHECK(access(path, F_OK) != 0);
+            CHECK_OK(mil_program_save(program, path, &(mil_save_options){.alone = true}, &err), &err);
+        }
+        mil_program_free(program);
+    }
+    mil__arena_free(&messages);
+    mil__file_close(&file);
+    char command[100];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    CHECK_EQ(system(command), 0);
+}
+
 /* ---- without its weights ---- */
 
 /* A copy of a package whose weights file is `weights`; NULL: none. */
@@ -553,5 +593,5 @@ static void no_memory(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(no_weights),
+TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(variants), CASE(no_weights),
           CASE(linear), CASE(no_packages), CASE(manifests), CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
