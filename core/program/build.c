@@ -564,15 +564,29 @@ static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
     return MIL_NO_DTYPE;
 }
 
-/* The dtype of the first value or tensor given to a parameter of this letter (0: of any parameter). */
+/* The dtype of the value or tensor given to the first parameter, in the op's order, of this letter (0: of any). */
 static mil_dtype dtype_of_group(const adding *a, uint32_t letter) {
+    mil_dtype first = MIL_NO_DTYPE;
+    int least = INT_MAX;
     for (size_t i = 0; i < a->n_args; i++) {
         const mil__param *row;
         mil_dtype dtype = dtype_of_arg(a, &a->args[i]);
-        if (dtype == MIL_NO_DTYPE || mil__op_slot(a->op, a->opset, a->args[i].name, &row) < 0) continue;
-        if (letter == 0 || row->type == letter) return dtype;
+        int slot = dtype ? mil__op_slot(a->op, a->opset, a->args[i].name, &row) : -1;
+        if (slot < 0 || slot >= least || (letter && row->type != letter)) continue;
+        first = dtype;
+        least = slot;
     }
-    return MIL_NO_DTYPE;
+    return first;
+}
+
+/* Has a parameter of this letter a number that is no integer? */
+static bool has_fraction(const adding *a, uint32_t letter) {
+    for (size_t i = 0; i < a->n_args; i++) {
+        const mil__param *row;
+        if (a->args[i].kind != MIL_ARG_NUMBERS || mil__op_slot(a->op, a->opset, a->args[i].name, &row) < 0) continue;
+        if (row->type == letter) return true;
+    }
+    return false;
 }
 
 static mil_dtype first_in(uint32_t set, const mil_dtype *wanted) {
@@ -597,6 +611,7 @@ static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_k
         bool takes_floats = set & (MIL__SET(MIL_FP16) | MIL__SET(MIL_FP32));
         if (dtype && (set & MIL__SET(dtype)) && (mil__dtype_is_float(dtype) || !takes_floats)) return dtype;
     }
+    if (is_letter && kind == MIL_ARG_INTS && has_fraction(a, row->type)) kind = MIL_ARG_NUMBERS; /* 2 beside 1.5 is 2.0 */
     dtype = first_in(set, kind == MIL_ARG_BOOLS ? bools : kind == MIL_ARG_INTS ? ints : floats);
     return dtype ? dtype : kind == MIL_ARG_BOOLS ? MIL_BOOL : kind == MIL_ARG_INTS ? MIL_INT32 : MIL_FP32;
 }

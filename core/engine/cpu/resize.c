@@ -40,12 +40,14 @@ static mil_status table_of(mil__lower *lower, const struct mil__resize_params *p
     return MIL_OK;
 }
 
+enum { MOST = 1 << 24 }; /* elements of an axis that has a table; beyond, results that no memory holds are near */
+
 /* Do the axes before the last two stay as they are? */
 static bool has_planes(const struct mil__resize_params *params, const mil__slot *x, const mil__slot *y) {
     for (int axis = x->rank - params->n_axes; axis < x->rank - 2; axis++)
         if (x->shape[axis] != y->shape[axis] || (params->grid == MIL__GRID_OFFSET && x->shape[axis] != 1)) return false;
     for (int axis = 0; axis < x->rank; axis++)
-        if (x->shape[axis] > INT32_MAX || y->shape[axis] > INT32_MAX) return false;
+        if (x->shape[axis] > MOST || y->shape[axis] > MOST) return false;
     return true;
 }
 
