@@ -169,7 +169,9 @@ mil_status mil__select_constexpr(mil__lower *lower, const mil__group *group, boo
     MIL__TRY(op->decl->infer(&call));
     mil__compressed *source = mil__lower_alloc(lower, sizeof *source);
     if (!source) return mil__nomem(lower->err);
+    size_t held = mil__arena_used(&lower->plan->arena);
     MIL__TRY(mil__compressed_open(&call, sources, &lower->plan->arena, source, done));
+    lower->plan->weight_bytes += mil__arena_used(&lower->plan->arena) - held; /* scales and palettes as floats, where masks begin */
     for (uint32_t i = 0; *done && i < op->n_outputs; i++) {
         mil__slot *slot = &lower->plan->slots[mil__slot_of(lower, op->outputs[i])];
         slot->kind = op->n_outputs == 1 ? MIL__SLOT_COMPRESSED : MIL__SLOT_SPARSE;
