@@ -114,6 +114,13 @@ local function join(p, a, b)
   for k, value in ipairs(a.outputs) do
     if b.outputs[k] then p.value[value.id] = b.outputs[k].id end
   end
+  local theirs = b.operation.blocks
+  for k, block in ipairs(a.operation.blocks) do
+    local others = theirs[k] and theirs[k].inputs or {}
+    for i, value in ipairs(block.inputs) do
+      if others[i] then p.value[value.id] = others[i].id end
+    end
+  end
 end
 
 local function pass(p, key_of_a, key_of_b)
@@ -216,6 +223,12 @@ local function operation_differences(p, a, b)
       text = argument_difference(p, a.args[name], b.args[name])
     end
     if text then found[#found + 1] = name .. " " .. text end
+  end
+  local ours, theirs = a.operation.blocks, b.operation.blocks
+  if #ours ~= #theirs then found[#found + 1] = ("%d blocks became %d"):format(#ours, #theirs) end
+  for k = 1, math.min(#ours, #theirs) do
+    local text = argument_difference(p, ours[k].outputs, theirs[k].outputs)
+    if text then found[#found + 1] = ("what block %d gives: %s"):format(k, text) end
   end
   for k, value in ipairs(a.outputs) do
     local other = b.outputs[k]

@@ -77,6 +77,33 @@ describe("a diff", function()
     assert.equal("~ input b: fp32[M, 4] became fp32[8, 4]", diff.programs(two, flexible(n, 8))[1])
   end)
 
+  it("looks into nested blocks, whose inputs may bear one name", function()
+    local text = [[
+program(1.3)
+{
+    func main<ios18>(tensor<fp32, [2]> x, tensor<fp32, [2]> z) {
+            int32 n = const()[name = string("n"), val = int32(0)];
+            int32 most = const()[name = string("most"), val = int32(4)];
+            int32 one = const()[name = string("one"), val = int32(1)];
+            int32 last, tensor<fp32, [2]> y, tensor<fp32, [2]> w = while_loop(loop_vars = (n, x, z))[name = string("loop")]
+                (int32 i, tensor<fp32, [2]> a, tensor<fp32, [2]> b) {
+                    bool more = less(x = i, y = most)[name = string("more")];
+                } -> (more),
+                (int32 i, tensor<fp32, [2]> a, tensor<fp32, [2]> b) {
+                    int32 j = add(x = i, y = one)[name = string("j")];
+                    tensor<fp32, [2]> c = mul(x = a, y = b)[name = string("c")];
+                } -> (j, c, b);
+        } -> (y);
+}
+]]
+    local function changed(from, to) return mil.parse((text:gsub(from, to))) end
+    local program = mil.parse(text)
+    assert.same({}, diff.programs(program, mil.parse(text)))
+    assert.same({ "~ mul c: y b became a" }, diff.programs(program, changed("x = a, y = b", "x = a, y = a")))
+    assert.same({ "~ while_loop last: what block 2 gives: [2] c became a" }, diff.programs(program, changed("j, c, b", "j, a, b")))
+    assert.same({}, diff.programs(program, changed("%f[%w]b%f[%W]", "other")))
+  end)
+
   it("of a large weight says where it differs most", function()
     local w = mil.zeros("fp32", { 30, 2 })
     local v = w:copy()
