@@ -200,7 +200,10 @@ static void put_object(writer *w, int at, size_t n, int depth) {
     lua_State *L = w->L;
     size_t i = 0;
     const char **keys = luamil_new_plain(L, (n + 1) * sizeof *keys); /* the table has the strings */
-    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) keys[i++] = lua_tostring(L, -2);
+    int top = lua_gettop(L);
+    for (lua_pushnil(L); i < n && lua_next(L, at); lua_pop(L, 1)) keys[i++] = lua_tostring(L, -2); /* a finalizer may add some */
+    lua_settop(L, top);
+    n = i;
     qsort(keys, n, sizeof *keys, by_text);
     put(w, "{");
     for (i = 0; i < n; i++) {

@@ -286,12 +286,18 @@ int luamil_list_operations(lua_State *L, luamil_program *owner, mil_block only) 
     return 1;
 }
 
+/* Objects that are made can run finalizers, and those can change the program: so the users are copied before. */
 int luamil_list_users(lua_State *L, luamil_program *owner, mil_value value) {
     mil_error err;
-    const mil_operation *users;
-    size_t n;
+    const mil_operation *found;
+    size_t n, room;
     new_list(L);
-    if (mil_value_users(owner->program, value, &users, &n, &err) != MIL_OK) return luamil_raise(L, &err);
+    if (mil_value_users(owner->program, value, &found, &room, &err) != MIL_OK) return luamil_raise(L, &err);
+    mil_operation *users = luamil_new_plain(L, (room + 1) * sizeof *users);
+    if (mil_value_users(owner->program, value, &found, &n, &err) != MIL_OK) return luamil_raise(L, &err);
+    if (n > room) n = room;
+    memcpy(users, found, n * sizeof *users);
+    lua_insert(L, -2);
     for (size_t i = 0; i < n; i++) {
         luamil_push_operation(L, 1, owner, users[i]);
         lua_rawseti(L, -2, (int)i + 1);

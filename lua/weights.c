@@ -185,9 +185,9 @@ static const char **read_metadata(lua_State *L, int index) {
     if (lua_isnoneornil(L, index)) return NULL;
     if (!lua_istable(L, index))
         luamil_fail(L, MIL_EINVAL, "mil.save: metadata is a table of strings, but was given %s", LUAMIL_WHAT(L, index));
-    size_t n = 0;
-    const char **pairs = luamil_new_plain(L, (2 * count_fields(L, index) + 1) * sizeof *pairs);
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    size_t n = 0, room = 2 * count_fields(L, index); /* a finalizer may add some */
+    const char **pairs = luamil_new_plain(L, (room + 1) * sizeof *pairs);
+    for (lua_pushnil(L); n < room && lua_next(L, index); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
             luamil_fail(L, MIL_EINVAL, "mil.save: metadata is a table of strings, but [%s] is %s", LUAMIL_WHAT(L, -2),
                         LUAMIL_WHAT(L, -1));
@@ -206,10 +206,10 @@ static int save(lua_State *L) {
     lua_settop(L, 3);
     if (!lua_istable(L, 2))
         return luamil_fail(L, MIL_EINVAL, "mil.save: takes a table of tensors by name, but was given %s", LUAMIL_WHAT(L, 2));
-    size_t n = 0;
     const char **pairs = read_metadata(L, 3);
-    mil_named_tensor *tensors = luamil_new_plain(L, (count_fields(L, 2) + 1) * sizeof *tensors);
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    size_t n = 0, room = count_fields(L, 2);
+    mil_named_tensor *tensors = luamil_new_plain(L, (room + 1) * sizeof *tensors);
+    for (lua_pushnil(L); n < room && lua_next(L, 2); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
             return luamil_fail(L, MIL_EINVAL, "mil.save: tensors have names, but [%s] has none", LUAMIL_WHAT(L, -2));
         tensors[n++] = (mil_named_tensor){lua_tostring(L, -2), luamil_check_tensor(L, lua_gettop(L), "mil.save")};

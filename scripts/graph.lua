@@ -58,7 +58,7 @@ function command.main(given, arguments)
   })
   if ending ~= "dot" then text = graph.svg(text) end
   if ending == "html" then text = graph.html(text, title) end
-  if path then require("mil.errors").check(require("mil.system").write(path, text)) else io.write(text) end
+  if path then require("mil.errors").check(require("mil.system").write(path, text)) else require("mil.errors").check(io.stdout:write(text)) end
   return 0
 end
 

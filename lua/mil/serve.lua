@@ -11,7 +11,8 @@ local mil = require "mil"
 local json = require "mil.json"
 local system = require "mil.system"
 local fitted = require("mil.inputs").fitted
-local object_of = require("mil.errors").object_of
+local errors = require "mil.errors"
+local check, object_of = errors.check, errors.object_of
 
 local serve = { most_line = 2 ^ 20 } -- bytes; requests have paths in them, and no tensors
 
@@ -214,12 +215,12 @@ end
 
 function serve.new() return setmetatable({ models = {}, states = {}, n = 0 }, server) end
 
--- Answers standard input's lines on standard output, up to its end.
+-- Answers standard input's lines on standard output, up to the end of either.
 function serve.run()
   local one = serve.new()
   for line in function() return system.read_line(serve.most_line) end do
-    io.stdout:write(one:answer(line), "\n")
-    io.stdout:flush()
+    check(io.stdout:write(one:answer(line), "\n"))
+    check(io.stdout:flush())
   end
 end
 

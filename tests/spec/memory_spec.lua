@@ -235,6 +235,45 @@ describe("the end of a Lua state", function()
   end)
 end)
 
+-- Calls fn each time that the collector comes by.
+local function at_each_collection(fn)
+  local function arm()
+    if newproxy then -- luacheck: ignore
+      getmetatable(newproxy(true)).__gc = function() if fn then fn() arm() end end -- luacheck: ignore
+    else
+      setmetatable({}, { __gc = function() if fn then fn() arm() end end })
+    end
+  end
+  arm()
+  return function() fn = nil end
+end
+
+describe("finalizers", function()
+  it("may change the program that is being looked at", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { "N", 4 })
+    local y = x:relu()
+    f:output("y", y)
+    for _ = 1, 20 do x:exp() end
+    local times = 0
+    local stop = at_each_collection(function()
+      times = times + 1
+      if times <= 10 then for _ = 1, 20 do x:tanh() end end
+    end)
+    local pause, mul = collectgarbage("setpause", 0), collectgarbage("setstepmul", 1000000)
+    for _ = 1, 5000 do
+      if times > 10 then break end
+      for _, user in ipairs(x:uses()) do assert(user.inputs[1].name == "x") end
+      for _, operation in ipairs(f:operations()) do assert(operation.type and operation.outputs) end
+    end
+    stop()
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    assert.equal(221, #x:uses())
+    assert.equal("relu", f:verify().outputs[1].op)
+  end)
+end)
+
 describe("memory that runs out", function()
   local has_failing, failing = pcall(require, "failing")
 

@@ -212,6 +212,19 @@ for _, luamil in ipairs(commands) do
       assert.same({ "0" }, answers "")
     end)
 
+    it("ends where its answers can't be written", function()
+      if not io.open "/dev/full" then return end
+      local requests = path_of "requests.jsonl"
+      local file = assert(io.open(requests, "w"))
+      file:write('{"op": "load", "package": "', conv, '"}\n', '{"op": "run", "model": 1, "inputs": "', save_inputs "in.npz",
+        '", "outputs": "', path_of "unwanted.npz", '"}\n')
+      file:close()
+      local status = os.execute(("%s bin/luamil serve < %s > /dev/full 2> %s"):format(lua, requests, path_of "err"))
+      assert.is_true(status ~= 0 and status ~= true)
+      assert.truthy(assert(io.open(path_of "err")):read("*a"):find "No space left on device")
+      assert.is_nil(io.open(path_of "unwanted.npz"))
+    end)
+
     it("answers a line that is too long, and goes on", function()
       local lines = answers(('{"op": "%s"}\n{"op": "unload", "model": 1}\n'):format(("x"):rep(serve.most_line)))
       assert.equal(3, #lines)
