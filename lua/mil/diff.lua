@@ -532,23 +532,40 @@ local function state_parting(p, a, runs, tolerance)
   end
 end
 
+-- Where each value is made: {[1] = a's, [2] = b's}, by id, each {entry =, index =}. The index is that of a's order; what only b has
+-- comes right after what it follows there.
+local function places(p)
+  local made, at = { {}, {} }, {}
+  for _, entry in ipairs(p.a.list) do
+    for _, value in ipairs(entry.outputs) do
+      made[1][value.id] = { entry = entry, index = entry.index }
+      if p.value[value.id] then at[p.value[value.id]] = entry.index end
+    end
+  end
+  local last = 0
+  for _, entry in ipairs(p.b.list) do
+    for _, value in ipairs(entry.outputs) do
+      last = math.max(last, at[value.id] or 0)
+      made[2][value.id] = { entry = entry, index = last + 0.5 }
+    end
+  end
+  return made
+end
+
 -- Runs two functions on the same tensors (by the names of a's inputs), with states of zeros. Gives {parts =, overflows =}: each
--- nil, or a line that names the first operation, in a's order, and how; or a state that was written otherwise.
+-- nil, or a line that names the first operation, in a's order, and how; or a state that was written otherwise. What has no
+-- counterpart may overflow too.
 function diff.values(a, b, tensors, tolerance)
   fix(a, tensors)
   fix(b, tensors)
   local p = paired(a, b)
   local start = (has_states(a) or has_states(b)) and new_whole_run or new_run
-  local runs, back, order = { start(a, tensors), start(b, counterparts(p, a, b, tensors)) }, {}, {}
+  local runs, back, made = { start(a, tensors), start(b, counterparts(p, a, b, tensors)) }, {}, places(p)
   for x, y in pairs(p.value) do back[y] = x end
-  for _, entry in ipairs(p.a.list) do
-    for _, value in ipairs(entry.outputs) do order[value.id] = entry end
-  end
   local waiting, found = {}, {}
-  local function note(kind, id, text)
-    local entry = order[id]
-    if text and (not found[kind] or entry.index < found[kind].index) then
-      found[kind] = { index = entry.index, text = ("%s %s"):format(described(entry), text) }
+  local function note(kind, place, text)
+    if text and place and (not found[kind] or place.index < found[kind].index) then
+      found[kind] = { index = place.index, text = ("%s %s"):format(described(place.entry), text) }
     end
   end
   local function visit(id, side, tensor)
@@ -558,16 +575,17 @@ function diff.values(a, b, tensors, tolerance)
       return
     end
     waiting[id], met[side] = nil, tensor
-    note("parts", id, parting(met[1], met[2], tolerance))
-    note("overflows", id, overflow(met[1], met[2]) or overflow(met[2], met[1]))
+    note("parts", made[1][id], parting(met[1], met[2], tolerance))
+    note("overflows", made[1][id], overflow(met[1], met[2]) or overflow(met[2], met[1]))
   end
   local more = true
   while more and not (found.parts and found.overflows) do
     local left = runs[1]:next(function(value, tensor)
-      if p.value[value.id] then visit(value.id, 1, tensor) end
+      if p.value[value.id] then visit(value.id, 1, tensor) else note("overflows", made[1][value.id], overflow(tensor)) end
     end)
     local right = runs[2]:next(function(value, tensor)
-      if back[value.id] and order[back[value.id]] then visit(back[value.id], 2, tensor) end
+      local id = back[value.id]
+      if not id then note("overflows", made[2][value.id], overflow(tensor)) elseif made[1][id] then visit(id, 2, tensor) end
     end)
     more = left or right
   end

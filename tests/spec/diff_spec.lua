@@ -183,6 +183,20 @@ describe("values", function()
     assert.truthy(found.parts:find("^mul scaled"))
   end)
 
+  it("that fp16 does not hold are named where one program alone has the operation", function()
+    local function half(scaled)
+      local f = mil.func()
+      local v = f:input("x", "fp16", { 2 }):relu { name = "first" }
+      if scaled then v = v:mul { y = 30000, name = "up" }:mul { y = 1 / 30000, name = "down" } end
+      f:output("y", v:exp():tanh { name = "last" })
+      return f
+    end
+    local given = { x = mil.tensor("fp16", { 1, 3 }) }
+    local wanted = "mul up : fp16[2] is infinite: fp16 ends at 65504"
+    assert.equal(wanted, diff.values(half(false), half(true), given).overflows)
+    assert.equal(wanted, diff.values(half(true), half(false), given).overflows)
+  end)
+
   it("of a classifier have its label among them", function()
     local path = "tests/vectors/packages/classifier.mlpackage"
     local a, b = mil.load(path), mil.load(path)
