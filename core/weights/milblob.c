@@ -115,18 +115,44 @@ static mil_status map_file(const mil__blobs *blobs, const char *path, mil_buffer
     return status;
 }
 
+static bool is_path(const void *ctx, uint32_t i, const void *key) {
+    return strcmp(((const mil__blobs *)ctx)->files[i].path, key) == 0;
+}
+
+static bool has_room(mil__blobs *blobs) {
+    if (blobs->n < blobs->cap) return true;
+    uint32_t cap = blobs->cap ? blobs->cap * 2 : 4;
+    mil__blob_file *files = cap > blobs->cap ? mil__realloc(blobs->files, cap * sizeof *files) : NULL;
+    if (!files) return false;
+    blobs->files = files;
+    blobs->cap = cap;
+    return true;
+}
+
+/* Adds the file, which is of no name that is there. */
+static mil_status add_file(mil__blobs *blobs, const char *path, mil_error *err) {
+    mil_buffer *file = NULL;
+    MIL__TRY(map_file(blobs, path, &file, err));
+    char *copy = has_room(blobs) ? mil__strdup(path) : NULL;
+    if (!copy || !mil__map_add(&blobs->known, mil__hash_text(path), blobs->n)) {
+        mil__free(copy);
+        mil_buffer_free(file);
+        return mil__nomem(err);
+    }
+    blobs->last = blobs->n;
+    blobs->files[blobs->n++] = (mil__blob_file){copy, file};
+    return MIL_OK;
+}
+
 /* Shared; NULL as above. Each name is looked up once. */
 static mil_status open_file(mil__blobs *blobs, const char *path, mil_buffer **out, mil_error *err) {
-    for (int i = 0; i < blobs->n; i++) {
-        if (strcmp(blobs->files[i].path, path) != 0) continue;
-        *out = blobs->files[i].file ? mil_buffer_retain(blobs->files[i].file) : NULL;
-        return MIL_OK;
+    if (!blobs->n || !is_path(blobs, blobs->last, path)) {
+        uint32_t found = mil__map_find(&blobs->known, mil__hash_text(path), is_path, blobs, path);
+        if (found != MIL__NOT_FOUND) blobs->last = found;
+        else MIL__TRY(add_file(blobs, path, err));
     }
-    MIL__TRY(map_file(blobs, path, out, err));
-    char *copy = blobs->n < MIL__BLOB_FILES ? mil__strdup(path) : NULL;
-    if (!copy) return MIL_OK; /* opened anew next time */
-    blobs->files[blobs->n].path = copy;
-    blobs->files[blobs->n++].file = *out ? mil_buffer_retain(*out) : NULL;
+    mil_buffer *file = blobs->files[blobs->last].file;
+    *out = file ? mil_buffer_retain(file) : NULL;
     return MIL_OK;
 }
 
@@ -140,8 +166,10 @@ mil_status mil__blobs_tensor(mil__blobs *blobs, const char *path, uint64_t offse
 }
 
 void mil__blobs_free(mil__blobs *blobs) {
-    for (int i = 0; i < blobs->n; i++) {
+    for (uint32_t i = 0; i < blobs->n; i++) {
         mil__free(blobs->files[i].path);
         mil_buffer_free(blobs->files[i].file);
     }
+    mil__free(blobs->files);
+    mil__map_free(&blobs->known);
 }

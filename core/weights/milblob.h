@@ -13,15 +13,17 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
                                mil_tensor **out, mil_error *err);
 
 /* The weights files that one program refers to, as "@model_path/weights/weight.bin": each is mapped once. */
-enum { MIL__BLOB_FILES = 16 };
+typedef struct mil__blob_file {
+    char *path;
+    mil_buffer *file;         /* NULL: it is not there */
+} mil__blob_file;
+
 typedef struct mil__blobs {
     const char *model_path;   /* what @model_path stands for */
     bool may_be_absent;       /* tensors of a file that is not there are NULL, and no error */
-    struct {
-        char *path;
-        mil_buffer *file;
-    } files[MIL__BLOB_FILES];
-    int n;
+    mil__blob_file *files;
+    uint32_t n, cap, last;    /* last: the one that was asked for last */
+    mil__map known;           /* files by path */
 } mil__blobs;
 
 /* The same, of the file of that name, which must be below the model's path: the name may not lead out of it (links in the

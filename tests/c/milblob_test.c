@@ -194,4 +194,37 @@ static void no_memory(void) {
     unlink(path);
 }
 
-TEST_MAIN(CASE(bytes), CASE(strided), CASE(refused), CASE(no_room), CASE(no_memory))
+/* ---- by name ---- */
+
+/* However many files a program names, each is mapped once. */
+static void many_files(void) {
+    char folder[] = "/tmp/mil_blobs_XXXXXX", name[80];
+    mil_error err;
+    mil_tensor *weight = tensor_of(&rows[6]), *first[40] = {NULL};
+    if (!CHECK(mkdtemp(folder) != NULL) || !weight) return;
+    for (int i = 0; i < 39; i++) { /* the last is not there */
+        snprintf(name, sizeof name, "%s/%d.bin", folder, i);
+        mil__blob_writer writer = {.path = name};
+        uint64_t offset;
+        CHECK_OK(mil__blob_add(&writer, weight, &offset, &err), &err);
+        CHECK_OK(mil__blob_finish(&writer, &err), &err);
+        CHECK_OK(mil__blob_commit(&writer, &err), &err);
+    }
+    mil__blobs blobs = {.model_path = folder, .may_be_absent = true};
+    for (int i = 0; i < 120; i++) {
+        mil_tensor *tensor = NULL;
+        snprintf(name, sizeof name, "@model_path/%d.bin", i % 40);
+        CHECK_OK(mil__blobs_tensor(&blobs, name, 64, MIL_FP16, 1, (int64_t[]){2}, &tensor, &err), &err);
+        CHECK_EQ(tensor == NULL, i % 40 == 39);
+        if (i < 40) first[i] = tensor;
+        else if (tensor && CHECK(tensor->buffer == first[i % 40]->buffer)) mil_tensor_free(tensor);
+    }
+    CHECK_EQ((int)blobs.n, 40);
+    for (int i = 0; i < 40; i++) mil_tensor_free(first[i]);
+    mil__blobs_free(&blobs);
+    mil_tensor_free(weight);
+    snprintf(name, sizeof name, "rm -r %s", folder);
+    CHECK_EQ(system(name), 0);
+}
+
+TEST_MAIN(CASE(many_files), CASE(bytes), CASE(strided), CASE(refused), CASE(no_room), CASE(no_memory))
