@@ -28,11 +28,17 @@ static mil_status check_absent(mil__model_writer *w, mil_value id) {
     return w->status;
 }
 
+/* What is there already may be no folder: that is said where the file in it is opened. */
+static mil_status make_blob_folder(mil__model_writer *w) {
+    w->made_folder = mkdir(w->blob_folder, 0777) == 0;
+    return w->made_folder || errno == EEXIST ? MIL_OK : mil__fail_errno(w->err, "make", w->blob_folder, errno);
+}
+
 static mil_status place_const(mil__model_writer *w, mil_value id) {
     const mil__value *value = w->program->values[id];
     if (value->is_const) MIL__TRY(check_absent(w, id));
     if (!value->is_const || w->offsets[id] || !mil__const_is_large(w, value)) return MIL_OK;
-    if (!w->blobs.is_open && mkdir(w->blob_folder, 0777) == 0) w->made_folder = true;
+    if (!w->blobs.is_open) MIL__TRY(make_blob_folder(w));
     return mil__blob_add(&w->blobs, value->data, &w->offsets[id], w->err);
 }
 

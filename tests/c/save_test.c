@@ -28,6 +28,12 @@ static const char *in_folder(const char *name) {
     return path;
 }
 
+static const char *at(const char *path, const char *name) {
+    static char full[400];
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    return full;
+}
+
 static void remove_all(const char *path) {
     char command[300];
     snprintf(command, sizeof command, "rm -r '%s'", path);
@@ -308,6 +314,25 @@ static void no_folder(void) {
     mil_program_free(program);
 }
 
+/* A folder that is not ours to write in: the system's reason is given, not what follows from it. */
+static void not_permitted(void) {
+    mil_program *program = with_weight(100, 1);
+    const char *closed = in_folder("closed");
+    CHECK_EQ(mkdir(closed, 0555), 0);
+    CHECK_EQ(chmod(folder, 0755), 0);
+    bool is_root = geteuid() == 0; /* who may write anywhere */
+    if (!is_root || seteuid(65534) == 0) {
+        for (int i = 0; i < 3; i++) {
+            CHECK_STATUS(mil_program_save(program, at(closed, endings[i]), NULL, &err), MIL_EIO, &err);
+            CHECK_HAS(err.message, strerror(EACCES));
+            CHECK_HAS(err.message, closed);
+        }
+        if (is_root) CHECK_EQ(seteuid(0), 0);
+    }
+    remove_all(closed);
+    mil_program_free(program);
+}
+
 /* ---- the other files of a package ---- */
 
 static char *text_of(const char *path) {
@@ -320,12 +345,6 @@ static char *text_of(const char *path) {
 }
 
 #define IN(path, name) text_of(at(path, name))
-static const char *at(const char *path, const char *name) {
-    static char full[400];
-    snprintf(full, sizeof full, "%s/%s", path, name);
-    return full;
-}
-
 static void run_command(const char *format, const char *path) {
     char command[900];
     snprintf(command, sizeof command, format, path);
@@ -680,5 +699,5 @@ static void clean(void) {
 }
 
 TEST_MAIN(CASE(texts), CASE(replaced), CASE(over_itself), CASE(not_ours), CASE(no_room), CASE(no_rename), CASE(no_folder),
-          CASE(others), CASE(own_weights), CASE(other_files_of_bundles), CASE(links), CASE(gone), CASE(no_memory), CASE(flat),
+          CASE(not_permitted), CASE(others), CASE(own_weights), CASE(other_files_of_bundles), CASE(links), CASE(gone), CASE(no_memory), CASE(flat),
           CASE(many_operations), CASE(progress), CASE(cancelled), CASE(changed_meanwhile), CASE(clean))
