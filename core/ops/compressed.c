@@ -143,6 +143,7 @@ static void add_source(opening *o, const mil__compressed *from) {
     o->c.dtype = own.dtype;
     o->c.n = own.n;
     o->c.blocks = own.kind == MIL__SPARSE ? from->blocks : own.blocks;
+    o->c.scales_all = from->scales_all || (own.kind == MIL__AFFINE && from->mask);
 }
 
 /* What the op is added to, where every place has data. */
@@ -150,7 +151,7 @@ static mil_status add_dense(opening *o, const char *name, const char *other, boo
     const mil_tensor *data = data_of(o, name, other);
     if (data) return add_data(o, data);
     const mil__compressed *from = source_of(o, name).from;
-    *fits = o->c.kind == MIL__AFFINE && from && source_of(o, name).part == MIL__DENSE && !from->scale && !from->mask;
+    *fits = o->c.kind == MIL__AFFINE && from && source_of(o, name).part == MIL__DENSE && !from->scale;
     if (*fits) add_source(o, from);
     return MIL_OK;
 }
@@ -226,10 +227,12 @@ static float read_data(const mil__compressed *c, int64_t at) {
     return (float)(c->data_dtype == MIL_INT4 ? (code ^ 8) - 8 : code);
 }
 
+/* at: in data; below 0: the mask has no value there. */
 static float element(const mil__compressed *c, int64_t i, int64_t at) {
     int64_t left;
-    float x = read_data(c, at);
-    if (c->table) {
+    if (at < 0 && !c->scales_all) return 0;
+    float x = at < 0 ? 0 : read_data(c, at);
+    if (c->table && at >= 0) {
         int64_t line = mil__block_of(&c->tables, i, &left) * c->vector + i / c->inner % c->vector;
         x = c->table[line << c->bits | (int64_t)x];
     }
@@ -247,7 +250,7 @@ void mil__compressed_expand(const mil__compressed *c, int64_t begin, int64_t n, 
         else if (p == last + 1 && last >= 0) at += is_set(c->mask, last);
         else if (p != last) at = mil__data_at(c, p);
         last = p;
-        *out++ = c->mask && !is_set(c->mask, p) ? 0 : element(c, i, at);
+        *out++ = element(c, i, c->mask && !is_set(c->mask, p) ? -1 : at);
     }
 }
 

@@ -6,7 +6,7 @@
  *   mask         what stands in for it: where bit p is set the next of data (of as many as bits are set before), else the
  *                element is 0, whatever follows here
  *   palette      x = table[t, v, code]              t: the block that i lies in, v: which element of a vector i is
- *   affine       x = scale[b] * (x - zero[b])       b: the block that i lies in
+ *   affine       x = scale[b] * (x - zero[b])       b: the block that i lies in; with scales_all of the mask's 0s too
  *
  * Places are elements. Only where a palette holds vectors (vector > 1), along an axis with `inner` elements below each of its
  * indices, there is one place for the elements of each vector:
@@ -42,6 +42,7 @@ typedef struct mil__compressed {
     int bits;                        /* of a code; set by inference only where data's dtype does not say it */
     int64_t vector, inner;           /* 1 unless a palette holds vectors */
     mil__blocks tables, blocks;      /* palette, affine */
+    bool scales_all;                 /* the mask was made dense before the scales came */
     /* opened: */
     mil_dtype data_dtype;
     const void *data;                /* borrowed */

@@ -31,7 +31,7 @@ typedef struct scheme {
     int64_t tables[3], vector;    /* palettes along each axis; of vectors along axis `along` */
     int along;
     int64_t blocks[3];            /* scales along each axis; 0: no scale */
-    bool zero, mask;
+    bool zero, mask, all;         /* all: the scales are of what the mask leaves out too */
 } scheme;
 
 typedef struct tensor {
@@ -79,7 +79,7 @@ static void make_data(tensor *t, const scheme *s, int64_t n) {
 }
 
 static void make(const scheme *s, tensor *t) {
-    *t = (tensor){.c = {.dtype = s->dtype, .data_dtype = s->data_dtype, .bits = s->bits, .vector = 1, .inner = 1}};
+    *t = (tensor){.c = {.dtype = s->dtype, .data_dtype = s->data_dtype, .bits = s->bits, .vector = 1, .inner = 1, .scales_all = s->all}};
     mil__compressed *c = &t->c;
     c->n = s->shape[0] * s->shape[1] * s->shape[2];
     if (s->vector) c->vector = s->vector;
@@ -146,6 +146,8 @@ static const scheme schemes[] = {
     {"sparse int4 with scales", MIL_FP16, MIL_INT4, 4, SHAPES, .mask = true, .blocks = {5, 24, 5}, .zero = true},
     {"sparse int8 with scales by column", MIL_FP32, MIL_INT8, 8, SMALL, .mask = true, .blocks = {1, 1, 11}},
     {"sparse fp16 with scales", MIL_FP16, MIL_FP16, 16, SHAPES, .mask = true, .blocks = {1, 24, 1}, .zero = true},
+    {"scales of sparse int8", MIL_FP16, MIL_INT8, 8, SHAPES, .mask = true, .blocks = {5, 1, 4}, .zero = true, .all = true},
+    {"scales of a sparse lut", MIL_FP32, MIL_UINT3, 3, SMALL, ONE, .mask = true, .blocks = {1, 7, 1}, .zero = true, .all = true},
     {"sparse lut of 4 bits", MIL_FP16, MIL_UINT4, 4, SHAPES, ONE, .mask = true},
     {"sparse luts of 8 bits", MIL_FP32, MIL_UINT8, 8, SMALL, .tables = {3, 7, 1}, .mask = true},
     {"sparse vectors along the last axis", MIL_FP32, MIL_UINT1, 1, SHAPES, ONE, .vector = 8, .along = 2, .mask = true},

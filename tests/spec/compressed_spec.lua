@@ -155,6 +155,13 @@ later["sparse, of a palette with scales"] = function(f, shape)
   return f:constexpr_sparse_to_dense { mask = bits, nonzero_data = values }
 end
 
+later["scales of what is sparse"] = function(f, shape)
+  local mask, set = mask_of(shape)
+  local scale, of = scales(shape)
+  local data = f:constexpr_sparse_to_dense { mask = mask, nonzero_data = mil.tensor("int8", numbers(set, -9, 9)) }
+  return f:constexpr_blockwise_shift_scale { data = data, scale = scale, offset = tensor("int8", of, numbers(count(of), -2, 2)) }
+end
+
 later["a palette with scales"] = function(f, shape)
   local of = ones(shape)
   of[#of + 1], of[#of + 2] = 16, 1
