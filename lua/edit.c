@@ -251,6 +251,7 @@ static int edit_extract(lua_State *L) {
     luamil_function *function = luamil_new_function(L, lua_gettop(L), made);
     if (mil_program_extract(s.owner->program, &part, &made->program, &err) != MIL_OK) return luamil_raise(L, &err);
     function->block = mil_program_function_at(made->program, 0);
+    luamil_account(L, mil_program_bytes(made->program));
     return 1;
 }
 

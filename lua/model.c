@@ -138,7 +138,7 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
     luamil_end_progress(&progress);
     if (status != MIL_OK) return luamil_raise(L, &err);
     mil_model_memory_use(self->model, &memory);
-    luamil_account(L, memory.weights + 4096);
+    luamil_account(L, memory.weights + mil_program_bytes(program)); /* what it holds else is about as much as that */
     return 1;
 }
 

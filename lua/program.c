@@ -333,7 +333,7 @@ static int parse(lua_State *L) {
     options.unchecked = lua_toboolean(L, 5);
     luamil_program *self = luamil_new_program(L);
     if (mil_text_parse(text, n, &options, &self->program, &err) != MIL_OK) return luamil_raise(L, &err);
-    luamil_account(L, PROGRAM_BYTES + n * 4);
+    luamil_account(L, mil_program_bytes(self->program));
     return 1;
 }
 

@@ -48,11 +48,11 @@ static bool same_shape(const mil_tensor *a, const mil_tensor *b) {
 }
 
 /* An fp64 copy, on the stack. */
-static const double *as_doubles(lua_State *L, int index, const char *fn) {
+static luamil_tensor *as_doubles(lua_State *L, int index, const char *fn) {
     mil_error err;
     luamil_tensor *copy = luamil_new_tensor(L);
     luamil_check_status(L, mil_tensor_convert(luamil_check_tensor(L, index, fn), MIL_FP64, &copy->tensor, &err), &err);
-    return mil_tensor_data(copy->tensor);
+    return copy;
 }
 
 /* Element i, counted in C order: integers exactly, for a double does not hold them all. */
@@ -122,15 +122,20 @@ static int topk(lua_State *L) {
     if (n < 1) return luamil_fail(L, MIL_EVALUE, "topk: n is %lld", (long long)n);
     if (n > count) n = count;
     if (n > 10000) return luamil_fail(L, MIL_ELIMIT, "topk: at most 10000 are listed");
-    const double *x = as_doubles(L, 1, "topk");
     int64_t *best = luamil_new_plain(L, (size_t)(n + 1) * sizeof *best);
+    double *values = luamil_new_plain(L, (size_t)(n + 1) * sizeof *values);
+    luamil_tensor *copy = as_doubles(L, 1, "topk");
+    const double *x = mil_tensor_data(copy->tensor);
     n = select_largest(x, count, n, best);
+    for (int64_t i = 0; i < n; i++) values[i] = x[best[i]];
+    mil_tensor_free(copy->tensor);
+    copy->tensor = NULL;
     lua_createtable(L, (int)n, 0);
     for (int64_t i = 0; i < n; i++) {
         lua_createtable(L, 0, 2);
         lua_pushinteger(L, (lua_Integer)best[i] + 1);
         lua_setfield(L, -2, "index");
-        lua_pushnumber(L, x[best[i]]);
+        lua_pushnumber(L, values[i]);
         lua_setfield(L, -2, "value");
         lua_rawseti(L, -2, (int)i + 1);
     }

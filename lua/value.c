@@ -215,6 +215,9 @@ static int value_eval(lua_State *L) {
         return luamil_raise(L, &err);
     lua_pushnil(L);
     luamil_compile(L, part->program, NULL, 4, "eval");
+    mil_program *program = part->program; /* the model has what it needs of it */
+    part->program = NULL;
+    mil_program_free(program);
     if (lua_isnil(L, 2)) {
         lua_newtable(L);
         lua_replace(L, 2);

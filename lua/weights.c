@@ -29,6 +29,8 @@ static int open_weights(lua_State *L) {
     const char *path = luamil_check_string(L, 1, "mil.weights", "path", NULL);
     luamil_weights *self = new_weights(L);
     if (mil_weights_open(path, &self->weights, &err) != MIL_OK) return luamil_raise(L, &err);
+    size_t n = mil_weights_count(self->weights) + mil_weights_metadata_count(self->weights);
+    luamil_account(L, 4096 + n * 256); /* about what is known of each */
     return 1;
 }
 

@@ -94,6 +94,27 @@ describe("the collector", function()
     end)
   end
 
+  it("hears of the programs and models that are made on the way", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 1 })
+    local y = x
+    for _ = 1, 5000 do y = y:relu() end -- a program of 1 MB
+    f:output("y", y)
+    local jobs = {
+      eval = function() return y:eval { x = { 1 } } end, compile = function() return f:compile() end,
+      extract = function() return f:extract { outputs = { "y" } } end,
+      topk = function() return mil.zeros("uint8", { 1000, 1000 }):topk(1) end, -- made doubles: 8 MB
+    }
+    for name, job in pairs(jobs) do
+      collect()
+      local before = peak(true)
+      if not before then return end
+      for _ = 1, 25 do job() end
+      local held = peak() - before
+      assert.is_true(held < 35, ("%s: %.0f MB were held"):format(name, held))
+    end
+  end)
+
   it("is left alone where it is stopped", function()
     if _VERSION == "Lua 5.1" then return end
     collect()
