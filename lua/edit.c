@@ -107,23 +107,7 @@ static int edit_rename(lua_State *L) {
     return done(L, status, &err);
 }
 
-/* ---- functions, operations that nobody needs, inputs, outputs ---- */
-
-/* p:remove_function(f or name) */
-static int edit_remove_function(lua_State *L) {
-    mil_error err;
-    luamil_program *self = luamil_live(L, luamil_check(L, 1, LUAMIL_PROGRAM, "remove_function"));
-    mil_block function;
-    if (lua_type(L, 2) == LUA_TSTRING) {
-        function = mil_program_function_find(self->program, lua_tostring(L, 2));
-        if (!function) return luamil_fail(L, MIL_ENAME, "remove_function: there is no function \"%.80s\"", lua_tostring(L, 2));
-    } else {
-        const luamil_function *given = luamil_check_function(L, 2, "remove_function");
-        if (given->owner != self) return luamil_fail(L, MIL_ESTATE, "remove_function: the function belongs to another program");
-        function = given->block;
-    }
-    return done(L, mil_program_remove_function(self->program, function, &err), &err);
-}
+/* ---- operations that nobody needs, inputs, outputs ---- */
 
 static int edit_prune(lua_State *L) {
     mil_error err;
@@ -289,7 +273,7 @@ static int value_uses(lua_State *L) {
 
 const luaL_Reg luamil_edits[] = {
     {"find", edit_find}, {"operations", edit_operations}, {"rename", edit_rename}, {"prune", edit_prune},
-    {"remove_function", edit_remove_function}, {"remove_input", edit_remove_input}, {"remove_output", edit_remove_output}, {"retype", edit_retype}, {"fix", edit_fix},
+    {"remove_input", edit_remove_input}, {"remove_output", edit_remove_output}, {"retype", edit_retype}, {"fix", edit_fix},
     {"extract", edit_extract}, {NULL, NULL},
 };
 const luaL_Reg luamil_value_edits[] = {{"replace", value_replace}, {"uses", value_uses}, {NULL, NULL}};

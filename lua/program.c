@@ -101,6 +101,24 @@ static int program_func(lua_State *L) {
     return 1;
 }
 
+/* p:remove_function(f or name) */
+static int program_remove_function(lua_State *L) {
+    mil_error err;
+    luamil_program *self = check_program(L, "remove_function");
+    mil_block function;
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        function = mil_program_function_find(self->program, lua_tostring(L, 2));
+        if (!function) return luamil_fail(L, MIL_ENAME, "remove_function: there is no function \"%.80s\"", lua_tostring(L, 2));
+    } else {
+        const luamil_function *given = luamil_check_function(L, 2, "remove_function");
+        if (given->owner != self) return luamil_fail(L, MIL_ESTATE, "remove_function: the function belongs to another program");
+        function = given->block;
+    }
+    if (mil_program_remove_function(self->program, function, &err) != MIL_OK) return luamil_raise(L, &err);
+    lua_settop(L, 1);
+    return 1;
+}
+
 /* p:functions(): a list, in the order in which they were made. */
 static int program_functions(lua_State *L) {
     luamil_program *self = check_program(L, "functions");
@@ -410,7 +428,7 @@ static int program_verify(lua_State *L) {
 
 static const luaL_Reg program_meta[] = {{"__tostring", program_text}, {"__gc", program_gc}, {NULL, NULL}};
 static const luaL_Reg program_methods[] = {
-    {"func", program_func}, {"functions", program_functions}, {"save", program_save}, {"compile", program_compile},
+    {"func", program_func}, {"functions", program_functions}, {"remove_function", program_remove_function}, {"save", program_save}, {"compile", program_compile},
     {"verify", program_verify}, {"metadata", program_metadata}, {NULL, NULL},
 };
 static const char *const program_fields[] = {"opset", "specification", "entry", NULL};

@@ -11,8 +11,10 @@ case $(head -n 1 "$busted") in *lua*) ;; *) busted=$(sed -n "s/.*'\([^']*bin\/bu
 LUA_PATH="$build/share/?.lua;tests/spec/?.lua;${LUA_PATH:-;}" LUA_CPATH="$build/lua$v/?.so;${LUA_CPATH:-;}"
 export LUA_PATH LUA_CPATH
 unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_INIT
-export MIL_TEST_LUA="$lua" MIL_TEST_BUILD="$build"
-out=$("$lua" "$busted" -o plainTerminal --pattern=_spec "$@" 2>&1)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export MIL_TEST_LUA="$lua" MIL_TEST_BUILD="$build" MIL_TEST_SCRATCH="$scratch"
+out=$("$lua" "$busted" -o plainTerminal --helper=tests/spec/scratch.lua --pattern=_spec "$@" 2>&1)
 echo "$out" | grep -v '^[+]*$' >&2
 line=$(echo "$out" | grep -E '^[0-9]+ success' | tail -n 1)
 [ -n "$line" ] || { echo "$lua: 0 passed, 1 failed (busted did not end)"; exit 1; }
