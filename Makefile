@@ -182,6 +182,11 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libmil.a
 	$(SAY) $(CC) $(CFLAGS_) -Ibench $(if $(BLAS),-DHAVE_OPENBLAS $$($(PKG_CONFIG) --cflags openblas)) -MMD -MP $< $(BUILD)/libmil.a \
 	    $(LDFLAGS_) $(LIBS_) $(if $(BLAS),$$($(PKG_CONFIG) --libs openblas)) -o $@
 
+# Each op beside PyTorch (and torchvision) on one thread: make bench-ops PYTHON=venv/bin/python OPS="softmax conv"
+OPS ?=
+bench-ops: program
+	@$(PYTHON) bench/ops.py $(BUILD)/luamil $(OPS)
+
 bench: $(BENCHES) lua program
 	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
 	@$(foreach v,$(LUAS),echo "== bench/build.lua on $(LUA_COMMAND_$(v))"; LUA_PATH="$(BUILD)/share/?.lua" \
@@ -267,5 +272,5 @@ $(LIBLUAMIL): $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: demo bench fuzz fuzz-run lint arm64 arm64-run check-all all install uninstall lib lua program ctest spec test asan test-asan clean
+.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run check-all all install uninstall lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
