@@ -584,7 +584,8 @@ typedef struct mil_load_options {
  * 18; all that a program does not show (metadata, descriptions, fields that are not known here) is kept for saving.
  * options   NULL: the defaults
  * out       the program, owned
- * Fails: MIL_EUNSUPPORTED (another ending; a model that is no ML Program, by its kind; what is not supported), MIL_EIO,
+ * Fails: MIL_EUNSUPPORTED (another ending; a model that is no ML Program, by its kind, or of a specification version that is
+ * not 6 to 10; what is not supported), MIL_EIO,
  * MIL_EFORMAT, MIL_ENAME, MIL_ETYPE, MIL_EVALUE, MIL_EPARSE (text), MIL_ELIMIT, MIL_ENOMEM. The message says path, function
  * and value; of text, line and column.   Threads: any. */
 mil_status mil_program_load(const char *path, const mil_load_options *options, mil_program **out, mil_error *err);

@@ -163,8 +163,15 @@ static void put(json_t *object, const char *key, const char *text) {
     if (*text) json_object_set_new(object, key, json_string(text));
 }
 
+/* "Int8" and "Double" are the API's names: no file with them is known. */
 static const char *dtype_text(int dtype) {
-    return dtype == 65552 ? "Float16" : dtype == 65568 ? "Float32" : dtype == 131104 ? "Int32" : "";
+    static const struct {
+        int number;
+        const char *name;
+    } rows[] = {{65552, "Float16"}, {65568, "Float32"}, {65600, "Double"}, {131080, "Int8"}, {131104, "Int32"}};
+    for (size_t i = 0; i < MIL__COUNT(rows); i++)
+        if (rows[i].number == dtype) return rows[i].name;
+    return "";
 }
 
 /* "[1, 128]", and "MultiArray (Float32 1 × 128)". */

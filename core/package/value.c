@@ -36,6 +36,8 @@ static mil_status read_dim(mil__reader *r, const Mil__Spec__Dimension *dim, bool
 
 static mil_status read_tensor_type(mil__reader *r, const Mil__Spec__TensorType *tensor, bool fresh, const mil_type **out) {
     mil_dtype dtype = dtype_of(tensor->dtype);
+    if (tensor->dtype == 40 || tensor->dtype == 41)
+        return mil__fail(r->err, MIL_EUNSUPPORTED, "tensors of fp8 (%s) are not supported", tensor->dtype == 40 ? "e4m3fn" : "e5m2");
     if (dtype == MIL_NO_DTYPE) return mil__fail(r->err, MIL_EUNSUPPORTED, "dtype %d is not known", tensor->dtype);
     if (tensor->rank < 0) return mil__fail(r->err, MIL_EUNSUPPORTED, "tensors of any rank are not supported");
     if (tensor->rank > MIL_MAX_RANK || (size_t)tensor->rank != tensor->n_dims)

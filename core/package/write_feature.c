@@ -24,11 +24,12 @@ bool mil__type_is_flexible(const mil_type *type) {
 /* ---- arrays ---- */
 
 /* ArrayFeatureType's numbers; 0: a model's border can't have it. */
-static int array_dtype(mil_dtype dtype) {
+static int array_dtype(const mil__model_writer *w, mil_dtype dtype) {
     switch (dtype) {
     case MIL_FP16: return 65552;
     case MIL_FP32: return 65568;
     case MIL_INT32: return 131104;
+    case MIL_INT8: return w->version >= 10 ? 131080 : 0;
     default: return 0;
     }
 }
@@ -36,7 +37,7 @@ static int array_dtype(mil_dtype dtype) {
 static Mil__Spec__Array *new_array(mil__model_writer *w, mil_dtype dtype, size_t rank) {
     Mil__Spec__Array *array = MIL__NEW(w, Array, array);
     if (!array || !(array->shape = mil__write_array(w, rank, sizeof *array->shape))) return NULL;
-    array->dtype = array_dtype(dtype);
+    array->dtype = array_dtype(w, dtype);
     return array;
 }
 
@@ -166,7 +167,7 @@ static bool sizes_fit(const mil__model_writer *w, const mil_type *type, const Mi
 
 static bool array_fits(mil__model_writer *w, mil_value id, const Mil__Spec__Array *array, bool is_input) {
     const mil_type *type = type_of(w, id);
-    if (type->kind != MIL_TENSOR || array->dtype != array_dtype(type->dtype) || !sizes_fit(w, type, array, is_input))
+    if (type->kind != MIL_TENSOR || array->dtype != array_dtype(w, type->dtype) || !sizes_fit(w, type, array, is_input))
         return false;
     if (array->flexibility_case == MIL__SPEC__ARRAY__FLEXIBILITY_RANGES)
         return !is_input || ranges_fit(w, type, array->ranges);
@@ -230,7 +231,7 @@ static bool put_array(Mil__Spec__Feature *feature, Mil__Spec__Array *array) {
 
 static Mil__Spec__Feature *describe_input(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id);
-    if (type->kind != MIL_TENSOR || !array_dtype(type->dtype))
+    if (type->kind != MIL_TENSOR || !array_dtype(w, type->dtype))
         return mil__write_fail(w, MIL_EUNSUPPORTED,
                                "a model's inputs are fp16, fp32 or int32 tensors, not %s; make it one of "
                                "them, and cast it inside",
@@ -251,8 +252,8 @@ static Mil__Spec__Feature *describe_input(mil__model_writer *w, mil_value id) {
 }
 
 /* What fills the input where it is left out, in its dtype. */
-static void put_standard(const mil__standard *standard, Mil__Spec__Array *array) {
-    bool is_int = array->dtype == array_dtype(MIL_INT32);
+static void put_standard(const mil__standard *standard, mil_dtype dtype, Mil__Spec__Array *array) {
+    bool is_int = dtype == MIL_INT32 || dtype == MIL_INT8;
     array->standard_case = is_int ? MIL__SPEC__ARRAY__STANDARD_INT_STANDARD : MIL__SPEC__ARRAY__STANDARD_FLOAT_STANDARD;
     double n = standard->number;
     if (!is_int) array->float_standard = (float)n;
@@ -264,13 +265,14 @@ Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id) {
     if (kept_fits(w, id, kept, true)) return kept;
     Mil__Spec__Feature *feature = describe_input(w, id);
     const mil__standard *standard = mil__input_standard(w->program, id);
-    if (feature && standard) put_standard(standard, feature->type->array);
+    if (feature && standard) put_standard(standard, type_of(w, id)->dtype, feature->type->array);
     return feature ? take_kept(w, feature, kept) : NULL;
 }
 
 Mil__Spec__Feature *mil__write_state(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id)->items[0];
-    if (type->dtype != MIL_FP16 || mil__type_is_flexible(type) || type->rank == 0)
+    bool has_dtype = type->dtype == MIL_FP16 || (type->dtype == MIL_INT8 && w->version >= 10);
+    if (!has_dtype || mil__type_is_flexible(type) || type->rank == 0)
         return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states are fp16 tensors of a fixed shape, not %s",
                                TYPE_TEXT(w, type));
     Mil__Spec__Feature *feature = new_feature(w, id);
@@ -324,7 +326,7 @@ static Mil__Spec__Feature *describe_output(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id);
     Mil__Spec__Feature *feature = new_feature(w, id);
     if (!feature) return NULL;
-    if (type->kind == MIL_TENSOR && array_dtype(type->dtype))
+    if (type->kind == MIL_TENSOR && array_dtype(w, type->dtype))
         return put_output_array(w, type, feature) ? feature : NULL;
     if (is_label(type)) return put_label(w, type, feature->type) ? feature : NULL;
     if (type->kind == MIL_DICT) return put_dictionary(w, type, feature->type) ? feature : NULL;

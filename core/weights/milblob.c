@@ -20,6 +20,12 @@ static const mil_dtype dtypes[] = { /* by the record's code */
     MIL_NO_DTYPE, MIL_FP16, MIL_FP32, MIL_UINT8, MIL_INT8, MIL_BF16, MIL_INT16, MIL_UINT16, MIL_INT4,
     MIL_UINT1, MIL_UINT2, MIL_UINT4, MIL_UINT3, MIL_UINT6, MIL_INT32, MIL_UINT32};
 
+static const char *name_of(uint64_t code) {
+    static const char *const fp8[] = {"fp8 (e4m3fn)", "fp8 (e5m2)"};
+    if (code - 16 < 2) return fp8[code - 16]; /* no tensor has them */
+    return code && code < MIL__COUNT(dtypes) ? mil_dtype_name(dtypes[code]) : "no dtype that is known";
+}
+
 unsigned mil__milblob_code(mil_dtype dtype) {
     unsigned code = MIL__COUNT(dtypes) - 1;
     while (code && dtypes[code] != dtype) code--;
@@ -49,7 +55,7 @@ mil_status mil__milblob_tensor(mil_buffer *file, uint64_t offset, mil_dtype dtyp
     mil_dtype found = code < MIL__COUNT(dtypes) ? dtypes[code] : MIL_NO_DTYPE;
     if (found != dtype)
         return mil__fail(err, MIL_EFORMAT, "MILBlob: the record at offset %llu is of %s (code %llu), not %s",
-                         (unsigned long long)offset, mil_dtype_name(found), (unsigned long long)code, mil_dtype_name(dtype));
+                         (unsigned long long)offset, name_of(code), (unsigned long long)code, mil_dtype_name(dtype));
     int64_t numel;
     size_t wanted;
     if (!mil__shape_numel(rank, shape, &numel) || !mil__dtype_bytes(dtype, numel, &wanted) || wanted != stored)

@@ -231,6 +231,69 @@ static void unknown(void) {
     mil_program_free(program);
 }
 
+/* Writes a message as a model by itself. */
+static void write_model(const char *path, const Mil__Spec__Model *model) {
+    mil_error err = {0};
+    size_t n = protobuf_c_message_get_packed_size(&model->base);
+    uint8_t *bytes = malloc(n);
+    protobuf_c_message_pack(&model->base, bytes);
+    CHECK_OK(mil_text_write(path, (const char *)bytes, n, &err), &err);
+    free(bytes);
+}
+
+/* From version 10 on, a model's border may have int8; before 6 there are no ML Programs, after 10 nothing is known. */
+static void versions(void) {
+    static const char text[] = "program(1.0){func main<ios17>(tensor<fp16, [2]> x){tensor<fp32, [2]> y = cast(x = x, dtype = "
+                               "tensor<string, []>(\"fp32\"));}->(y);}";
+    static const struct {
+        int version;
+        bool is_read;
+    } rows[] = {{-1, false}, {0, false}, {5, false}, {6, true}, {10, true}, {11, false}, {INT_MAX, false}};
+    char folder[] = "/tmp/mil-package-XXXXXX", path[64], model_path[100], command[100];
+    mil__arena messages = {0};
+    mil_program *program;
+    mil__file file;
+    Mil__Spec__Model *model;
+    mil_error err = {0};
+    if (!CHECK(mkdtemp(folder) != NULL)) return;
+    if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, NULL, &program, &err), &err)) return;
+    snprintf(path, sizeof path, "%s/a.mlpackage", folder);
+    snprintf(model_path, sizeof model_path, "%s/Data/com.apple.CoreML/model.mlmodel", path);
+    CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_program_free(program);
+    if (!CHECK_OK(mil__file_open(model_path, &file, &err), &err)) return;
+    if (!CHECK_OK(mil__model_unpack(file.data, file.bytes, &messages, &model, &err), &err)) return;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        model->version = rows[i].version;
+        write_model(model_path, model);
+        mil_status status = mil_program_load(path, NULL, &program, &err);
+        CHECK_EQ(status, rows[i].is_read ? MIL_OK : MIL_EUNSUPPORTED);
+        if (status != MIL_OK) CHECK_HAS(err.message, "ML Programs of 6 to 10 are read");
+        mil_program_free(program);
+    }
+    model->version = 10;
+    model->description->inputs[0]->type->array->dtype = 131080;
+    model->program->functions[0]->value->inputs[0]->type->tensor->dtype = 21;
+    write_model(model_path, model);
+    program = load(path);
+    if (program) CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_program_free(program);
+    mil__file_close(&file);
+    if (CHECK_OK(mil__file_open(model_path, &file, &err), &err) &&
+        CHECK_OK(mil__model_unpack(file.data, file.bytes, &messages, &model, &err), &err)) {
+        CHECK_EQ(model->version, 10);
+        CHECK_EQ(model->description->inputs[0]->type->array->dtype, 131080);
+        model->program->functions[0]->value->inputs[0]->type->tensor->dtype = 41;
+        write_model(model_path, model);
+        CHECK_STATUS(mil_program_load(path, NULL, &program, &err), MIL_EUNSUPPORTED, &err);
+        CHECK_HAS(err.message, "tensors of fp8 (e5m2) are not supported");
+        mil__file_close(&file);
+    }
+    mil__arena_free(&messages);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    CHECK_EQ(system(command), 0);
+}
+
 /* A function's blocks for other opsets are named where they would be lost. */
 static void variants(void) {
     static const char *const endings[] = {"b.mlpackage", "b.mlmodelc", "b.mil"};
@@ -247,12 +310,8 @@ static void variants(void) {
         other.key = (char[]){"CoreML8"};
         function->blocks = blocks;
         function->n_blocks = 2;
-        size_t n = protobuf_c_message_get_packed_size(&model->base);
-        uint8_t *bytes = malloc(n);
-        protobuf_c_message_pack(&model->base, bytes);
         snprintf(path, sizeof path, "%s/a.mlmodel", folder);
-        CHECK_OK(mil_text_write(path, (const char *)bytes, n, &err), &err);
-        free(bytes);
+        write_model(path, model);
         mil_program *program = load(path);
         for (int i = 0; program && i < 3; i++) {
             test_row = endings[i];
@@ -593,5 +652,5 @@ static void no_memory(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(variants), CASE(no_weights),
+TEST_MAIN(CASE(conv), CASE(ranges), CASE(absent), CASE(several_shapes), CASE(several_functions), CASE(states), CASE(classifier), CASE(metadata), CASE(unknown), CASE(versions), CASE(variants), CASE(no_weights),
           CASE(linear), CASE(no_packages), CASE(manifests), CASE(bundles), CASE(kinds), CASE(depth), CASE(damaged), CASE(no_memory))
