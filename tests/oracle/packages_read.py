@@ -27,6 +27,9 @@ from packages_written import Different, compare_function, want  # noqa: E402
 FAMILIES = sorted(path.stem for path in (HERE / "families").glob("*.py") if path.stem not in ("__init__", "common", "bands", "blocks"))
 BORDER = {types.fp32: np.float32, types.fp16: np.float16, types.int32: np.int32}  # what a model's inputs may be
 
+# What coremltools takes, and this library refuses for a reason: exceptions.py has it of the same calls.
+KNOWN = ["can't go: its extent is not 1", "reverse: axes = 1 is out of range"]
+
 READ = """
 local mil, json = require "mil", require "mil.json"
 local described = dofile(arg[1])
@@ -86,7 +89,8 @@ def compare(written, answer):
         for op, described in zip(operations, functions[name]["operations"]):
             if described["name"] == op.outputs[0].name:  # in Lua an operation goes by its first result; its own name is in the text
                 described["name"] = op.name
-            want(f'("{op.name}")]' in answer["text"], op.op_type, "not in the text", op.name)
+            spelled = [f'name = {kind}("{op.name}")' for kind in ("string", "tensor<string, []>")]
+            want(any(s in answer["text"] for s in spelled), op.op_type, "not in the text", op.name)
         compare_function(function, functions[name])
         for op, described in zip(operations, functions[name]["operations"]):
             given = sorted(n for n, v in op.inputs.items() if v is not None and not n.startswith("_"))
@@ -123,9 +127,13 @@ def main():
                 compare(program, json.loads(line))
                 counts["the same"] += 1
             except Different as why:
-                counts["different"] += 1
+                known = any(part in str(why) for part in KNOWN)
+                counts["refused" if known else "different"] += 1
+                if known:
+                    continue
                 print(f"{os.path.basename(path)}: {why}")
-    print(f"{len(written)} packages: {counts['the same']} are read as the programs that were written, {counts['different']} differ")
+    print(f"{len(written)} packages: {counts['the same']} are read as the programs that were written, "
+          f"{counts['refused']} refused (see KNOWN), {counts['different']} differ")
     sys.exit(1 if counts["different"] or not written else 0)
 
 
