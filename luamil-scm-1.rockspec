@@ -158,6 +158,7 @@ build = {
         "core/weights/save.c",
         "core/weights/weights.c",
         "lua/args.c",
+        "lua/child.c",
         "lua/dictionary.c",
         "lua/dims.c",
         "lua/edit.c",

@@ -256,6 +256,10 @@ int luamil_start(lua_State *L);
 /* state.c: model:state; the state in the options at index (NULL where none is given), which takes their place */
 int luamil_make_state(lua_State *L);
 mil_state *luamil_option_state(lua_State *L, int index, const char *fn);
+/* interrupt.c: Ctrl-C has ended the call that is under way */
+bool luamil_is_interrupted(void);
+/* child.c: mil.system.filter */
+int luamil_filter(lua_State *L);
 /* model.c */
 mil_model *luamil_check_model(lua_State *L, int index, const char *fn);
 /* A run is in the table of those that mil.cancel stops between these. */

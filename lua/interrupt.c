@@ -22,6 +22,8 @@ static void stop(lua_State *L, lua_Debug *ar) {
     luaL_error(L, "interrupted");
 }
 
+bool luamil_is_interrupted(void) { return running && interrupted; }
+
 /* Instructions only: a hook on calls would also fire for the message handler, which is to see the error. */
 static void arm(lua_State *L) { lua_sethook(L, stop, LUA_MASKCOUNT, 1); }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mil.system: the little that the command needs of the system and that Lua's own library lacks: a clock, what the
- * terminal is like, files' times, folders, lines of bounded length. Like io, its functions return nil and a reason on failure. */
+ * terminal is like, files' times, folders, lines of bounded length, other programs. Like io, its functions return nil and a reason on failure. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -183,7 +183,7 @@ LUAMIL_API int luaopen_mil_system(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
         {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
-        {"write", write_text},  {"written", written},
+        {"write", write_text},  {"written", written},       {"filter", luamil_filter},
         {NULL, NULL},
     };
     luaL_newlib(L, functions);

@@ -12,7 +12,6 @@ By the endings of the names: models are .mlpackage, .mlmodelc and .mil (text, wi
 read from .safetensors, .npz, .npy and .gguf, and written as the first three. What is quantised in a gguf file is expanded.
 TO is written aside and then takes its place: where that fails, or is interrupted, whatever was there is as it was.]],
   options = { { "--quiet", "no progress on a terminal, and no word of what was written" } },
-  is_guarded = true,
 }
 
 -- By ending: what it is, and whether it is written too.

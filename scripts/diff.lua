@@ -14,7 +14,7 @@ first whose values fp16 does not hold, are named.]],
   options = {
     { "--function", "NAME", "the function to run; the package's default, main or the only one unless given" },
     { "--tolerance", "T", "values part beyond T * max(1, |value|); 1e-5, and 2e-3 for fp16, unless given", number = true },
-    { "--quiet", "print nothing" },
+    { "--quiet", "print nothing, and no progress on a terminal" },
   },
   failed = 2,
 }
@@ -22,8 +22,9 @@ for i, row in ipairs(require("mil.inputs").options) do table.insert(command.opti
 
 function command.main(given, arguments)
   if #arguments ~= 2 then options.usage("takes two models, but was given %d", #arguments) end
-  local mil, diff, inputs = require "mil", require "mil.diff", require "mil.inputs"
-  local a, b = mil.load(arguments[1]), mil.load(arguments[2])
+  local diff, inputs = require "mil.diff", require "mil.inputs"
+  local load = require("mil.progress").load
+  local a, b = load(arguments[1], given.quiet), load(arguments[2], given.quiet)
   local lines = diff.programs(a, b)
   if given.input or given.random or given.seed then
     local x, y = inputs.entry(a, given["function"]), inputs.entry(b, given["function"])

@@ -16,6 +16,7 @@ local command = {
     { "--fix", "SYMBOL=SIZE", "give a symbolic dim a size first, as a plan wants it", many = true },
     { "--no-consts", "leave consts out of labels" },
     { "--no-types", "leave types out" },
+    { "--quiet", "no progress on a terminal" },
   },
 }
 
@@ -44,12 +45,12 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  local path, mil, graph = given.output, require "mil", require "mil.graph"
+  local path, graph = given.output, require "mil.graph"
   local ending = path and path:match "%.(%w+)$" or "dot"
   if not ({ dot = true, svg = true, html = true })[ending] then
     options.usage("%s ends in none of .svg, .html, .dot", path)
   end
-  local program = mil.load(arguments[1])
+  local program = require("mil.progress").load(arguments[1], given.quiet)
   fix(program, given.fix)
   local title = arguments[1]:match "([^/]+)/*$"
   local text = graph.dot(program, {

@@ -182,13 +182,6 @@ local function as_json(facts)
   return json.encode(facts)
 end
 
-local function load(path, quiet)
-  local line = require("mil.progress").new(quiet)
-  local program = require("mil").load(path, { progress = line.report })
-  line.clear()
-  return program
-end
-
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one file, but was given %d", #arguments) end
   local mil, inspect = require "mil", require "mil.inspect"
@@ -196,7 +189,7 @@ function command.main(given, arguments)
   local is_weights = weights_files[path:match "%.(%w+)$"]
   local largest = given.all and math.huge or 10
   local facts = is_weights and inspect.weights(mil.weights(path), largest)
-    or inspect.program(load(path, given.quiet), { shape = given.shape, largest = largest })
+    or inspect.program(require("mil.progress").load(path, given.quiet), { shape = given.shape, largest = largest })
   if given.json then print(as_json(facts)) else show(facts, path, largest) end
   return 0
 end

@@ -31,9 +31,7 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  local line = require("mil.progress").new(given.quiet)
-  local program = require("mil").load(arguments[1], { progress = line.report })
-  line.clear()
+  local program = require("mil.progress").load(arguments[1], given.quiet)
   local name = given["function"]
   local text = tostring(program)
   if name then text = of_function(text, require("mil.inputs").entry(program, name).name) end

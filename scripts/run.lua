@@ -26,7 +26,6 @@ where peak_bytes is the most memory that the process has had resident, pages of 
     { "--json", "print the times as JSON instead of the outputs" },
     { "--quiet", "no progress on a terminal" },
   },
-  is_guarded = true,
 }
 for i, row in ipairs(require("mil.inputs").options) do table.insert(command.options, i, row) end
 
@@ -124,11 +123,10 @@ function command.main(given, arguments)
   if times < 1 or times % 1 ~= 0 then options.usage("--repeat takes a whole number from 1, but was given %s", times) end
   local mil, system, inputs = require "mil", require "mil.system", require "mil.inputs"
   mil.width = system.width() or mil.width
-  local line = require("mil.progress").new(given.quiet)
-  local f = inputs.entry(mil.load(arguments[1], { progress = line.report }), given["function"])
-  line.clear()
+  local f = inputs.entry(require("mil.progress").load(arguments[1], given.quiet), given["function"])
   local tensors = inputs.read(f, given)
   local known = keep(f, given.keep, tensors)
+  local line = require("mil.progress").new(given.quiet)
   local start = system.now()
   local model = f:compile {
     engine = given.engine, threads = given.threads, precision = given.precision, optimize = given.optimize,

@@ -114,9 +114,8 @@ end
 local function run_subcommand(name, args)
   local options = require "mil.options"
   local command = require("mil.cmd." .. name)
-  -- what is guarded is stopped by Ctrl-C as by an error, and so leaves nothing half done
-  local protected = command.is_guarded and require("mil.interrupt").call or xpcall
-  local ok, result = protected(function()
+  -- stopped by Ctrl-C as by an error, and so leaves nothing half done
+  local ok, result = require("mil.interrupt").call(function()
     local given, arguments = options.read(command, args)
     if given.help then
       print(options.help(command))
@@ -129,11 +128,11 @@ local function run_subcommand(name, args)
     complain(("%s: %s (luamil %s --help)"):format(name, result.usage, name))
     return 2
   end
-  local message = message_of(result)
-  if message:find "interrupted$" then
+  if require("mil.errors").is_interrupt(result) then
     complain "interrupted"
     return 130 -- as of a program that SIGINT ended
   end
+  local message = message_of(result)
   complain(message:find("^" .. name .. ": ") and message or name .. ": " .. message) -- model:run says "run: " itself
   return command.failed or 1
 end
@@ -231,7 +230,7 @@ end
 return setmetatable({ subcommands = subcommands, version = version }, { __call = function(_, arg)
   local status, failed = main(arg)
   local ok, reason = require("mil.system").written()
-  if ok then return status end
+  if ok or status == 130 then return status end
   complain(reason)
   return failed or (status ~= 0 and status or 1)
 end })

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- mil.errors: what was caught, as an object; what io and mil.system say, raised.
+-- mil.errors: what was caught, as an object, and whether it was Ctrl-C; what io and mil.system say, raised.
 
 local errors = {}
 
@@ -8,6 +8,13 @@ function errors.object_of(err)
   if type(err) ~= "string" then return err end
   local last = require("mil").last_error()
   return last and tostring(last) == err and last or err
+end
+
+-- Was it Ctrl-C (mil.interrupt's error, or that of a run which it cancelled)?
+function errors.is_interrupt(err)
+  err = errors.object_of(err)
+  if type(err) == "table" then return err.code == "ECANCELLED" end
+  return type(err) == "string" and err:find "interrupted$" ~= nil
 end
 
 -- What a function of io or mil.system gave; or raises its reason as it is (assert would put a place in our own files before it).

@@ -296,28 +296,14 @@ function graph.dot(program, options)
   return table.concat(g.lines, "\n") .. "\n"
 end
 
-local function shell_word(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
 -- What Graphviz draws of dot's text.
 function graph.svg(dot)
-  if output_of "command -v dot" == "" then
+  local svg, complaint, is_missing = require("mil.system").filter({ "dot", "-Tsvg" }, dot)
+  if is_missing then
     error("dot, which lays out graphs, is not installed: it is part of Graphviz (apt-get install graphviz, brew install graphviz); " ..
       "a .dot file needs none", 0)
   end
-  local path = os.tmpname()
-  local file = assert(io.open(path, "w"))
-  file:write(dot)
-  file:close()
-  local svg = output_of("dot -Tsvg " .. shell_word(path) .. " 2>&1")
-  os.remove(path)
-  if not svg:find "</svg>%s*$" then error("dot failed: " .. (svg:match "[^\n]+" or "it wrote nothing"), 0) end
+  if not svg or not svg:find "</svg>%s*$" then error("dot failed: " .. (complaint:match "[^\n]+" or "it wrote nothing"), 0) end
   return svg
 end
 

@@ -2,8 +2,10 @@
 -- mil.progress: a line on the terminal that says how far long work is, and goes away after it.
 --
 --     local line = progress.new(given.quiet)
---     local program = mil.load(path, { progress = line.report })
+--     program:save(path, { progress = line.report })
 --     line.clear()
+--
+--     local program = progress.load(path, given.quiet)         -- mil.load with such a line
 --
 -- Nothing is written where stderr is no terminal, and nothing about work that is done within DELAY.
 
@@ -38,6 +40,13 @@ function progress.new(quiet, with)
   end
 
   return line
+end
+
+function progress.load(path, quiet)
+  local line = progress.new(quiet)
+  local program = require("mil").load(path, { progress = line.report })
+  line.clear()
+  return program
 end
 
 return progress

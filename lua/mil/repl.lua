@@ -13,7 +13,7 @@
 -- functions are undone (what it did inside tables, and inputs and outputs that it declared, stay).
 
 local mil = require "mil"
-local object_of = require("mil.errors").object_of
+local errors = require "mil.errors"
 local help = require "mil.help"
 local pretty = require "mil.pretty"
 
@@ -233,10 +233,9 @@ end
 
 function session:fail(caught, text)
   self.failures = self.failures + 1
-  local err = object_of(caught.err)
+  local err = errors.object_of(caught.err)
   rawset(self.env, "_err", err)
-  local stopped = type(err) == "string" and err:find "interrupted$" or type(err) == "table" and err.code == "ECANCELLED"
-  if stopped then return self.print "interrupted" end
+  if errors.is_interrupt(err) then return self.print "interrupted" end
   local lines = caught.trace or {}
   local at_top = #lines == 0
   if type(err) ~= "string" and type(err) ~= "table" then err = "(error object is a " .. type(err) .. " value)" end

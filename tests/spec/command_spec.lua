@@ -193,6 +193,34 @@ for _, luamil in ipairs(commands) do
       end)
     end)
 
+    describe("stopped by Ctrl-C", function()
+      -- Runs a subcommand in the background, interrupts it alone once the condition holds, until it has ended.
+      local function interrupted(arguments, condition)
+        return shell(([[
+PATH=%s:$PATH TMPDIR=%s %s %s & pid=$!
+i=0; until %s || [ $i -gt 200 ]; do sleep 0.05; i=$((i + 1)); done
+while kill -INT $pid 2>/dev/null; do sleep 0.2; done
+wait $pid
+]]):format(path_of "slow", path_of "tmp", luamil, arguments, condition))
+      end
+      it("exits with 130 where a model runs", function()
+        local status, _, err = interrupted("run " .. write("m.mil", program) .. " --random --repeat 100000000", "sleep 1")
+        assert.are.same({ 130, "luamil: interrupted\n" }, { status, err })
+      end)
+      it("takes dot with it, and leaves no files", function()
+        os.execute("mkdir -p " .. path_of "slow " .. path_of "tmp")
+        write("slow/dot", "#!/bin/sh\necho $$ > " .. path_of "dot.pid" .. "\nexec sleep 60\n")
+        os.execute("chmod +x " .. path_of "slow/dot")
+        os.remove(path_of "dot.pid")
+        local line = ("graph %s -o %s"):format(write("m.mil", program), path_of "g.svg")
+        local status, _, err = interrupted(line, "[ -s " .. path_of "dot.pid" .. " ]")
+        assert.are.same({ 130, "luamil: interrupted\n" }, { status, err })
+        assert.are_not.equal(0, (shell("kill -0 $(cat " .. path_of "dot.pid" .. ")")))
+        assert.are.equal("", select(2, shell("ls " .. path_of "tmp")))
+        assert.are.equal("", select(2, shell("ls " .. folder .. " | grep g.svg")))
+      end)
+    end)
+
     describe("is a REPL", function()
       it("through a pipe, without prompts", function()
         assert.are.same({ 0, "2\n6\n", "" }, { piped("1 + 1\nfor i = 1, 1 do\n  x = 6\nend\nx\n") })
