@@ -157,25 +157,34 @@ end
 
 -- ---- random ones ----
 
+-- Each input has numbers of its own: they don't depend on the order of inputs, which MIL text changes, nor on which are given.
+local function seed_of(name, seed)
+  seed = seed % 2147483647
+  for i = 1, #name do seed = (seed * 31 + name:byte(i)) % 2147483647 end
+  return seed
+end
+
 -- Normal for floats, whole numbers to 255 for images; 0 and 1 for the rest, which any vocabulary or mask has.
-local function random_tensor(value, sizes)
-  local shape, dtype = {}, value.type.dtype
+local function random_tensor(value, sizes, seed)
+  local shape, dtype, options = {}, value.type.dtype, { seed = seed_of(value.name, seed) }
   for i, size in ipairs(value.type.shape) do shape[i] = sizes[size] or size end
-  if value.feature and value.feature.kind == "image" then return mil.rand("fp32", shape):map(function(x) return math.floor(256 * x) end):to(dtype) end
-  if is_float(dtype) then return mil.randn(dtype, shape) end
-  return mil.rand("fp32", shape):map(function(x) return x < 0.5 and 0 or 1 end):to(dtype)
+  if value.feature and value.feature.kind == "image" then
+    return mil.rand("fp32", shape, options):map(function(x) return math.floor(256 * x) end):to(dtype)
+  end
+  if is_float(dtype) then return mil.randn(dtype, shape, options) end
+  return mil.rand("fp32", shape, options):map(function(x) return x < 0.5 and 0 or 1 end):to(dtype)
 end
 
 -- The tensors of all inputs of f, by name, as the command line `given` says.
 function inputs.read(f, given)
   local tensors, missing = read_files(f, given.input), {}
   local seed = given.seed or given.random
-  if seed then mil.seed(seed == true and 0 or seed) end
+  if seed == true then seed = 0 end
   local sizes = seed and inputs.sizes(f, given.shape, tensors)
   for _, value in ipairs((inputs.of(f))) do
     local may_be_absent = value.feature and value.feature.optional
     if not tensors[value.name] and (seed or not may_be_absent) then
-      if seed then tensors[value.name] = random_tensor(value, sizes) else missing[#missing + 1] = described(value) end
+      if seed then tensors[value.name] = random_tensor(value, sizes, seed) else missing[#missing + 1] = described(value) end
     end
   end
   if #missing > 0 then fail("no --input for %s (--random makes one up)", table.concat(missing, ", ")) end

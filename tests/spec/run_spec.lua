@@ -56,6 +56,11 @@ describe("luamil run", function()
     assert.truthy(first:find "x : fp32%[1, 3%]")
     assert.are.equal(first, numbers "--seed 3 --keep x")
     assert.are_not.equal(first, numbers "--random --keep x")
+    for _, other in ipairs { "x=@x.npy", "k=@k.npy" } do -- whichever else is given
+      local name = other:sub(1, 1) == "x" and "k" or "x"
+      local shown = name .. " : .*\n%s[^\n]*"
+      assert.are.equal(numbers("--random 5 --keep " .. name):match(shown), numbers("--random 5 --keep " .. name .. " --input " .. other):match(shown))
+    end
     assert.truthy(numbers("--random --shape x=4,3"):find "y : fp32%[4, 3%]")
     assert.truthy(numbers("--random --input k=@k.npy"):find "z : int32%[2%]  min 6  max 8")
   end)
