@@ -47,19 +47,37 @@ mil_status mil__infer_cumsum(mil__call *call) {
     return mil__infer_like_first(call);
 }
 
+enum { SUM_RUN = 256 };
+
+/* One line of floats, a run at a time. */
+static void sum_floats(const mil_tensor *x, int64_t from, int64_t from_step, mil_tensor *out, int64_t to, int64_t to_step, int64_t n,
+                       bool exclusive) {
+    int64_t x_size = (int64_t)mil__element_size(x->dtype), out_size = (int64_t)mil__element_size(out->dtype);
+    double run[SUM_RUN], sum = 0;
+    for (int64_t done = 0; done < n; done += SUM_RUN) {
+        int64_t some = n - done < SUM_RUN ? n - done : SUM_RUN;
+        mil__convert(MIL_FP64, run, 1, x->dtype, (const char *)x->data + (from + done * from_step) * x_size, from_step, some);
+        for (int64_t i = 0; i < some; i++) {
+            double before = sum;
+            sum += run[i];
+            run[i] = exclusive ? before : sum;
+        }
+        mil__convert(out->dtype, (char *)out->data + (to + done * to_step) * out_size, to_step, MIL_FP64, run, 1, some);
+    }
+}
+
 /* One line; floats add up in double precision, int32 wraps around. */
 static void sum_line(const mil_tensor *x, int64_t from, int64_t from_step, mil_tensor *out, int64_t to, int64_t to_step, int64_t n,
                      bool exclusive) {
-    bool is_int = x->dtype == MIL_INT32;
-    uint32_t whole = 0;
-    double sum = 0;
+    uint32_t sum = 0;
+    if (x->dtype != MIL_INT32) {
+        sum_floats(x, from, from_step, out, to, to_step, n, exclusive);
+        return;
+    }
     for (int64_t i = 0; i < n; i++, from += from_step, to += to_step) {
-        double before = sum;
-        uint32_t whole_before = whole;
-        if (is_int) whole += (uint32_t)mil__load_i64(x, from);
-        else sum += mil__load_f64(x, from);
-        if (is_int) mil__store_i64(out, to, (int32_t)(exclusive ? whole_before : whole));
-        else mil__store_f64(out, to, exclusive ? before : sum);
+        uint32_t before = sum;
+        sum += (uint32_t)mil__load_i64(x, from);
+        mil__store_i64(out, to, (int32_t)(exclusive ? before : sum));
     }
 }
 

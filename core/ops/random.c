@@ -3,7 +3,7 @@
  *
  *   bernoulli    u < prob, of u uniform in [0, 1)
  *   uniform      low + (high - low) u, rounded to the dtype; what would round to high is the number before it
- *   normal       mean + stddev n, n by Box and Muller
+ *   normal       mean + stddev n, n by Box and Muller (1958)
  *   categorical  the first class at which the sum of probabilities so far is above u times their whole sum */
 #include <math.h>
 #include <sys/random.h>
@@ -34,6 +34,16 @@ uint64_t mil__random_stream(int64_t seed) {
     return mixed(number ^ (uint64_t)getpid() << 40) | (uint64_t)1 << 63; /* none of a seed's */
 }
 
+/* Pairs of numbers of [0, 1) become normal ones, as in random.c of tensor/ but with angles in single precision, which results
+ * have no more of. */
+static void make_normal(double *numbers, int64_t n) {
+    for (int64_t i = 0; i < n; i += 2) {
+        float radius = (float)sqrt(-2 * log(1 - numbers[i])), angle = 6.2831853f * (float)numbers[i + 1];
+        numbers[i] = (double)(radius * cosf(angle));
+        numbers[i + 1] = (double)(radius * sinf(angle));
+    }
+}
+
 static void begin_block(mil_random *random, uint64_t stream, int64_t block) {
     mil_random_seed(random, mixed(stream) + mixed(~(uint64_t)block));
 }
@@ -54,7 +64,8 @@ void mil__random_fill(const struct mil__random_params *params, uint64_t stream, 
     if (n > MIL__RANDOM_BLOCK) n = MIL__RANDOM_BLOCK;
     begin_block(&random, stream, block);
     if (params->distribution == MIL__NORMAL) {
-        mil__random_normals(&random, n, numbers);
+        mil__random_units(&random, MIL__RANDOM_BLOCK, numbers);
+        make_normal(numbers, MIL__RANDOM_BLOCK);
         for (int64_t i = 0; i < n; i++) numbers[i] = a + b * numbers[i];
     } else if (params->distribution == MIL__UNIFORM) {
         double most = b > a ? below(to->dtype, b) : a; /* where high is below low: any order will do */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* argsort and topk, of tensor_operation: each line along the axis is sorted whole, equals by their index, NaN last. */
+/* argsort and topk, of tensor_operation: each line along the axis in order, equals by their index, NaN last. Where few of a line
+ * are wanted, they are chosen first: a heap holds the best so far, the worst of them on top. */
 #include "ops/rules.h"
 
 typedef struct element {
@@ -14,6 +15,41 @@ static int by_key(const void *a, const void *b) {
     if (one->key < two->key) return -1;
     if (one->key > two->key) return 1;
     return one->index < two->index ? -1 : 1;
+}
+
+/* The heap of n whose top is to be moved down to its place. */
+static void sink(element *heap, int64_t n) {
+    element moved = heap[0];
+    int64_t at = 0;
+    for (;;) {
+        int64_t child = 2 * at + 1;
+        if (child + 1 < n && by_key(&heap[child], &heap[child + 1]) < 0) child++;
+        if (child >= n || by_key(&moved, &heap[child]) >= 0) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+static void rise(element *heap, int64_t at) {
+    element moved = heap[at];
+    for (; at > 0 && by_key(&heap[(at - 1) / 2], &moved) < 0; at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+    heap[at] = moved;
+}
+
+/* The first k of n in order, at the front, sorted; what follows them is lost. */
+static void sort_first(element *line, int64_t n, int64_t k) {
+    if (k > n / 8) {
+        qsort(line, (size_t)n, sizeof *line, by_key);
+        return;
+    }
+    for (int64_t i = 1; i < k; i++) rise(line, i);
+    for (int64_t i = k; i < n && k > 0; i++) {
+        if (by_key(&line[i], &line[0]) >= 0) continue;
+        line[0] = line[i];
+        sink(line, k);
+    }
+    qsort(line, (size_t)k, sizeof *line, by_key);
 }
 
 /* The first k of each line of x, sorted: their values (where asked for) and indices. */
@@ -33,7 +69,7 @@ static mil_status sort_lines(mil__call *call, int axis, bool ascending, mil_tens
             double v = all[from + i * inner];
             line[i] = (element){ascending ? v : -v, i};
         }
-        qsort(line, (size_t)n, sizeof *line, by_key);
+        sort_first(line, n, k);
         for (int64_t i = 0; i < k; i++) {
             if (values) mil__store_f64(values, to + i * inner, all[from + line[i].index * inner]);
             if (indices) mil__store_i64(indices, to + i * inner, line[i].index);

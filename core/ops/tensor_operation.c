@@ -505,7 +505,12 @@ mil_status mil__eval_range_1d(mil__call *call) {
     MIL__TRY(mil__get_float(call, "start", &start));
     MIL__TRY(mil__get_float(call, "step", &step));
     if (count != out->shape[0]) return mil__call_fail(call, MIL_EVALUE, "has not as many elements as the program says");
-    for (int64_t i = 0; i < count; i++) mil__store_f64(out, i, start + (double)i * step);
+    double some[256];
+    for (int64_t i = 0; i < count; i += 256) {
+        int64_t n = count - i < 256 ? count - i : 256;
+        for (int64_t k = 0; k < n; k++) some[k] = start + (double)(i + k) * step;
+        mil__convert(out->dtype, (char *)out->data + i * (int64_t)mil__element_size(out->dtype), 1, MIL_FP64, some, 1, n);
+    }
     return MIL_OK;
 }
 

@@ -59,10 +59,6 @@ void mil__random_units(mil_random *random, int64_t n, double *to) {
     for (int64_t i = 0; i < n; i++) to[i] = unit(random);
 }
 
-void mil__random_normals(mil_random *random, int64_t n, double *to) {
-    for (int64_t i = 0; i < n; i++) to[i] = normal(random, 0, 1);
-}
-
 /* The tensor's elements in C order, whatever its strides. */
 static mil_status fill(const char *what, mil_tensor *tensor, mil_random *random,
                        double (*draw)(mil_random *, double, double), double a, double b, mil_error *err) {

@@ -63,9 +63,8 @@ int64_t mil__load_i64(const mil_tensor *tensor, int64_t offset);
 void mil__store_f64(mil_tensor *tensor, int64_t offset, double value);
 void mil__store_i64(mil_tensor *tensor, int64_t offset, int64_t value);
 
-/* Numbers as mil_tensor_uniform (of 0 to 1) and mil_tensor_normal (mean 0, deviation 1) draw them. */
+/* Numbers as mil_tensor_uniform draws them, of 0 to 1. */
 void mil__random_units(mil_random *random, int64_t n, double *to);
-void mil__random_normals(mil_random *random, int64_t n, double *to);
 
 /* Elements of the fp16 and bf16 formats; exact, round to nearest even. */
 float mil__half_to_float(uint16_t half);

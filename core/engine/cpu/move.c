@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations that only move elements: transpose, slices, split, concat, stack, pad, tile.
+/* Operations that only move elements: transpose, slices, reverse, split, concat, stack, pad, tile.
  *
  * Each is a list of boxes: a strided box of the source is copied to a strided box of the result. A box's axes are joined where
  * both sides walk them as one; then its innermost axis is copied as a run (both dense), or, where source and result are
@@ -9,7 +9,7 @@
  *                    | b b b b |   ---->                | a b c d |
  *
  * What lies in one piece in the source (a leading slice) becomes a view and moves nothing. */
-#include "engine/cpu/steps.h"
+#include "engine/cpu/norm.h"
 
 enum { SQUARE = 16, TILE_BYTES = 1 << 15 };
 
@@ -113,8 +113,16 @@ static void run_move_tiles(const void *ctx, size_t begin, size_t end, void *scra
     }
 }
 
+/* Doubling what is filled already. */
 static void fill(const move_params *p, char *result) {
-    for (size_t at = 0; at < p->fill_bytes; at += p->bytes) memcpy(result + at, p->fill, p->bytes);
+    size_t done = p->bytes < p->fill_bytes ? p->bytes : p->fill_bytes;
+    memcpy(result, p->fill, done);
+    while (done < p->fill_bytes) {
+        size_t more = done < p->fill_bytes - done ? done : p->fill_bytes - done;
+        if (more > TILE_BYTES) more = TILE_BYTES; /* what is copied stays in the cache */
+        memcpy(result + done, result, more);
+        done += more;
+    }
 }
 
 static mil_status run_move(mil__run *run, const mil__step *step) {
@@ -305,6 +313,22 @@ static mil_status select_split(mil__lower *lower, const mil__group *group, bool 
     return MIL_OK;
 }
 
+static mil_status select_reverse(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
+    ptrdiff_t strides[MIL_MAX_RANK] = {0}, at = 0;
+    if (!moves(x) || x->rank == 0) return MIL_OK;
+    uint32_t axes = mil__axes_of(lower, op, "axes", x->rank, (1u << x->rank) - 1);
+    strides_of(x, strides);
+    for (int i = 0; i < x->rank; i++) {
+        if (!(axes >> i & 1)) continue;
+        at += ((ptrdiff_t)x->shape[i] - 1) * strides[i];
+        strides[i] = -strides[i];
+    }
+    *done = true;
+    return emit_view_or_box(lower, group, op->outputs[0], strides, at);
+}
+
 /* ---- boxes side by side: concat, stack, tile ---- */
 
 static mil_status select_concat(mil__lower *lower, const mil__group *group, bool *done) {
@@ -408,6 +432,7 @@ mil_status mil__select_copy(mil__lower *lower, const mil__group *group, bool *do
     } rows[] = {
         {"transpose", select_transpose}, {"slice_by_size", select_slice_by_size}, {"slice_by_index", select_slice_by_index},
         {"split", select_split}, {"concat", select_concat}, {"stack", select_concat}, {"tile", select_tile}, {"pad", select_pad},
+        {"reverse", select_reverse},
     };
     const char *name = lower->program->ops[group->ops[0]]->decl->name;
     for (size_t i = 0; i < MIL__COUNT(rows); i++)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* softmax, norms and reductions on their kernels: their axes as one run of axes, x[outer, n, inner]. */
+#include <math.h>
+
 #include "engine/cpu/norm.h"
 
 /* ---- axes ---- */
@@ -150,6 +152,24 @@ static mil_status select_instance_norm(mil__lower *lower, const mil__group *grou
 mil_status mil__select_norm(mil__lower *lower, const mil__group *group, bool *done) {
     bool is_layer = strcmp(lower->program->ops[group->ops[0]]->decl->name, "layer_norm") == 0;
     return is_layer ? select_layer_norm(lower, group, done) : select_instance_norm(lower, group, done);
+}
+
+/* x over the root of sum + epsilon: over the root of mean + epsilon / n, times 1 / sqrt(n). */
+mil_status mil__select_l2_norm(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    const mil__slot *x = mil__slot_at(lower, mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]));
+    float *gamma = mil__lower_alloc(lower, sizeof *gamma);
+    span span;
+    if (!gamma) return mil__nomem(lower->err);
+    if (!mil__kernel_float(x->dtype) || !span_of(x, 7u << (x->rank - 3), &span)) return MIL_OK;
+    mil__rows rows = rows_of(MIL__ROWS_NORM, x, span);
+    *gamma = 1 / sqrtf((float)span.n);
+    rows.gamma = gamma;
+    rows.channels = 1;
+    rows.keep_mean = true;
+    rows.epsilon = (float)(mil__epsilon_of(lower, op) / (double)span.n);
+    *done = true;
+    return emit_rows(lower, group, mil__op_arg_named(op, "x")->values[0], &rows, "norm");
 }
 
 /* A known value's elements as floats, where there is one. */
