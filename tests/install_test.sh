@@ -30,6 +30,9 @@ check "embed_c, shared" "y = 14.5 0" sh -c "
 check "embed_c, static" "y = 14.5 0" sh -c "
     $cc examples/embed_c.c \$(pkg-config --cflags libmil) $usr/lib/libmil.a \$(pkg-config --libs --static jansson zlib libprotobuf-c) -lm -lpthread \
         -o $dir/s && $dir/s"
+check "run_package, shared" "out: fp32, 18 elements from " sh -c "
+    $cc examples/run_package.c \$(pkg-config --cflags --libs libmil) -Wl,-rpath,$usr/lib -o $dir/p &&
+        $dir/p tests/vectors/packages/conv.mlpackage && $dir/p tests/vectors/packages/stateful.mlpackage && $dir/p tests/vectors/packages/classifier.mlpackage"
 lua=$(for name in lua5.4 lua-5.4 lua; do pkg-config --exists $name && echo $name && break; done)
 check "embed_lua" "1.0	4.0	9.0" sh -c "
     $cc examples/embed_lua.c \$(pkg-config --cflags --libs luamil $lua) -Wl,-rpath,$usr/lib -o $dir/l && $dir/l"
