@@ -30,6 +30,10 @@ check "embed_c, shared" "y = 14.5 0" sh -c "
 check "embed_c, static" "y = 14.5 0" sh -c "
     $cc examples/embed_c.c \$(pkg-config --cflags libmil) $usr/lib/libmil.a \$(pkg-config --libs --static jansson zlib libprotobuf-c) -lm -lpthread \
         -o $dir/s && $dir/s"
+if command -v c++ > /dev/null; then
+    printf '#include <mil.h>\nint main() { mil_compile_options o = MIL_COMPILE_DEFAULTS; return o.threads - 1; }\n' > "$dir/cxx.cpp"
+    check "mil.h in C++" "" sh -c "c++ -Wall -Wextra -Werror -pedantic -std=c++11 $dir/cxx.cpp \$(pkg-config --cflags --libs libmil) -Wl,-rpath,$usr/lib -o $dir/x && $dir/x"
+fi
 check "run_package, shared" "out: fp32, 18 elements from " sh -c "
     $cc examples/run_package.c \$(pkg-config --cflags --libs libmil) -Wl,-rpath,$usr/lib -o $dir/p &&
         $dir/p tests/vectors/packages/conv.mlpackage && $dir/p tests/vectors/packages/stateful.mlpackage && $dir/p tests/vectors/packages/classifier.mlpackage"

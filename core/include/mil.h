@@ -662,7 +662,8 @@ typedef struct mil_compile_options {
     mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
 } mil_compile_options;
-#define MIL_COMPILE_DEFAULTS { .optimize = 1, .threads = 1 }
+/* In the order of the fields, since C++ before 20 knows no names here. */
+#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL }
 
 /* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
  * Any number of threads may run one model at once, each with its own context. */
