@@ -534,7 +534,8 @@ typedef struct mil_part {
     size_t n_inputs;
 } mil_part;
 /* A new program with one function, main, that computes the part. Its inputs are the part's, in this order, and then those
- * of the function's own that are needed still. Values keep their names; an output that is an input or a const gets a
+ * of the function's own that are needed still. What is written to a state before it is read for the outputs is of the part.
+ * Values keep their names; an output that is an input or a const gets a
  * fresh one. Fails: MIL_ESTATE (no outputs, a stale value, values of several blocks), MIL_EINVAL (an input given twice),
  * MIL_ETYPE (an input that is neither tensor nor state; a state as an output), what inference says, MIL_ENOMEM. */
 mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err);

@@ -21,9 +21,12 @@ typedef struct rebuilding {
 
 static bool is_given(const rebuilding *r, mil_value value) { return r->given && r->given[value]; }
 
+static bool is_state(const rebuilding *r, mil_value value) { return r->from->values[value]->type->kind == MIL_STATE; }
+
+/* A state that is given is needed all the same: for what is written to it. */
 static void mark_value(rebuilding *r, mil_value value) {
     mil_operation op = r->from->values[value]->op;
-    if (is_given(r, value)) return;
+    if (is_given(r, value) && !is_state(r, value)) return;
     if (op) r->live[op] = true;
     else if (r->needed) r->needed[value] = true;
 }
@@ -36,7 +39,6 @@ static void mark_operation(rebuilding *r, const mil__op *op) {
     for (uint16_t b = 0; b < op->n_blocks; b++) mark_block(r, r->from->blocks[op->blocks[b]]);
 }
 
-/* Backwards: whatever uses an operation's results stands after it. */
 /* An engine does not make a classifier's results, but their probabilities under their names (engine/model.c does the rest). */
 static mil_value stand_in(const rebuilding *r, mil_value value) {
     mil_operation id = r->given ? 0 : r->from->values[value]->op;
@@ -44,6 +46,7 @@ static mil_value stand_in(const rebuilding *r, mil_value value) {
     return op && strcmp(op->decl->name, "classify") == 0 ? mil__op_arg_named(op, "probabilities")->values[0] : value;
 }
 
+/* Backwards: whatever uses an operation's results stands after it. */
 static void mark_block(rebuilding *r, const mil__block *block) {
     for (uint32_t i = 0; i < block->n_outputs; i++) mark_value(r, stand_in(r, block->outputs[i]));
     for (mil_operation at = block->last; at; at = r->from->ops[at]->prev) {
@@ -106,7 +109,7 @@ static mil_status copy_said(rebuilding *r, mil_value from, mil_value to, bool ha
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {
     for (uint32_t i = 0; i < from->n_inputs; i++) {
         const mil__value *old = r->from->values[from->inputs[i]];
-        if (r->needed && !from->outer && !r->needed[from->inputs[i]]) continue; /* given ones are not marked */
+        if (r->needed && !from->outer && (!r->needed[from->inputs[i]] || is_given(r, from->inputs[i]))) continue;
         const mil_type *given = inputs && inputs[i] ? inputs[i] : old->type;
         const mil_type *type = copy_type(r, given);
         if (!type) return mil__nomem(r->err);
@@ -341,13 +344,32 @@ static mil_status make_part_input(rebuilding *r, mil_block to, mil_value old) {
     return copy_said(r, old, r->values[old], true);
 }
 
+/* Does the operation, or one nested in it, take a state that what follows needs? */
+static bool takes_needed_state(const rebuilding *r, const mil__op *op) {
+    for (uint16_t a = 0; a < op->n_args; a++)
+        for (uint32_t i = 0; i < op->args[a].n; i++)
+            if (is_state(r, op->args[a].values[i]) && r->needed[op->args[a].values[i]]) return true;
+    for (uint16_t b = 0; b < op->n_blocks; b++)
+        for (mil_operation at = r->from->blocks[op->blocks[b]]->first; at; at = r->from->ops[at]->next)
+            if (takes_needed_state(r, r->from->ops[at])) return true;
+    return false;
+}
+
+/* What the outputs need; what is written to a state before it is read for them is of it. */
+static void mark_part(rebuilding *r, const mil__block *body, const mil_part *part) {
+    for (size_t i = 0; i < part->n_outputs; i++) mark_value(r, part->outputs[i]);
+    for (mil_operation at = body->last; at; at = r->from->ops[at]->prev) {
+        const mil__op *op = r->from->ops[at];
+        if (!r->live[at] && mil__op_has_effect(r->from, op)) r->live[at] = takes_needed_state(r, op);
+        if (r->live[at]) mark_operation(r, op);
+    }
+}
+
 static mil_status extract(rebuilding *r, const mil_part *part) {
     const mil__block *body = r->from->blocks[r->from->values[part->outputs[0]]->block];
     mil_block to;
     for (size_t i = 0; i < part->n_inputs; i++) r->given[part->inputs[i]] = true;
-    for (size_t i = 0; i < part->n_outputs; i++) mark_value(r, part->outputs[i]);
-    for (mil_operation at = body->last; at; at = r->from->ops[at]->prev)
-        if (r->live[at]) mark_operation(r, r->from->ops[at]);
+    mark_part(r, body, part);
     MIL__TRY(mil_program_function(r->to, "main", &to, r->err));
     r->to->functions[0].opset = r->from->functions[body->function].opset;
     for (size_t i = 0; i < part->n_inputs; i++) MIL__TRY(make_part_input(r, to, part->inputs[i]));

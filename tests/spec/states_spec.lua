@@ -19,6 +19,30 @@ local function accumulator(dtype, shape)
   return f
 end
 
+-- Of tests/vectors/packages/stateful.mlpackage: cache = cache + x; out = cache * weight.
+describe("a part of a function with states", function()
+  it("has what is written before it reads", function()
+    local f = mil.load("tests/vectors/packages/stateful.mlpackage").entry
+    local x = { x = mil.full("fp16", { 4, 4 }, 3) }
+    local whole, part = f:compile(), f:extract { outputs = { "out" } }:compile()
+    local a, b = whole:state(), part:state()
+    for _ = 1, 2 do
+      assert.is_true(part:run(x, { state = b }).out:close(whole:run(x, { state = a }).out, 0))
+      assert.is_true(b:tensor("cache"):close(a:tensor "cache", 0))
+    end
+    assert.same({ "cache", "x" }, { part:states()[1].name, part:inputs()[1].name })
+    local given = f:extract { inputs = { "cache" }, outputs = { "out" } }
+    assert.same({ "cache", "x" }, { given.inputs[1].name, given.inputs[2].name })
+    assert.equal(1, #given:operations "write_state")
+  end)
+
+  it("has none of what is written later, or for what it is given", function()
+    local f = mil.load("tests/vectors/packages/stateful.mlpackage").entry
+    assert.equal(0, #f:extract({ outputs = { "sum" } }):operations "write_state")
+    assert.equal(0, #f:extract({ inputs = { "new" }, outputs = { "out" } }):operations "write_state")
+  end)
+end)
+
 describe("a state", function()
   it("is kept between runs, each its own", function()
     for _, options in ipairs { {}, { optimize = 0 }, { precision = "strict" }, { threads = 2 } } do
