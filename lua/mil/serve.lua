@@ -169,7 +169,14 @@ end
 
 -- ---- answers ----
 
-local requests = { load = true, run = true, make_state = true, read_state = true, write_state = true, unload = true }
+local requests = { -- with their fields
+  load = { "package", "function", "compute_precision", "options" },
+  run = { "model", "inputs", "outputs", "state" },
+  make_state = { "model" },
+  read_state = { "state", "name", "outputs" },
+  write_state = { "state", "name", "inputs" },
+  unload = { "model" },
+}
 
 -- What a run or a state was given does not fit the model.
 local of_inputs = { ENAME = true, ETYPE = true, EVALUE = true, EINVAL = true }
@@ -189,12 +196,25 @@ local function failure(err, request)
   return answer
 end
 
+local function check_fields(request)
+  local names, known_field = requests[request.op], { op = true }
+  for _, name in ipairs(names) do known_field[name] = true end
+  local unknown
+  for key in pairs(request) do
+    if not known_field[key] and (not unknown or key < unknown) then unknown = key end
+  end
+  if not unknown then return end
+  local near = mil.nearest(unknown, names)
+  bad_input("%s: no field %s%s", request.op, unknown, near and ("; did you mean %s?"):format(near) or "")
+end
+
 local function read_request(line)
   local ok, request = pcall(json.decode, line)
   if not ok then bad_input("not a line of JSON: %s", object_of(request).message) end
   if type(request) ~= "table" or not requests[request.op] then
     bad_input("a request is an object with an op: load, run, make_state, read_state, write_state or unload")
   end
+  check_fields(request)
   return request
 end
 

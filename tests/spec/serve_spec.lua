@@ -160,6 +160,8 @@ program(1.3)
       { { op = "load", package = foreign }, "unsupported_op", "frobnicate" },
       { { op = "load", package = path_of "nowhere.mlpackage" }, "other", "nowhere.mlpackage" },
       { { op = "load" }, "bad_input", "load: package is missing" },
+      { { op = "load", package = conv, functoin = "main" }, "bad_input", "load: no field functoin; did you mean function?" },
+      { { op = "unload", model = model, now = true, also = 1 }, "bad_input", "unload: no field also" },
       { { op = "load", package = conv, options = { thread = 1 } }, "other", "did you mean threads" },
       { { op = "load", package = conv, options = "fast" }, "bad_input", "options is an object" },
       { { op = "load", package = conv, options = { precision = "strict" }, compute_precision = "default" }, "bad_input", "differ" },
