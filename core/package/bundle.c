@@ -33,11 +33,12 @@ static mil_status no_program(const char *path, const mil__file *data, mil_error 
     return mil__fail(err, MIL_EFORMAT, "%.200s: this is no compiled bundle: there is no model.mil", path);
 }
 
-/* Its description; false where it is not laid out as above. */
-static bool find_description(mil__bytes bytes, mil__bytes *out) {
+/* Its description, and the version; false where it is not laid out as above. */
+static bool find_description(mil__bytes bytes, uint32_t *version, mil__bytes *out) {
     mil__bytes_take(&bytes, 28);
     mil__bytes_take(&bytes, mil__bytes_u64(&bytes));
-    mil__bytes_take(&bytes, 32);
+    *version = mil__bytes_u32(&bytes);
+    mil__bytes_take(&bytes, 28);
     uint64_t n = mil__bytes_u64(&bytes);
     const uint8_t *description = mil__bytes_take(&bytes, n);
     if (!description || bytes.failed) return false;
@@ -49,10 +50,17 @@ mil_status mil__describe_bundle(const char *path, const void *data, size_t n, mi
     mil__arena messages = {0};
     mil__bytes bytes;
     void *description;
-    if (!find_description((mil__bytes){.data = data, .n = n}, &bytes)) return MIL_OK;
+    uint32_t version;
+    Mil__Spec__Model model = MIL__SPEC__MODEL__INIT;
+    if (!find_description((mil__bytes){.data = data, .n = n}, &version, &bytes)) return MIL_OK;
     mil__reader r = {.program = program, .most_bytes = mil__arena_used(&program->arena) + bytes.n * 16 + ((size_t)1 << 20), .err = err};
     mil_status status = mil__unpack(&mil__spec__description__descriptor, bytes.data, bytes.n, &messages, &description, err);
     if (status == MIL_OK) status = mil__describe_program(&r, description);
+    if (status == MIL_OK) {
+        model.description = description;
+        model.version = version < MIL__FIRST_VERSION || version > MIL__LAST_VERSION ? 0 : (int32_t)version;
+        status = mil__keep_model(&r, &model);
+    }
     status = mil__read_locate(&r, path, status);
     mil__arena_free(&r.tmp);
     mil__arena_free(&messages);

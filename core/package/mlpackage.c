@@ -114,6 +114,7 @@ static mil_status open_model(const char *path, const char *file, const mil_load_
     MIL__TRY(mil__folder_of(file, &folder, err));
     mil_status status = mil_buffer_map(file, &buffer, err);
     if (status == MIL_OK) status = mil_program_new(MIL_IOS15, &program, err);
+    if (status == MIL_OK && (status = mil__program_set_model_path(program, folder, err)) != MIL_OK) mil_program_free(program);
     if (status == MIL_OK) {
         mil__reader r = {.program = program, .blobs = {.model_path = folder, .may_be_absent = true}, .options = options, .err = err};
         status = read_model(&r, path, mil_buffer_data(buffer), mil_buffer_bytes(buffer));

@@ -83,6 +83,9 @@ bool mil__has_unknown(const ProtobufCMessage *message, const char *without);
  * No message may be in two places of `to`. */
 void mil__take_unknown(ProtobufCMessage *to, ProtobufCMessage *from);
 
+/* The specification's versions: the first that has ML Programs, and the last whose fields are known. */
+enum { MIL__FIRST_VERSION = 6, MIL__LAST_VERSION = 10 };
+
 /* "a pipeline", of the number that a kind of model has in Model; NULL: an ML Program, or none that is known. */
 const char *mil__model_kind(uint32_t number);
 

@@ -382,16 +382,15 @@ static size_t count_operations(const Mil__Spec__Program *program) {
     return n;
 }
 
-/* The specification's versions: the first that has ML Programs, and the last whose fields are known (facts: mlpackage.md). */
-enum { MAX_FUNCTIONS = 1000, FIRST_VERSION = 6, LAST_VERSION = 10 };
+enum { MAX_FUNCTIONS = 1000 };
 
 mil_status mil__read_model(mil__reader *r, const Mil__Spec__Model *model) {
     const Mil__Spec__Program *program = model->program;
     if (!program) return other_kind(r, model);
     size_t n = program->n_functions;
-    if (model->version < FIRST_VERSION || model->version > LAST_VERSION)
+    if (model->version < MIL__FIRST_VERSION || model->version > MIL__LAST_VERSION)
         return mil__fail(r->err, MIL_EUNSUPPORTED, "its specification version is %d; ML Programs of %d to %d are read", model->version,
-                         (int)FIRST_VERSION, (int)LAST_VERSION);
+                         (int)MIL__FIRST_VERSION, (int)MIL__LAST_VERSION);
     if (program->version > 1) return mil__fail(r->err, MIL_EUNSUPPORTED, "the program is of version %lld", (long long)program->version);
     if (n > MAX_FUNCTIONS || (model->description && model->description->n_functions > MAX_FUNCTIONS))
         return mil__fail(r->err, MIL_ELIMIT, "more than %d functions", (int)MAX_FUNCTIONS);

@@ -240,7 +240,7 @@ const char *mil__user_key(const char *key) {
 }
 
 static mil_status read_user(mil__reader *r, const char *key, const char *value) {
-    if (!*key) return MIL_OK; /* it could not be asked for */
+    if (!*key) return MIL_OK; /* it can't be asked for, and is kept (mil__keep_model) */
     if (!is_own_field(key)) return mil_program_set_metadata(r->program, key, value, r->err);
     char *marked;
     MIL__TRY(mil__join(MIL__USER_PREFIX, key, "", &marked, r->err));
@@ -338,14 +338,29 @@ mil_status mil__keep_function(mil__reader *r, mil_block made, const Mil__Spec__F
     return keep(r, MIL__KEPT_FUNCTION, made, &skeleton.base);
 }
 
+/* A user's entry whose key is empty can't be asked for, so it stays there. */
+static mil_status keep_unnamed(mil__reader *r, Mil__Spec__Metadata *metadata) {
+    Mil__Spec__MetadataEntry **all = metadata->user;
+    size_t n = metadata->n_user;
+    metadata->user = mil__arena_zero(&r->tmp, n + 1, sizeof *metadata->user);
+    if (!metadata->user) return mil__nomem(r->err);
+    metadata->n_user = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!*all[i]->key) metadata->user[metadata->n_user++] = all[i];
+    return MIL_OK;
+}
+
 mil_status mil__keep_model(mil__reader *r, const Mil__Spec__Model *model) {
     Mil__Spec__Model skeleton = *model;
-    Mil__Spec__Program program = *model->program;
+    Mil__Spec__Program program;
     Mil__Spec__Description description;
     Mil__Spec__Metadata metadata;
-    program.n_functions = 0;
-    if (!r->has_unknown) program.n_attributes = 0;
-    skeleton.program = &program;
+    if (model->program) {
+        program = *model->program;
+        program.n_functions = 0;
+        if (!r->has_unknown) program.n_attributes = 0;
+        skeleton.program = &program;
+    }
     if (model->description) {
         description = *model->description;
         description.n_inputs = description.n_outputs = description.n_states = description.n_functions = 0;
@@ -353,9 +368,9 @@ mil_status mil__keep_model(mil__reader *r, const Mil__Spec__Model *model) {
         skeleton.description = &description;
         if (description.metadata) {
             metadata = *description.metadata;
-            metadata.n_user = 0;
             metadata.description = metadata.version = metadata.author = metadata.license = (char *)protobuf_c_empty_string;
             description.metadata = &metadata;
+            MIL__TRY(keep_unnamed(r, &metadata));
         }
     }
     return keep(r, MIL__KEPT_MODEL, 0, &skeleton.base);

@@ -151,9 +151,12 @@ static char **own_field(Mil__Spec__Metadata *metadata, const char *key) {
 }
 
 static Mil__Spec__Metadata *write_metadata(mil__model_writer *w) {
-    size_t n = mil_program_n_metadata(w->program);
+    const Mil__Spec__Description *description = w->kept_model ? w->kept_model->description : NULL;
+    const Mil__Spec__Metadata *kept = description ? description->metadata : NULL;
+    size_t n = mil_program_n_metadata(w->program), n_kept = kept ? kept->n_user : 0;
     Mil__Spec__Metadata *metadata = MIL__NEW(w, Metadata, metadata);
-    if (!metadata || !(metadata->user = mil__write_array(w, n, sizeof *metadata->user))) return NULL;
+    if (!metadata || !(metadata->user = mil__write_array(w, n + n_kept, sizeof *metadata->user))) return NULL;
+    for (size_t i = 0; i < n_kept; i++) metadata->user[metadata->n_user++] = kept->user[i];
     for (size_t i = 0; i < n; i++) {
         const char *value, *key = mil_program_metadata_at(w->program, i, &value), *user = mil__user_key(key);
         if (!user) {

@@ -348,8 +348,8 @@ const char *mil__const_file(const mil_program *program, const mil__value *value)
 
 void *mil__write_absent(mil__model_writer *w, const mil__value *value) {
     const char *file = mil__const_file(w->program, value);
-    return mil__write_fail(w, MIL_ESTATE, "const %s: its value is not at hand%s%s", value->name ? value->name : "",
-                           file ? "; it is in " : "", file ? file : "");
+    return mil__write_fail(w, MIL_ESTATE, "const %s: its value is not at hand%s%s%s", value->name ? value->name : "",
+                           file ? "; it is in " : "", file ? MIL__WEIGHTS_PATH(w->program, file) : "", file ? ", which was not there" : "");
 }
 
 /* Before specification version 9, weights files have no integers but those of 8 bits. */

@@ -2,6 +2,8 @@
 /* What a program keeps beside its operations, so that saving it loses nothing: the model's metadata, as pairs of strings;
  * and parts of the package that it came from, as the bytes of messages, which only core/package reads. Both are found by a
  * hash, since a file may have any number of them. */
+#include <stdio.h>
+
 #include "base/bytes.h"
 #include "program/program.h"
 
@@ -72,6 +74,20 @@ mil_status mil_program_set_metadata(mil_program *program, const char *key, const
     }
     program->metadata[program->n_metadata++] = pair;
     return MIL_OK;
+}
+
+/* ---- where weights are ---- */
+
+mil_status mil__program_set_model_path(mil_program *program, const char *path, mil_error *err) {
+    program->model_path = mil__arena_text(&program->arena, path, strlen(path));
+    return program->model_path ? MIL_OK : mil__nomem(err);
+}
+
+const char *mil__weights_path(const mil_program *program, const char *file, char *buf, size_t n) {
+    static const char root[] = "@model_path";
+    bool is_below = program->model_path && strncmp(file, root, sizeof root - 1) == 0;
+    snprintf(buf, n, "%s%s", is_below ? program->model_path : "", is_below ? file + sizeof root - 1 : file);
+    return buf;
 }
 
 /* ---- parts of the package ---- */

@@ -180,6 +180,7 @@ struct mil_program {
     mil__kept *kept;
     uint32_t n_metadata, cap_metadata, n_kept, cap_kept;
     mil__map metadata_keys, kept_parts;
+    const char *model_path;   /* what @model_path stood for when it was read, in the arena; NULL: nothing */
     const mil__source *source; /* in the arena; NULL: it was not read from a package or bundle */
 };
 
@@ -201,6 +202,12 @@ const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
 bool mil__op_has_effect(const mil_program *program, const mil__op *op);
 /* A known parameter's integers (a scalar or vector); -1 where it is absent, not known, or has more than max. */
 int mil__op_ints(const mil_program *program, const mil__op *op, const char *name, int max, int64_t *out);
+
+/* What @model_path stands for in this program from now on. */
+mil_status mil__program_set_model_path(mil_program *program, const char *path, mil_error *err);
+/* Where the weights file of that name ("@model_path/weights/weight.bin") is looked for, cut to n bytes; gives buf. */
+const char *mil__weights_path(const mil_program *program, const char *file, char *buf, size_t n);
+#define MIL__WEIGHTS_PATH(program, file) mil__weights_path((program), (file), (char[512]){0}, 512)
 
 /* ---- what is kept of a package (kept.c) ---- */
 

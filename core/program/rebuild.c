@@ -128,7 +128,8 @@ static mil_status no_data(rebuilding *r, const mil__value *value, const mil__op 
     if (!val || value->type->kind != MIL_TENSOR || val->n_items != 2 || !val->items[0].data)
         return mil__fail(r->err, MIL_EUNSUPPORTED, "const %s, %s, has no data here", name, MIL__TYPE_TEXT(r->from->types, value->type));
     const char *file = mil_tensor_string(val->items[0].data, 0, NULL);
-    mil_status status = mil__fail(r->err, MIL_EIO, "const %s: its weights file \"%.200s\" is not there", name, file);
+    mil_status status = mil__fail(r->err, MIL_EIO, "const %s: its weights file %.400s is not there", name,
+                                  MIL__WEIGHTS_PATH(r->from, file));
     if (r->err) snprintf(r->err->value, sizeof r->err->value, "%.120s", name);
     return status;
 }
@@ -390,6 +391,7 @@ mil_status mil_program_extract(const mil_program *program, const mil_part *part,
     r.given = mil__calloc(program->n_values, sizeof *r.given);
     bool made = r.values && r.live && r.needed && r.given;
     mil_status status = made ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
+    if (status == MIL_OK && program->model_path) status = mil__program_set_model_path(r.to, program->model_path, err);
     if (status == MIL_OK) status = extract(&r, part);
     if (status == MIL_OK) *out = r.to;
     else mil_program_free(r.to);

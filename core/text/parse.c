@@ -697,7 +697,8 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
         ps.unchecked = options->unchecked;
     }
     ps.most_bytes = n > SIZE_MAX / 64 ? SIZE_MAX : n * 40 + ((size_t)4 << 20);
-    mil_status status = parse_program(&ps);
+    mil_status status = ps.blobs.model_path ? mil__program_set_model_path(program, ps.blobs.model_path, err) : MIL_OK;
+    if (status == MIL_OK) status = parse_program(&ps);
     free_parser(&ps);
     if (status == MIL_OK) *out = program;
     else mil_program_free(program);

@@ -274,15 +274,26 @@ static void versions(void) {
     model->version = 10;
     model->description->inputs[0]->type->array->dtype = 131080;
     model->program->functions[0]->value->inputs[0]->type->tensor->dtype = 21;
+    Mil__Spec__MetadataEntry unnamed = MIL__SPEC__METADATA_ENTRY__INIT, *entries[] = {&unnamed};
+    Mil__Spec__Metadata metadata = MIL__SPEC__METADATA__INIT;
+    metadata.n_user = 1, metadata.user = entries;
+    unnamed.value = (char[]){"of no name"};
+    model->description->metadata = &metadata;
     write_model(model_path, model);
-    program = load(path);
-    if (program) CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
-    mil_program_free(program);
+    for (int i = 0; i < 3; i++) { /* over a bundle, which has the version and the description too */
+        char bundle[80];
+        snprintf(bundle, sizeof bundle, "%s/a.mlmodelc", folder);
+        program = load(i == 2 ? bundle : path);
+        if (program) CHECK_OK(mil_program_save(program, i == 1 ? bundle : path, NULL, &err), &err);
+        mil_program_free(program);
+    }
     mil__file_close(&file);
     if (CHECK_OK(mil__file_open(model_path, &file, &err), &err) &&
         CHECK_OK(mil__model_unpack(file.data, file.bytes, &messages, &model, &err), &err)) {
         CHECK_EQ(model->version, 10);
         CHECK_EQ(model->description->inputs[0]->type->array->dtype, 131080);
+        CHECK(model->description->metadata && model->description->metadata->n_user == 1);
+        CHECK_EQ(model->description->metadata->user[0]->value, "of no name");
         model->program->functions[0]->value->inputs[0]->type->tensor->dtype = 41;
         write_model(model_path, model);
         CHECK_STATUS(mil_program_load(path, NULL, &program, &err), MIL_EUNSUPPORTED, &err);
@@ -360,7 +371,12 @@ static void no_weights(void) {
             mil_free(text);
         }
         CHECK_STATUS(mil_program_compile(program, NULL, &model, &err), MIL_EIO, &err);
-        CHECK_HAS(err.message, "const y_weight_0: its weights file \"@model_path/weights/weight.bin\" is not there");
+        char message[200];
+        snprintf(message, sizeof message, "const y_weight_0: its weights file %s/Data/com.apple.CoreML/weights/weight.bin is not there", path);
+        CHECK_HAS(err.message, message);
+        snprintf(message, sizeof message, "%s/saved.mlpackage", folder);
+        CHECK_STATUS(mil_program_save(program, message, NULL, &err), MIL_ESTATE, &err);
+        CHECK_HAS(err.message, "/x.mlpackage/Data/com.apple.CoreML/weights/weight.bin, which was not there");
         mil_program_free(program);
     }
     snprintf(command, sizeof command, "rm -rf %s", folder);
