@@ -10,16 +10,6 @@ mil_status mil__index_rule_of(mil__call *call, mil__index_rule *out) {
     return MIL_OK;
 }
 
-bool mil__index_place(mil__index_rule rule, int64_t index, int64_t n, int64_t *out) {
-    if (rule.wraps && index < 0) index += n;
-    if (index >= 0 && index < n) {
-        *out = index;
-        return true;
-    }
-    *out = index < 0 ? 0 : n - 1;
-    return rule.clamps && n > 0;
-}
-
 mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n) {
     return mil__call_fail(call, MIL_EVALUE, "index %lld is outside of axis %d, which has %lld elements", (long long)index, axis,
                           (long long)n);

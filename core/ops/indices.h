@@ -19,7 +19,15 @@ struct mil__gather_params {
 /* That of the call, by its opset and validate_indices. */
 mil_status mil__index_rule_of(mil__call *call, mil__index_rule *out);
 /* The position that an index means; false where it is an error. */
-bool mil__index_place(mil__index_rule rule, int64_t index, int64_t n, int64_t *out);
+static inline bool mil__index_place(mil__index_rule rule, int64_t index, int64_t n, int64_t *out) {
+    if (rule.wraps && index < 0) index += n;
+    if (index >= 0 && index < n) {
+        *out = index;
+        return true;
+    }
+    *out = index < 0 ? 0 : n - 1;
+    return rule.clamps && n > 0;
+}
 mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n);
 /* Known indices into an axis of a parameter are checked while the program is made, where the run would check them. */
 mil_status mil__index_check(mil__call *call, const char *param, int axis);

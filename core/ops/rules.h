@@ -42,6 +42,15 @@ static inline bool mil__is_static(const mil_type *type) {
 
 /* Bytes of an element; dtypes of whole bytes only. */
 static inline size_t mil__element_size(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
+/* One element; the sizes that dtypes have are copied without a call. */
+static inline void mil__copy_element(void *to, const void *from, size_t size) {
+    switch (size) {
+    case 1: memcpy(to, from, 1); break;
+    case 2: memcpy(to, from, 2); break;
+    case 4: memcpy(to, from, 4); break;
+    default: memcpy(to, from, size);
+    }
+}
 /* Copies a box of elements as they are. dst and src point at its first ones; strides are in elements, 0 and negative ones
  * too. */
 void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const int64_t *dst_strides, const void *src,

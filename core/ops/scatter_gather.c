@@ -149,7 +149,7 @@ mil_status mil__eval_gather_along_axis(mil__call *call) {
             for (int64_t i = 0; i < inner; i++, to += size) {
                 int64_t wanted = *index++;
                 if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
-                memcpy(to, from + (size_t)((o * n + at) * inner + i) * size, size);
+                mil__copy_element(to, from + (size_t)((o * n + at) * inner + i) * size, size);
             }
     return MIL_OK;
 }

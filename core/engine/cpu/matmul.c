@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* matmul and linear on gemm: operands as strided matrices, const ones packed when compiled, batches as a loop around. */
+/* matmul, linear and einsum on gemm: operands as strided matrices, const ones packed when compiled, batches as a loop around. */
 #include "engine/cpu/compressed.h"
 #include "engine/cpu/epilogue.h"
 #include "ops/params.h"
 
-/* Batch axes of the result, with each operand's strides in elements (0 where it broadcasts). */
+/* Batch axes of the result, with its and each operand's strides in elements (0 where it broadcasts). */
 typedef struct batches {
     int rank;
     int64_t n, dim[MIL_MAX_RANK];
-    int64_t a[MIL_MAX_RANK], b[MIL_MAX_RANK];
+    int64_t a[MIL_MAX_RANK], b[MIL_MAX_RANK], c[MIL_MAX_RANK];
 } batches;
 
 typedef struct matmul_params {
@@ -16,7 +16,6 @@ typedef struct matmul_params {
     void (*kernel)(const mil__gemm *gemm, size_t begin, size_t end, void *scratch);
     batches batches;
     size_t a_bytes, b_bytes, c_bytes; /* of an element */
-    int64_t c_step;                   /* from one batch's result to the next */
     bool has_add;                     /* the last of the step's inputs */
 } matmul_params;
 
@@ -26,13 +25,14 @@ typedef struct matmul_run {
     const char *add;
 } matmul_run;
 
-static void offsets(const batches *batch, int64_t index, int64_t *a, int64_t *b) {
-    *a = *b = 0;
+static void offsets(const batches *batch, int64_t index, int64_t *a, int64_t *b, int64_t *c) {
+    *a = *b = *c = 0;
     for (int i = batch->rank - 1; i >= 0; i--) {
         int64_t at = index % batch->dim[i];
         index /= batch->dim[i];
         *a += at * batch->a[i];
         *b += at * batch->b[i];
+        *c += at * batch->c[i];
     }
 }
 
@@ -43,13 +43,13 @@ static void run_tiles(const void *ctx, size_t begin, size_t end, void *scratch) 
     while (begin < end) {
         size_t batch = begin / p->gemm.n_tiles, first = begin % p->gemm.n_tiles;
         size_t n = p->gemm.n_tiles - first < end - begin ? p->gemm.n_tiles - first : end - begin;
-        int64_t a, b;
-        offsets(&p->batches, (int64_t)batch, &a, &b);
+        int64_t a, b, c;
+        offsets(&p->batches, (int64_t)batch, &a, &b, &c);
         mil__gemm gemm = p->gemm;
         if (run->a) gemm.a.data = run->a + a * (int64_t)p->a_bytes;
         if (run->b) gemm.b.data = run->b + b * (int64_t)p->b_bytes;
-        gemm.c = run->c + (int64_t)batch * p->c_step * (int64_t)p->c_bytes;
-        if (p->has_add) gemm.ep.add = run->add + (int64_t)batch * p->c_step * (int64_t)p->c_bytes;
+        gemm.c = run->c + c * (int64_t)p->c_bytes;
+        if (p->has_add) gemm.ep.add = run->add + c * (int64_t)p->c_bytes;
         p->kernel(&gemm, first, first + n, scratch);
         begin += n;
     }
@@ -100,16 +100,15 @@ static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params
     uint32_t *out_list = in + 3;
     const mil__slot *result = mil__slot_at(lower, out);
     p->gemm.c_dtype = mil__storage_of(result->dtype);
-    p->gemm.c_rs = (ptrdiff_t)p->gemm.n;
+    if (!p->gemm.c_rs) p->gemm.c_rs = (ptrdiff_t)p->gemm.n;
     p->gemm.c_cs = 1;
     p->c_bytes = bytes_of(result->dtype);
-    p->c_step = (int64_t)(p->gemm.m * p->gemm.n);
     MIL__TRY(mil__after_fill(lower, &after, &p->gemm.ep));
     if (bias) p->gemm.ep.bias = bias;
     in[0] = x;
     in[1] = y;
     if (after.add) {
-        p->gemm.ep.add_rs = (ptrdiff_t)p->gemm.n;
+        p->gemm.ep.add_rs = p->gemm.c_rs;
         p->gemm.ep.add_cs = 1;
         p->has_add = true;
         in[n_in++] = mil__slot_of(lower, after.add);
@@ -198,6 +197,7 @@ mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *
     memcpy(p->batches.dim, result->shape, sizeof p->batches.dim);
     batch_strides(xs, p->batches.rank, p->batches.a);
     batch_strides(ys, p->batches.rank, p->batches.b);
+    batch_strides(result, p->batches.rank, p->batches.c);
     bool one_y = batch_count(ys) == 1;
     if (one_y && !flags->transpose_x && batch_count(xs) == p->batches.n) { /* all rows of x in one product */
         p->gemm.m *= (size_t)p->batches.n;
@@ -207,4 +207,39 @@ mil_status mil__select_matmul(mil__lower *lower, const mil__group *group, bool *
     *done = true;
     if (!one_y) MIL__TRY(mil__slot_dense(lower, &y));
     return emit(lower, group, p, x, y, NULL, one_y);
+}
+
+/* ---- einsum: nchw,nwhr->nchr, or the same without n: for each h (and n) a product over w, of c x w by w x r ---- */
+
+mil_status mil__select_einsum(mil__lower *lower, const mil__group *group, bool *done) {
+    const mil__op *op = lower->program->ops[group->ops[0]];
+    const mil__values *values = mil__op_arg_named(op, "values");
+    uint32_t x = mil__slot_of(lower, values->values[0]), y = mil__slot_of(lower, values->values[1]);
+    const mil__slot *xs = mil__slot_at(lower, x), *ys = mil__slot_at(lower, y);
+    const mil__slot *result = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
+    matmul_params *p = mil__lower_alloc(lower, sizeof *p);
+    int64_t a[MIL_MAX_RANK], b[MIL_MAX_RANK], c[MIL_MAX_RANK];
+    int first = result->rank - 3; /* the axis of c in x and the result, of w in y; then h; then w, r, r */
+    if (!p) return mil__nomem(lower->err);
+    if (!mil__kernel_float(xs->dtype)) return MIL_OK;
+    mil__shape_strides(xs->rank, xs->shape, a);
+    mil__shape_strides(ys->rank, ys->shape, b);
+    mil__shape_strides(result->rank, result->shape, c);
+    p->gemm = (mil__gemm){.m = (size_t)xs->shape[first], .n = (size_t)ys->shape[first + 2], .k = (size_t)xs->shape[first + 2],
+                          .a = {.dtype = mil__storage_of(xs->dtype), .rs = (ptrdiff_t)a[first], .cs = 1},
+                          .b = {.dtype = mil__storage_of(ys->dtype), .rs = (ptrdiff_t)b[first], .cs = 1}, .c_rs = (ptrdiff_t)c[first]};
+    p->a_bytes = bytes_of(xs->dtype);
+    p->b_bytes = bytes_of(ys->dtype);
+    p->batches.rank = first + 1;
+    p->batches.n = 1;
+    for (int i = 0; i <= first; i++) {
+        int axis = i < first ? i : first + 1; /* n, h */
+        p->batches.dim[i] = result->shape[axis];
+        p->batches.a[i] = xs->shape[axis] == 1 ? 0 : a[axis];
+        p->batches.b[i] = ys->shape[axis] == 1 ? 0 : b[axis];
+        p->batches.c[i] = c[axis];
+        p->batches.n *= result->shape[axis];
+    }
+    *done = true;
+    return emit(lower, group, p, x, y, NULL, false);
 }
