@@ -43,8 +43,15 @@ static int no_tensor(lua_State *L, const mil_model *model, const char *name) {
     const char **names = luamil_new_plain(L, (n + 1) * sizeof *names);
     for (size_t i = 0; i < n; i++) names[i] = mil_model_state(model, i)->name;
     const char *near = mil_nearest(name, names, n);
-    return luamil_fail(L, MIL_ENAME, "tensor: the state has no \"%.60s\"%s%s%s", name, near ? "; did you mean " : "",
-                       near ? near : "", near ? "?" : "");
+    if (near) return luamil_fail(L, MIL_ENAME, "tensor: the state has no \"%.60s\"; did you mean %s?", name, near);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (size_t i = 0; i < n; i++) {
+        luaL_addstring(&b, i ? ", " : "");
+        luaL_addstring(&b, names[i]);
+    }
+    luaL_pushresult(&b);
+    return luamil_fail(L, MIL_ENAME, "tensor: the state has no \"%.60s\", but %s", name, lua_tostring(L, -1));
 }
 
 /* state:tensor(name) */

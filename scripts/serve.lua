@@ -10,7 +10,7 @@ local command = {
 A request is one line of JSON on standard input, its answer one line on standard output; tensors are in npz or
 safetensors files, whose paths the request gives. The end of standard input ends the program.
 
-  {"op": "load", "package": "M.mlpackage"}                 -> {"ok": true, "model": 1, "inputs": [..], "outputs": [..]}
+  {"op": "load", "package": "M.mlpackage"}                 -> {"ok": true, "model": 1, "inputs": [..], "states": [..], "outputs": [..]}
   {"op": "run", "model": 1, "inputs": "in.npz", "outputs": "out.npz"}         -> {"ok": true, "values": {}}
   {"op": "unload", "model": 1}                             -> {"ok": true}
   a request that fails                                     -> {"ok": false, "error": "..", "kind": ".."}

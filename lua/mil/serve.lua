@@ -3,14 +3,14 @@
 -- files. docs/guides/serve.md has the protocol.
 --
 --     local server = serve.new()
---     server:answer '{"op": "load", "package": "M.mlpackage"}'     -- {"inputs":[..],"model":1,"ok":true,"outputs":[..]}
+--     server:answer '{"op": "load", "package": "M.mlpackage"}'     -- {"inputs":[..],"model":1,"ok":true,"outputs":[..],"states":[]}
 --
 -- A request that fails has an answer like any other: nothing that it holds may end the server.
 
 local mil = require "mil"
 local json = require "mil.json"
 local system = require "mil.system"
-local fitted = require("mil.inputs").fitted
+local inputs = require "mil.inputs"
 local errors = require "mil.errors"
 local check, object_of = errors.check, errors.object_of
 
@@ -28,28 +28,54 @@ local function field(request, key)
   if value ~= json.null then return value end
 end
 
-local function text_field(request, key)
+local function present(request, key)
   local value = field(request, key)
   if value == nil then bad_input("%s: %s is missing", request.op, key) end
+  return value
+end
+
+local function text_field(request, key)
+  local value = present(request, key)
   if type(value) ~= "string" then bad_input("%s: %s is a string, but was given a %s", request.op, key, type(value)) end
   return value
 end
 
 function server:model_of(request)
-  local id = field(request, "model")
-  local model = id ~= nil and self.models[id]
+  local id = present(request, "model")
+  local model = self.models[id]
   if not model then bad_input("%s: there is no model %s", request.op, json.encode(request.model or json.null)) end
   return model
 end
 
 -- ---- load ----
 
-local function ports_of(ports)
+-- What each extent that is not fixed may be; null for the others. nil: nothing is said of any.
+local function ranges_of(value)
+  if not next(value.ranges) then return nil end
   local list = json.array {}
+  for k, extent in ipairs(value.type.shape) do list[k] = value.ranges[tostring(extent)] or json.null end
+  return list
+end
+
+-- What the package says of it beyond its type.
+local function describe(port, value)
+  local feature = value.feature or {}
+  port.ranges, port.shapes = ranges_of(value), value.shapes
+  for _, shape in ipairs(port.shapes or {}) do json.array(shape) end
+  if feature.optional then port.optional, port.default = true, feature.default end
+  if feature.kind == "image" then port.image = { color = feature.color, width = feature.width, height = feature.height } end
+  if value.type.kind == "dict" then port.kind = "dictionary" end
+  if value.type.dtype == "string" or value.type.dtype == "int64" then port.kind = value.type.dtype end
+end
+
+local function ports_of(ports, values)
+  local list, by_name = json.array {}, {}
+  for _, value in ipairs(values) do by_name[value.name] = value end
   for i, port in ipairs(ports) do
     local shape = json.array {}
     for k, extent in ipairs(port.shape) do shape[k] = type(extent) == "number" and extent or json.null end
     list[i] = { name = port.name, dtype = port.dtype, shape = shape }
+    if by_name[port.name] then describe(list[i], by_name[port.name]) end
   end
   return list
 end
@@ -69,10 +95,15 @@ end
 
 function server:load(request)
   local options = compile_options(request)
-  local model = mil.load(text_field(request, "package")):compile(options)
+  local program = mil.load(text_field(request, "package"))
+  local model = program:compile(options)
+  local f = inputs.entry(program, options.entry)
   self.n = self.n + 1
   self.models[self.n] = model
-  return { model = self.n, inputs = ports_of(model:inputs()), outputs = ports_of(model:outputs()) }
+  return {
+    model = self.n, inputs = ports_of(model:inputs(), f.inputs), states = ports_of(model:states(), f.inputs),
+    outputs = ports_of(model:outputs(), f.outputs),
+  }
 end
 
 -- ---- run ----
@@ -82,7 +113,7 @@ local function read_inputs(model, path)
   for _, port in ipairs(model:inputs()) do ports[port.name] = port end
   local file = mil.weights(path)
   for _, name in ipairs(mil.names(file)) do
-    tensors[name] = ports[name] and fitted(file[name], ports[name].dtype) or file[name]
+    tensors[name] = ports[name] and inputs.fitted(file[name], ports[name].dtype) or file[name]
   end
   return tensors
 end
@@ -115,13 +146,13 @@ end
 function server:run(request)
   local model = self:model_of(request)
   local path = text_field(request, "outputs")
-  local inputs = field(request, "inputs") ~= nil and read_inputs(model, text_field(request, "inputs")) or {}
+  local given = field(request, "inputs") ~= nil and read_inputs(model, text_field(request, "inputs")) or {}
   local state
   if field(request, "state") ~= nil then state = self:state_of(request) end
-  local tensors, values = split_outputs(model:run(inputs, { state = state }))
-  for name, tensor in pairs(inputs) do
+  local tensors, values = split_outputs(model:run(given, { state = state }))
+  for name, tensor in pairs(given) do
     tensor:free()
-    inputs[name] = nil
+    given[name] = nil
   end
   mil.save(path, tensors)
   return { values = values }
@@ -130,8 +161,8 @@ end
 -- ---- states ----
 
 function server:state_of(request)
-  local id = field(request, "state")
-  local entry = id ~= nil and self.states[id]
+  local id = present(request, "state")
+  local entry = self.states[id]
   if not entry then bad_input("%s: there is no state %s", request.op, json.encode(request.state or json.null)) end
   return entry.state
 end
@@ -212,7 +243,9 @@ local function read_request(line)
   local ok, request = pcall(json.decode, line)
   if not ok then bad_input("not a line of JSON: %s", object_of(request).message) end
   if type(request) ~= "table" or not requests[request.op] then
-    bad_input("a request is an object with an op: load, run, make_state, read_state, write_state or unload")
+    local op = type(request) == "table" and request.op
+    bad_input("%sa request is an object with an op: load, run, make_state, read_state, write_state or unload",
+      type(op) == "string" and ("there is no op %s; "):format(json.encode(op:sub(1, 60))) or "")
   end
   check_fields(request)
   return request

@@ -80,6 +80,27 @@ describe("serve", function()
     assert.equal("[1,null,4]", json.encode(loaded.inputs[1].shape))
   end)
 
+  it("says what a package says of inputs, states and outputs", function()
+    local rows = {
+      { "flexible", "inputs", '{"dtype":"fp32","name":"x","ranges":[null,{"default":3,"max":9,"min":1},null],"shape":[1,null,4]}' },
+      { "flexible", "states", "" },
+      { "enumerated", "inputs", '"shapes":[[1,2],[1,4],[1,8]]' },
+      { "optional", "inputs", '"default":2.5,' },
+      { "optional", "inputs", '"optional":true' },
+      { "conv", "inputs", '{"dtype":"fp32","name":"x","shape":[1,3,5,5]}' },
+      { "classifier", "inputs", '"image":{"color":"bgr","height":2,"width":2}' },
+      { "classifier", "outputs", '{"dtype":"string","kind":"string","name":"label","shape":[]}' },
+      { "classifier", "outputs", '{"dtype":"fp32","kind":"dictionary","name":"label_probs","shape":[3]}' },
+      { "stateful", "states", '{"dtype":"fp16","name":"' },
+    }
+    for _, row in ipairs(rows) do
+      local loaded = new_server() { op = "load", package = ("tests/vectors/packages/%s.mlpackage"):format(row[1]) }
+      assert.is_true(loaded.ok, loaded.error)
+      local text = json.encode(loaded[row[2]])
+      assert.truthy(text:find(row[3], 1, true), text .. " has no " .. row[3])
+    end
+  end)
+
   it("takes other floats for a float input", function()
     local ask = new_server()
     local model = ask({ op = "load", package = conv }).model
@@ -118,6 +139,7 @@ program(1.3)
     assert.truthy(run(99):find "there is no state 99")
     local rows = {
       { { op = "read_state", state = state, name = "memry", outputs = path_of "r.npz" }, "did you mean memory" },
+      { { op = "read_state", state = state, name = "zz", outputs = path_of "r.npz" }, 'the state has no "zz", but memory' },
       { { op = "write_state", state = state, name = "memory", inputs = path_of "x.npz" }, 'memory' },
       { { op = "make_state", model = 99 }, "there is no model 99" },
     }
@@ -162,11 +184,13 @@ program(1.3)
       { { op = "load" }, "bad_input", "load: package is missing" },
       { { op = "load", package = conv, functoin = "main" }, "bad_input", "load: no field functoin; did you mean function?" },
       { { op = "unload", model = model, now = true, also = 1 }, "bad_input", "unload: no field also" },
+      { { op = "run" }, "bad_input", "run: model is missing" },
+      { { op = "read_state", name = "a", outputs = "x.npz" }, "bad_input", "read_state: state is missing" },
       { { op = "load", package = conv, options = { thread = 1 } }, "other", "did you mean threads" },
       { { op = "load", package = conv, options = "fast" }, "bad_input", "options is an object" },
       { { op = "load", package = conv, options = { precision = "strict" }, compute_precision = "default" }, "bad_input", "differ" },
       { { op = "load", package = conv, ["function"] = "side" }, "other", 'no function "side"' },
-      { { op = "lod" }, "bad_input", "load, run" },
+      { { op = "lod" }, "bad_input", 'there is no op "lod"; a request is an object with an op: load, run' },
       { { op = "answer" }, "bad_input", "load, run" },
       { "[1, 2", "bad_input", "not a line of JSON" },
       { '{"op":"load","op":"run"}', "bad_input", "duplicate" },
