@@ -168,6 +168,7 @@ build = {
         "lua/line.c",
         "lua/model.c",
         "lua/module.c",
+        "lua/nested.c",
         "lua/object.c",
         "lua/operation.c",
         "lua/ops.c",

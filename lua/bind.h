@@ -37,6 +37,7 @@ typedef enum luamil_kind {
 
 typedef struct luamil_program {
     mil_program *program; /* NULL once collected */
+    mil_block open;       /* the innermost nested block that is being built; 0: none */
 } luamil_program;
 
 typedef struct luamil_function {
@@ -188,6 +189,11 @@ void luamil_settle_args(lua_State *L, luamil_args *args);
 void luamil_open_ops(lua_State *L, int value_methods, int function_methods);
 int luamil_push_value(lua_State *L, int like, luamil_program *owner, mil_value id); /* `like`: an object of the program */
 extern const luaL_Reg luamil_reflection[];  /* mil.ops, mil.op, ... */
+
+/* nested.c: where an operation goes that is called on a function or value of this block: the innermost open one. */
+mil_block luamil_open_block(luamil_program *owner, mil_block block);
+int luamil_cond(lua_State *L);
+int luamil_while_loop(lua_State *L);
 
 /* ---- the classes' files ---- */
 

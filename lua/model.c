@@ -112,7 +112,7 @@ static mil_precision option_precision(lua_State *L, int options, const char *fn)
 
 int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
     static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit",
-                                       "progress", NULL};
+                                       "max_turns", "progress", NULL};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     mil_error err;
     mil_model_memory memory;
@@ -130,6 +130,10 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
         double limit = luamil_check_number(L, -1, fn, "memory_limit");
         if (!(limit >= 0 && limit < 9e18)) luamil_fail(L, MIL_EVALUE, "%s: memory_limit is a number of bytes", fn);
         options.memory_limit = (size_t)limit;
+    }
+    if (luamil_option(L, at, "max_turns") != LUA_TNIL) {
+        options.max_turns = luamil_check_int(L, -1, fn, "max_turns");
+        if (options.max_turns < 0) luamil_fail(L, MIL_EVALUE, "%s: max_turns is a number of turns", fn);
     }
     options.progress = luamil_begin_progress(L, at, fn, &progress);
     options.progress_ctx = &progress;

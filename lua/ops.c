@@ -116,11 +116,12 @@ static int call_op(lua_State *L) {
         if (!block)
             return luamil_fail_at(L, MIL_ESTATE, entry->name, entry->first,
                                   "%s: the value is no longer part of its program", entry->name);
+        block = luamil_open_block(self->owner, block);
         args.arg[args.n++] = (mil_arg){.name = entry->first, .kind = MIL_ARG_VALUE, .value = self->id};
     } else if (kind == LUAMIL_FUNCTION) {
         const luamil_function *self = lua_touserdata(L, 1);
         luamil_start_args(&args, entry->name, luamil_live(L, self->owner), 3);
-        block = self->block;
+        block = luamil_open_block(self->owner, self->block);
         positional = entry->first;
     } else {
         return luamil_fail_at(L, MIL_EINVAL, entry->name, NULL, "%s: is a method (f:%s or x:%s), but its object is %s",
@@ -149,6 +150,7 @@ static int call_operator(lua_State *L) {
     if (!block)
         return luamil_fail_at(L, MIL_ESTATE, entry->name, NULL, "%s: the value is no longer part of its program",
                               entry->name);
+    block = luamil_open_block(self->owner, block);
     luamil_add_arg(L, &args, 1, entry->first, false);
     luamil_add_arg(L, &args, 2, entry->second, false);
     return add(L, like, entry, &args, block);
@@ -202,8 +204,10 @@ void luamil_open_ops(lua_State *L, int value_methods, int function_methods) {
         const mil_op *op = mil_op_at(i);
         fill_entry(&entries[i], op);
         if (strcmp(entries[i].name, "const") == 0) continue; /* f:const, which takes a tensor */
+        lua_CFunction nests = strcmp(entries[i].name, "cond") == 0 ? luamil_cond
+                              : strcmp(entries[i].name, "while_loop") == 0 ? luamil_while_loop : NULL;
         lua_pushlightuserdata(L, &entries[i]);
-        lua_pushcclosure(L, call_op, 1);
+        lua_pushcclosure(L, nests ? nests : call_op, 1);
         lua_pushvalue(L, -1);
         lua_setfield(L, function_methods, entries[i].name);
         lua_setfield(L, value_methods, entries[i].name);

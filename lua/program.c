@@ -18,7 +18,7 @@ enum { PROGRAM_BYTES = 64 << 10 }; /* about what a fresh program holds outside o
 /* An empty program object; its keep table holds itself, for functions and values to share. */
 luamil_program *luamil_new_program(lua_State *L) {
     luamil_program *self = luamil_new_keeping(L, sizeof *self);
-    self->program = NULL;
+    *self = (luamil_program){0};
     lua_createtable(L, 1, 0);
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, 1);
@@ -256,7 +256,7 @@ static int function_const(lua_State *L) {
     luamil_where(L, &position);
     luamil_push_value(L, 1, self->owner, 0);
     luamil_value *out = lua_touserdata(L, -1);
-    if (mil_program_const(self->owner->program, self->block, made->tensor, name, position.where, &out->id, &err) != MIL_OK)
+    if (mil_program_const(self->owner->program, luamil_open_block(self->owner, self->block), made->tensor, name, position.where, &out->id, &err) != MIL_OK)
         return luamil_raise(L, &err);
     return 1;
 }

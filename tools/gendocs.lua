@@ -117,7 +117,7 @@ local function face_classes()
 end
 
 local compile_options = '{engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, '
-  .. "disable: string|string[]|nil, memory_limit: integer?, progress: mil.progress?}"
+  .. "disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?}"
 local progress = "fun(stage: string, part: number): boolean?"
 
 local function lua_document()
@@ -175,7 +175,7 @@ local function annotate_op(put, op)
     put("---@field %s%s %s%s", reserved[param.name] or param.name, param.required and "" or "?",
       types[param.kind] or "mil.operand", param.help and param.help ~= "" and " # " .. param.help or "")
   end
-  for _, owner in ipairs { "value", "func" } do
+  for _, owner in ipairs(op.name ~= "cond" and op.name ~= "while_loop" and { "value", "func" } or {}) do -- those are face.lua's
     put "" put("---%s", op.help)
     put("---@param args mil.args.%s%s", op.name, owner == "value" and "|mil.operand|nil" or "")
     put("---@return mil.value%s", op.outputs == 1 and "" or " ...")

@@ -102,6 +102,7 @@ struct mil__call {
     mil__arena *arena;           /* for what infer needs to keep until its caller is done, and for eval's scratch */
     mil_error *err;
     const mil__nested *nested;
+    bool is_bound;               /* symbols have been given sizes: what fits some of them need not fit these */
     void *params;                /* op->params_size bytes, zeros before infer */
     /* infer's results (mil__call_outputs makes room) */
     int n_out;

@@ -392,6 +392,7 @@ static mil_status add_inferring(mil_program *program, mil_block block, const mil
     call.types = program->types;
     call.arena = &program->scratch;
     call.err = err;
+    call.is_bound = program->is_bound;
     mil__seen_blocks seen;
     if (new_op->n_blocks) {
         mil__see_blocks(program, new_op->blocks, new_op->n_blocks, &seen);
@@ -559,7 +560,9 @@ static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
     if (arg->kind == MIL_ARG_TENSOR) return arg->tensor->dtype;
     if (arg->kind == MIL_ARG_VALUE) {
         const mil__value *value = mil__value_at(a->program, arg->value);
-        return value && value->type->kind == MIL_TENSOR ? value->type->dtype : MIL_NO_DTYPE;
+        const mil_type *type = value ? value->type : NULL;
+        if (type && type->kind == MIL_LIST) type = type->items[0];
+        return type && type->kind == MIL_TENSOR ? type->dtype : MIL_NO_DTYPE;
     }
     return MIL_NO_DTYPE;
 }

@@ -33,23 +33,6 @@ void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n,
     *out = (mil__seen_blocks){{out, n, n_inputs, n_results, input_type, result_type}, program, blocks};
 }
 
-/* ---- types that hold two ---- */
-
-static const mil_type *wider_tensor(mil__types *types, const mil_type *a, const mil_type *b) {
-    mil_dim shape[MIL_MAX_RANK];
-    for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i] >= 0 && a->shape[i] != b->shape[i] ? mil__dim_fresh(types) : a->shape[i];
-    return mil__tensor_type(types, a->dtype, a->rank, shape);
-}
-
-const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other) {
-    bool is_list = type->kind == MIL_LIST && other->kind == MIL_LIST;
-    const mil_type *a = is_list ? type->items[0] : type, *b = is_list ? other->items[0] : other;
-    bool same_but_sizes = a->kind == MIL_TENSOR && b->kind == MIL_TENSOR && a->dtype == b->dtype && a->rank == b->rank;
-    if (!same_but_sizes || mil__type_holds(type, other)) return type;
-    const mil_type *wider = wider_tensor(types, a, b);
-    return is_list && wider ? mil__list_type(types, wider, type->length) : wider;
-}
-
 /* ---- inferring what is in a block again ---- */
 
 static mil_status infer_block(mil_program *program, mil_block block, mil_error *err);
@@ -91,6 +74,7 @@ static mil_status infer_call(mil_program *program, const mil__op *op, mil_error 
     call.types = program->types;
     call.arena = &program->scratch;
     call.err = err;
+    call.is_bound = program->is_bound;
     if (op->n_blocks) {
         mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
         call.nested = &seen.nested;

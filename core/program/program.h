@@ -178,6 +178,7 @@ struct mil_program {
     mil_block default_function; /* its body; 0: main, or the only one */
     mil__pair *metadata;      /* in no order */
     mil__kept *kept;
+    bool is_bound;            /* made for inputs of these sizes: the sizes of its symbols are known */
     uint32_t n_metadata, cap_metadata, n_kept, cap_kept;
     mil__map metadata_keys, kept_parts;
     const char *model_path;   /* what @model_path stood for when it was read, in the arena; NULL: nothing */
@@ -304,9 +305,6 @@ typedef struct mil__seen_blocks {
 } mil__seen_blocks;
 /* For call->nested, while *out and the blocks live. */
 void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n, mil__seen_blocks *out);
-/* `type` with symbols where `other` has another size: a type that holds both. `type` itself where no sizes make it one; NULL:
- * out of memory. */
-const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other);
 /* Makes loop variable i's type in both blocks hold `other` too. */
 mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed,
                            mil_error *err);

@@ -283,6 +283,7 @@ mil_status mil__program_rebuild(const mil_program *program, mil_block function, 
     r.values = mil__calloc(program->n_values, sizeof *r.values);
     r.live = mil__calloc(program->n_ops, sizeof *r.live);
     mil_status status = r.values && r.live ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
+    if (status == MIL_OK) r.to->is_bound = inputs != NULL;
     if (status == MIL_OK) status = rebuild(&r, function, inputs);
     if (status == MIL_OK) {
         *out = r.to;

@@ -42,6 +42,7 @@ static mil_status verify_types(const mil_program *program, const mil__op *op, mi
     mil__seen_blocks seen;
     mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
     if (op->n_blocks) call.nested = &seen.nested;
+    call.is_bound = program->is_bound;
     mil_status status = mil__call_of(program, op, &call);
     if (status == MIL_OK) status = mil__call_check(&call);
     if (status == MIL_OK) status = op->decl->infer(&call);

@@ -166,6 +166,21 @@ bool mil__type_holds(const mil_type *wanted, const mil_type *given) {
     return true;
 }
 
+static const mil_type *wider_tensor(mil__types *types, const mil_type *a, const mil_type *b) {
+    mil_dim shape[MIL_MAX_RANK];
+    for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i] >= 0 && a->shape[i] != b->shape[i] ? mil__dim_fresh(types) : a->shape[i];
+    return mil__tensor_type(types, a->dtype, a->rank, shape);
+}
+
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other) {
+    bool is_list = type->kind == MIL_LIST && other->kind == MIL_LIST;
+    const mil_type *a = is_list ? type->items[0] : type, *b = is_list ? other->items[0] : other;
+    bool same_but_sizes = a->kind == MIL_TENSOR && b->kind == MIL_TENSOR && a->dtype == b->dtype && a->rank == b->rank;
+    if (!same_but_sizes || mil__type_holds(type, other)) return type;
+    const mil_type *wider = wider_tensor(types, a, b);
+    return is_list && wider ? mil__list_type(types, wider, type->length) : wider;
+}
+
 /* The tensor type that a type is, or that its state holds; NULL for the others. */
 static const mil_type *tensor_of(const mil_type *type) {
     if (type->kind == MIL_STATE) return type->items[0];

@@ -59,6 +59,10 @@ bool mil__type_fits(const mil_type *wanted, const mil_type *given);
  * size. (Lengths of lists are not looked at: lists grow.) */
 bool mil__type_holds(const mil_type *wanted, const mil_type *given);
 
+/* `type` with symbols where `other` has another size: a type that holds both. `type` itself where no sizes make it one; NULL:
+ * out of memory. */
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other);
+
 /* "fp16[1, S, 64]", "fp32" for rank 0, "list<fp32[2], ?>", "state<fp16[1, 8]>". Returns buf. NULL type: "none". */
 char *mil__type_text(const mil__types *types, const mil_type *type, char *buf, size_t n);
 /* The message-building form: a temporary that lives as long as the enclosing block. */

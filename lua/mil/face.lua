@@ -73,6 +73,12 @@ local rows = {
   { "function:output(name: string, value: mil.value) -> mil.value", "Makes value an output of that name." },
   { "function:const(data: mil.tensor|table|number|boolean|string, dtype?: string) -> mil.value",
     "A const; a tensor given becomes read-only. f:const { val =, dtype =, name = } names it." },
+  { "function:cond(pred: mil.value, yes: fun(b: mil.function): ..., no: fun(b: mil.function): ..., options?: {name: string?}) -> mil.value",
+    "What the first function returns where pred is true, else what the second returns: each is called once, with the nested block, " ..
+      "in which its operations go. One result for each value that they return." },
+  { "function:while_loop(values: mil.value|mil.value[], decide: fun(b: mil.function, ...): mil.value, body: fun(b: mil.function, ...): ..., options?: {name: string?}) -> mil.value",
+    "Repeats the body, which takes the loop variables and returns their next values, while decide gives true of them. One result " ..
+      "for each: what it is when decide gives false." },
   { "function:undo(mark?: integer) -> mil.function",
     "Takes back the last operation; with a mark, all that were made since and that nobody uses." },
   { "function:mark() -> integer", "A mark of now, for f:undo(mark)." },
@@ -108,6 +114,10 @@ local rows = {
   { "value:replace(with: mil.value, operations?: mil.operation|mil.operation[]) -> mil.value",
     "Every use of it (or those by these operations) becomes one of with, but in what with is computed from; an output keeps its name." },
   { "value:args() -> table", "The arguments of the operation that made it: {parameter = value or list}." },
+  { "value:cond(yes: fun(b: mil.function): ..., no: fun(b: mil.function): ..., options?: {name: string?}) -> mil.value",
+    "f:cond with the value for pred." },
+  { "value:while_loop(decide: fun(b: mil.function, x: mil.value): mil.value, body: fun(b: mil.function, x: mil.value): mil.value, options?: {name: string?}) -> mil.value",
+    "f:while_loop with the value for the only loop variable." },
   { "value:eval(inputs?: table<string, mil.tensor|table|number>) -> mil.tensor",
     "Computes it, with what it needs of its function and these inputs." },
   { "value.type: {kind: string, dtype: string, shape: (integer|string)[], text: string}",

@@ -4,7 +4,7 @@
 ---@diagnostic disable: unused-local, duplicate-set-field
 
 ---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table
----@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, progress: mil.progress?}
+---@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?}
 ---@alias mil.progress fun(stage: string, part: number): boolean?
 
 ---@class mil
@@ -331,6 +331,22 @@ function func:output(name, value) end
 ---@return mil.value
 function func:const(data, dtype) end
 
+---What the first function returns where pred is true, else what the second returns: each is called once, with the nested block, in which its operations go. One result for each value that they return.
+---@param pred mil.value
+---@param yes fun(b: mil.function): ...
+---@param no fun(b: mil.function): ...
+---@param options? {name: string?}
+---@return mil.value
+function func:cond(pred, yes, no, options) end
+
+---Repeats the body, which takes the loop variables and returns their next values, while decide gives true of them. One result for each: what it is when decide gives false.
+---@param values mil.value|mil.value[]
+---@param decide fun(b: mil.function, ...): mil.value
+---@param body fun(b: mil.function, ...): ...
+---@param options? {name: string?}
+---@return mil.value
+function func:while_loop(values, decide, body, options) end
+
 ---Takes back the last operation; with a mark, all that were made since and that nobody uses.
 ---@param mark? integer
 ---@return mil.function
@@ -434,6 +450,20 @@ function value:replace(with, operations) end
 ---The arguments of the operation that made it: {parameter = value or list}.
 ---@return table
 function value:args() end
+
+---f:cond with the value for pred.
+---@param yes fun(b: mil.function): ...
+---@param no fun(b: mil.function): ...
+---@param options? {name: string?}
+---@return mil.value
+function value:cond(yes, no, options) end
+
+---f:while_loop with the value for the only loop variable.
+---@param decide fun(b: mil.function, x: mil.value): mil.value
+---@param body fun(b: mil.function, x: mil.value): mil.value
+---@param options? {name: string?}
+---@return mil.value
+function value:while_loop(decide, body, options) end
 
 ---Computes it, with what it needs of its function and these inputs.
 ---@param inputs? table<string, mil.tensor|table|number>
@@ -988,16 +1018,6 @@ function func:concat(args) end
 ---@class mil.args.cond
 ---@field name? string # of the result
 ---@field pred mil.operand # one bool
-
----what the first of two blocks gives where pred is true, else what the second gives; only that one runs
----@param args mil.args.cond|mil.operand|nil
----@return mil.value ...
-function value:cond(args) end
-
----what the first of two blocks gives where pred is true, else what the second gives; only that one runs
----@param args mil.args.cond
----@return mil.value ...
-function func:cond(args) end
 
 ---@class mil.args.const
 ---@field name? string # of the result
@@ -3392,16 +3412,6 @@ function func:upsample_nearest_neighbor(args) end
 ---@class mil.args.while_loop
 ---@field name? string # of the result
 ---@field loop_vars mil.operand[] # what the loop variables are at first
-
----repeats the second of two blocks, which takes the loop variables and gives them anew, while the first gives true of them
----@param args mil.args.while_loop|mil.operand|nil
----@return mil.value ...
-function value:while_loop(args) end
-
----repeats the second of two blocks, which takes the loop variables and gives them anew, while the first gives true of them
----@param args mil.args.while_loop
----@return mil.value ...
-function func:while_loop(args) end
 
 ---@class mil.args.write_state
 ---@field name? string # of the result

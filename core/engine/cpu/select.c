@@ -47,7 +47,8 @@ static mil_status select_plain(mil__lower *lower, const mil__group *group) {
     for (uint16_t a = 0; a < op->n_args; a++)
         for (uint32_t i = 0; i < op->args[a].n; i++) {
             in[n] = mil__slot_of(lower, op->args[a].values[i]);
-            dynamic = dynamic || is_dynamic(mil__slot_at(lower, in[n++]));
+            dynamic = dynamic || is_dynamic(mil__slot_at(lower, in[n]));
+            n++;
         }
     for (uint32_t i = 0; i < op->n_outputs; i++) {
         out[i] = mil__slot_of(lower, op->outputs[i]);
