@@ -356,7 +356,8 @@ end)
 describe("methods", function()
   it("of values and functions have no op's name", function()
     local is_op = {}
-    for _, name in ipairs(mil.ops()) do is_op[name] = name ~= "const" end
+    local own = { const = true, cond = true, while_loop = true } -- with arguments of their own
+    for _, name in ipairs(mil.ops()) do is_op[name] = not own[name] end
     for _, entry in ipairs(require "mil.face") do
       if entry.class == "value" or entry.class == "function" then assert.is_falsy(is_op[entry.member], entry.name) end
     end
