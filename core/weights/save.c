@@ -169,6 +169,7 @@ static const char *value_text(const mil_tensor *value, mil__arena *arena) {
     int64_t whole;
     double number = 0;
     if (value->dtype == MIL_BOOL) snprintf(text, sizeof text, "%s", *(const uint8_t *)value->data ? "true" : "false");
+    else if (value->dtype == MIL_UINT64) snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)value->data);
     else if (mil_tensor_get_int(value, NULL, &whole, NULL) == MIL_OK) snprintf(text, sizeof text, "%" PRId64, whole);
     else if (mil_tensor_get(value, NULL, &number, NULL) == MIL_OK)
         snprintf(text, sizeof text, "%.*g", value->dtype == MIL_FP32 ? 9 : 17, number);

@@ -88,7 +88,29 @@ describe("weights", function()
     local w = mil.weights(wide)
     assert.equal("18446744073709551615", mil.metadata(w, "most"))
     assert.same({ most = "18446744073709551615", list = { 7, "18446744073709551615" } }, mil.metadata(w))
+    mil.convert(w, wide .. ".safetensors")
+    assert.same({ most = "18446744073709551615" }, mil.metadata(mil.weights(wide .. ".safetensors")))
+    os.remove(wide .. ".safetensors")
     os.remove(wide)
+  end)
+
+  it("are converted one at a time, with their metadata", function()
+    local to = temporary ".safetensors"
+    assert.is_true(mil.convert(mil.weights "tests/vectors/gguf/plain.gguf", to))
+    local w, made = mil.weights "tests/vectors/gguf/plain.gguf", mil.weights(to)
+    for _, name in ipairs(mil.names(w)) do assert.is_true(made[name]:close(w[name], 0)) end
+    assert.same({ "255", "true", "0.5", "wörter" },
+      { mil.metadata(made, "m.u8"), mil.metadata(made, "m.yes"), mil.metadata(made, "m.f32"), mil.metadata(made, "m.text") })
+    assert.is_nil(mil.metadata(made, "m.names"))
+    local parts = {}
+    mil.convert(w, to, { progress = function(stage, part) parts[#parts + 1] = stage == "weights" and part end })
+    assert.equal(1, parts[#parts])
+    assert.is_false((pcall(mil.convert, w, to, { progress = function() return false end })))
+    assert.equal("ECANCELLED", mil.last_error().code)
+    assert.is_false((pcall(mil.convert, w, to, { progres = print })))
+    assert.is_false((pcall(mil.convert, w, "w.gguf")))
+    assert.equal("255", mil.metadata(mil.weights(to), "m.u8")) -- as it was
+    os.remove(to)
   end)
 
   it("of gguf are expanded, or given as they are kept", function()
