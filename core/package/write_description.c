@@ -93,7 +93,9 @@ static Mil__Spec__FunctionDescription *write_function(mil__model_writer *w, cons
     if (!(message->outputs = write_outputs(w, body))) return NULL;
     message->n_outputs = body->n_outputs;
     if (function->label) message->predicted_feature = name_of(w, function->label);
-    if (function->probabilities) message->predicted_probabilities = name_of(w, function->probabilities);
+    /* without its label it is no classifier: the probabilities are an output like any other */
+    if (function->probabilities && *message->predicted_feature)
+        message->predicted_probabilities = name_of(w, function->probabilities);
     Mil__Spec__FunctionDescription *kept = mil__write_kept(w, MIL__KEPT_DESCRIPTION, function->block,
                                                            &mil__spec__function_description__descriptor);
     if (kept) mil__take_unknown(&message->base, &kept->base);

@@ -53,6 +53,26 @@ describe("a program that is saved", function()
     assert.is_nil(again:find "CoreML8")
   end)
 
+  it("is no classifier without its label: its probabilities are an output like any other", function()
+    local path = base .. ".mlpackage"
+    local program = mil.load "tests/vectors/packages/classifier.mlpackage"
+    local f = program.entry
+    local function named() -- as what its description has the outputs: label of field 11, probabilities of field 12
+      program:save(path)
+      local file = assert(io.open(path .. "/Data/com.apple.CoreML/model.mlmodel", "rb"))
+      local bytes = file:read "*a"
+      file:close()
+      return bytes:find("\90\5label", 1, true) ~= nil, bytes:find("\98\11label_probs", 1, true) ~= nil
+    end
+    assert.same({ true, true }, { named() })
+    f:remove_output(f:find "label")
+    assert.same({ false, false }, { named() })
+    local out = mil.load(path):compile():run { image = mil.ones("fp32", { 1, 3, 2, 2 }) }
+    assert.is_nil(out.label)
+    assert.near(1 / 3, out.label_probs.cat, 1e-6)
+    remove(path)
+  end)
+
   for _, ending in ipairs(endings) do
     it("as " .. ending .. " computes the same when loaded", function()
       local path = base .. ending
