@@ -10,6 +10,7 @@ local command = {
   description = [[
 By the endings of the names: models are .mlpackage, .mlmodelc and .mil (text, with a folder weights beside it); weights are
 read from .safetensors, .npz, .npy and .gguf, and written as the first three. What is quantised in a gguf file is expanded.
+Text holds the program alone: what it can't say of a package (metadata, images, the inputs' order) is named.
 TO is written aside and then takes its place: where that fails, or is interrupted, whatever was there is as it was.]],
   options = { { "--quiet", "no progress on a terminal, and no word of what was written" } },
 }
@@ -45,7 +46,36 @@ end
 
 -- ---- models ----
 
-local function convert_model(from, to, given) require("mil").load(from, given):save(to, given) end
+-- What the program has that text can't say.
+local function lost_in_text(program)
+  local lost, found = {}, {}
+  local function note(what, is_there)
+    if is_there and not found[what] then found[what], lost[#lost + 1] = true, what end
+  end
+  note("the metadata", next(program:metadata()) ~= nil)
+  local functions = program:functions()
+  note("which function is the default", program.entry and #functions > 1 and program.entry.name ~= "main")
+  for _, f in ipairs(functions) do
+    for i, value in ipairs(f.inputs) do note("the inputs' order", i > 1 and f.inputs[i - 1].name > value.name) end
+    for _, values in ipairs { f.inputs, f.outputs } do
+      for _, value in ipairs(values) do
+        local feature = value.feature or {}
+        note("images", feature.kind == "image")
+        note("defaults of inputs", feature.optional)
+        note("descriptions", (feature.description or "") ~= "")
+        note("which outputs a classifier's are", feature.kind == "dictionary")
+      end
+    end
+  end
+  return table.concat(lost, ", ")
+end
+
+local function convert_model(from, to, given)
+  local program = require("mil").load(from, given)
+  program:save(to, given)
+  local lost = to:find "%.mil$" and lost_in_text(program) or ""
+  return lost ~= "" and ("%s: text can't say: %s"):format(to, lost) or nil
+end
 
 -- ---- what was written ----
 
@@ -84,6 +114,7 @@ function command.main(given, arguments)
   line.clear()
   if not ok then error(err, 0) end
   if not given.quiet then say(to) end
+  if err and not given.quiet then io.stderr:write("luamil: ", err, "\n") end
   return 0
 end
 
