@@ -315,3 +315,31 @@ def non_maximum_suppression(given):
     if is_last:
         return [np.swapaxes(out[0], 1, 2), np.swapaxes(out[1], 1, 2), out[2]]
     return out
+
+
+def order_of(x, axis, ascending):
+    """Equals in the order in which they came, whichever way."""
+    keys = x.astype(np.float64)
+    return np.argsort(keys if ascending else -keys, axis=axis, kind="stable")
+
+
+@reference("argsort")
+def argsort(given):
+    return order_of(given.x, int(given.get("axis", -1)), given.get("ascending", False))
+
+
+@reference("topk")
+def topk(given):
+    axis, k = int(given.get("axis", -1)), int(given.get("k", 1))
+    order = np.take(order_of(given.x, axis, given.get("ascending", False)), range(given.x.shape[axis] if k == -1 else k), axis)
+    values = np.take_along_axis(given.x, order, axis)
+    return [values, order] if given.get("return_indices", True) else [values]
+
+
+@reference("one_hot")
+def one_hot(given):
+    n = int(given.one_hot_vector_size)
+    on, off = given.get("on_value", 1), given.get("off_value", 0)
+    hot = np.where(np.asarray(given.indices)[..., None] == np.arange(n), on, off)
+    axis = int(given.get("axis", -1))
+    return np.moveaxis(hot, -1, axis)
