@@ -53,6 +53,11 @@ static bool takes_row(const mil_program *program, const mil__op *op, const struc
     return is_real(x) ? true : x == MIL_INT32 && row->i != MIL__DO_N;
 }
 
+/* Parameters with an element a channel, axis 1. */
+static bool is_by_channel(const mil__op *op) {
+    return is_op(op, "prelu") || is_op(op, "softplus_parametric") || is_op(op, "batch_norm");
+}
+
 bool mil__chain_takes(const mil__lower *lower, const mil__op *op) {
     const mil_program *program = lower->program;
     const mil__value *x = op->n_args ? arg_value(program, op, op->args[0].slot) : NULL;
@@ -60,7 +65,7 @@ bool mil__chain_takes(const mil__lower *lower, const mil__op *op) {
     if (is_op(op, "cast")) return is_register(dtype_of(x)) && is_register(dtype_of(program->values[op->outputs[0]]));
     if (is_op(op, "select")) return is_real(dtype_of(arg_value(program, op, 1)));
     if (is_op(op, "logical_not")) return true;
-    if (is_op(op, "gelu")) return is_real(dtype_of(x));
+    if (is_op(op, "gelu") || is_by_channel(op)) return is_real(dtype_of(x));
     const struct chain_row *row = row_of(op);
     return row && takes_row(program, op, row);
 }
@@ -211,8 +216,53 @@ static uint8_t emit_gelu(building *b, const mil__op *op) {
     return emit_unary(b, op, instr, 0, 0);
 }
 
+/* A parameter's elements, each channel's for all of the channel. */
+static uint8_t channel_reg(building *b, const mil__op *op, const char *name) {
+    uint8_t reg = new_register(b), operand = operand_of(b, mil__slot_of(b->lower, mil__op_arg_named(op, name)->values[0]));
+    if (b->failed) return 0;
+    memset(b->operands[operand].stride, 0, sizeof b->operands[operand].stride);
+    b->operands[operand].stride[1] = 1;
+    put(b, MIL__DO_load, reg, operand, 0, 0, 0, 0);
+    return reg;
+}
+
+/* reg = reg (op) a parameter by channel, where there is one. */
+static void with_channel(building *b, const mil__op *op, int instr, uint8_t reg, const char *name) {
+    if (!mil__op_arg_named(op, name)) return;
+    uint8_t other = channel_reg(b, op, name);
+    put(b, instr, reg, reg, other, 0, 0, 0);
+    free_register(b, other);
+}
+
+static uint8_t emit_by_channel(building *b, const mil__op *op) {
+    uint8_t x = reg_of(b, arg_id(op, 0)), other;
+    if (is_op(op, "softplus_parametric")) {
+        with_channel(b, op, MIL__DO_mul, x, "beta");
+        put(b, MIL__DO_softplus, x, x, 0, 0, 0, 0);
+        with_channel(b, op, MIL__DO_mul, x, "alpha");
+    } else if (is_op(op, "prelu")) {
+        uint8_t below = new_register(b);
+        other = channel_reg(b, op, "alpha");
+        put(b, MIL__DO_mul, other, other, x, 0, 0, 0);
+        put(b, MIL__DO_less, below, x, MIL__IMM, 0, 0, 0);
+        put(b, MIL__DO_select, x, below, other, x, 0, 0);
+        free_register(b, below);
+        free_register(b, other);
+    } else { /* batch_norm */
+        with_channel(b, op, MIL__DO_sub, x, "mean");
+        other = channel_reg(b, op, "variance");
+        put(b, MIL__DO_rsqrt, other, other, 0, 0, number(b, op, "epsilon"), 0);
+        put(b, MIL__DO_mul, x, x, other, 0, 0, 0);
+        free_register(b, other);
+        with_channel(b, op, MIL__DO_mul, x, "gamma");
+        with_channel(b, op, MIL__DO_add, x, "beta");
+    }
+    return x;
+}
+
 static uint8_t emit(building *b, const mil__op *op) {
     if (is_op(op, "cast")) return emit_cast(b, op);
+    if (is_by_channel(op)) return emit_by_channel(b, op);
     if (is_op(op, "select")) return emit_select(b, op);
     if (is_op(op, "gelu")) return emit_gelu(b, op);
     if (is_op(op, "logical_not")) return emit_unary(b, op, MIL__DO_logical_not, 0, 0);
