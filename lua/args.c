@@ -2,6 +2,7 @@
 /* Lua values as the core takes them: options, shapes, literals in nested tables, the arguments of an op.
  * Tables are read raw (no metamethod runs), and what is read stays where it is while the core is called: strings and
  * objects in their tables, numbers in memory of the caller's or in userdata on the stack. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,6 +259,12 @@ bool luamil_holds(mil_dtype dtype, int64_t value) {
     return value >= 0 && (bits >= 63 || value >> bits == 0);
 }
 
+/* An infinity that is written as one is meant; these are where rounding gives one. */
+bool luamil_overflows(mil_dtype dtype, double value) {
+    double end = dtype == MIL_FP16 ? 65520 : dtype == MIL_FP32 ? 0x1.ffffffp127 : INFINITY;
+    return isfinite(value) && fabs(value) >= end;
+}
+
 static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, ...) LUAMIL_PRINTF(4, 5);
 
 static mil_status fail(mil_error *err, mil_status code, const char *what, const char *format, ...) {
@@ -272,9 +279,13 @@ static mil_status fail(mil_error *err, mil_status code, const char *what, const 
 }
 
 static mil_status check_range(const luamil_literal *literal, mil_dtype dtype, const char *what, mil_error *err) {
-    if (is_float(dtype) || literal->kind == LUAMIL_BOOLS || dtype == MIL_UINT64) return MIL_OK;
+    if (literal->kind == LUAMIL_BOOLS || dtype == MIL_UINT64) return MIL_OK;
     for (size_t i = 0; i < literal->n; i++) {
         double value = literal->kind == LUAMIL_INTS ? (double)((int64_t *)literal->data)[i] : ((double *)literal->data)[i];
+        if (is_float(dtype)) {
+            if (!luamil_overflows(dtype, value)) continue;
+            return fail(err, MIL_EVALUE, what, "%s can't hold %.14g", mil_dtype_name(dtype), value);
+        }
         if (literal->kind == LUAMIL_INTS && luamil_holds(dtype, ((int64_t *)literal->data)[i])) continue;
         bool whole = value >= -9223372036854775808.0 && value < 9223372036854775808.0 && value == (double)(int64_t)value;
         if (!whole || !luamil_holds(dtype, (int64_t)value))

@@ -125,6 +125,7 @@ const char *luamil_check_string(lua_State *L, int index, const char *fn, const c
 mil_opset luamil_check_opset(lua_State *L, int index, const char *fn); /* nil: ios18 */
 int64_t luamil_check_int(lua_State *L, int index, const char *fn, const char *what);
 bool luamil_holds(mil_dtype dtype, int64_t value); /* can the integer dtype? */
+bool luamil_overflows(mil_dtype dtype, double value); /* would the float dtype make a finite value infinite? */
 double luamil_check_number(lua_State *L, int index, const char *fn, const char *what);
 mil_dtype luamil_check_dtype(lua_State *L, int index, const char *fn);
 /* A list of sizes; returns the rank. */

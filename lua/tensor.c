@@ -88,15 +88,17 @@ static int64_t check_whole(lua_State *L, mil_dtype dtype, int at, const char *fn
     return whole;
 }
 
-static double check_real(lua_State *L, int at, const char *fn) {
-    return lua_isboolean(L, at) ? lua_toboolean(L, at) : luamil_check_number(L, at, fn, "an element");
+static double check_real(lua_State *L, mil_dtype dtype, int at, const char *fn) {
+    double value = lua_isboolean(L, at) ? lua_toboolean(L, at) : luamil_check_number(L, at, fn, "an element");
+    if (luamil_overflows(dtype, value)) luamil_fail(L, MIL_EVALUE, "%s: %s can't hold %.14g", fn, mil_dtype_name(dtype), value);
+    return value;
 }
 
 /* Stores the Lua value at `at`. */
 void luamil_store_element(lua_State *L, mil_tensor *tensor, const int64_t *index, int at) {
     mil_error err;
     mil_dtype dtype = mil_tensor_dtype(tensor);
-    mil_status status = is_float(dtype) ? mil_tensor_set(tensor, index, check_real(L, at, "set"), &err)
+    mil_status status = is_float(dtype) ? mil_tensor_set(tensor, index, check_real(L, dtype, at, "set"), &err)
                                         : mil_tensor_set_int(tensor, index, check_whole(L, dtype, at, "set"), &err);
     luamil_check_status(L, status, &err);
 }
@@ -104,7 +106,7 @@ void luamil_store_element(lua_State *L, mil_tensor *tensor, const int64_t *index
 void luamil_fill(lua_State *L, mil_tensor *tensor, int at, const char *fn) {
     mil_error err;
     mil_dtype dtype = mil_tensor_dtype(tensor);
-    double value = is_float(dtype) ? check_real(L, at, fn) : (double)check_whole(L, dtype, at, fn);
+    double value = is_float(dtype) ? check_real(L, dtype, at, fn) : (double)check_whole(L, dtype, at, fn);
     if (!is_float(dtype) && fabs(value) > LUAMIL_EXACT)
         luamil_fail(L, MIL_EVALUE, "%s: %.0f is past 2^53; write elements of that size one by one", fn, value);
     luamil_check_status(L, mil_tensor_fill(tensor, value, &err), &err);

@@ -210,6 +210,24 @@ describe("whole tensors", function()
     assert.has_error(function() return mil.tensor("int32", { 0.5 }) end)
     assert.has_error(function() return mil.tensor("int8", { "a" }) end)
     assert.has_error(function() mil.zeros("int8", { 1 })[1] = 0.5 end)
+    local t = mil.zeros("fp16", { 1 })
+    local rows = {
+      function() return mil.tensor("fp16", { 1e9 }) end, function() return mil.tensor("fp16", { -65520 }) end,
+      function() return mil.full("fp16", { 2 }, 65536) end, function() t[1] = 1e9 end, function() t:fill(1e9) end,
+      function() return mil.tensor("fp32", { 1e39 }) end,
+    }
+    for i, row in ipairs(rows) do
+      local ok, err = pcall(row)
+      assert.is_false(ok, i)
+      assert.truthy(tostring(err):find "fp%d+ can't hold %-?%d")
+    end
+    assert.same({ 65504, math.huge, -math.huge }, list(mil.tensor("fp16", { 65519, math.huge, -math.huge })))
+    t[1] = math.huge
+    assert.equal(math.huge, t[1])
+  end)
+
+  it("of fp64 hold what fp32 does not", function()
+    assert.equal(1e39, mil.tensor("fp64", { 1e39 })[1])
   end)
 
   it("share memory by descriptor", function()
