@@ -70,11 +70,34 @@ local function lost_in_text(program)
   return table.concat(lost, ", ")
 end
 
+-- What lies in the folders of models, as patterns; what else does goes with them to their own form only.
+local own = {
+  mlpackage = { [""] = { "^Manifest%.json$", "^Data/$" }, ["/Data"] = { "^com%.apple%.CoreML/$" },
+    ["/Data/com.apple.CoreML"] = { "%.mlmodel$", "^weights/$" } },
+  mlmodelc = { [""] = { "^model%.mil$", "^coremldata%.bin$", "^metadata%.json$", "^analytics/$", "^weights/$" } },
+}
+
+local function other_file(from, to)
+  local ending = from:match "%.(%w+)/*$"
+  if to:match "%.(%w+)/*$" == ending then return nil end
+  for folder, patterns in pairs(own[ending] or {}) do
+    for _, name in ipairs(require("mil.system").list(from .. folder) or {}) do
+      local is_own = false
+      for _, pattern in ipairs(patterns) do is_own = is_own or name:find(pattern) end
+      if not is_own then return folder:sub(2) .. (folder ~= "" and "/" or "") .. name end
+    end
+  end
+end
+
+-- Gives what was lost, or nil.
 local function convert_model(from, to, given)
   local program = require("mil").load(from, given)
   program:save(to, given)
   local lost = to:find "%.mil$" and lost_in_text(program) or ""
-  return lost ~= "" and ("%s: text can't say: %s"):format(to, lost) or nil
+  local file = other_file(from, to)
+  local said = { lost ~= "" and "text can't say: " .. lost or nil }
+  said[#said + 1] = file and ("other files of %s are not in it, such as %s"):format(from, file)
+  return said[1] and to .. ": " .. table.concat(said, "; ")
 end
 
 -- ---- what was written ----

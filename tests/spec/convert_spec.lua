@@ -48,6 +48,15 @@ describe("luamil convert", function()
     end
   end)
 
+  it("names a file that stays behind where the form is another", function()
+    local from = luamil.path "more.mlpackage"
+    os.execute(("cp -R %s %s && echo cat >%s/Data/labels.txt"):format(package, from, from))
+    assert.are.same({ 0, "luamil: " .. luamil.path "more.mlmodelc" .. ": other files of " .. from .. " are not in it, such as Data/labels.txt\n" },
+      { (convert(from, "more.mlmodelc")), select(3, convert(from, "more.mlmodelc")) })
+    assert.are.equal("", select(3, convert(from, "more2.mlpackage")))
+    assert.truthy(io.open(luamil.path "more2.mlpackage" .. "/Data/labels.txt"))
+  end)
+
   it("takes weights through every format, and back", function()
     local a, b = mil.randn("fp32", { 3, 4 }), mil.tensor("int32", { 1, 2, 3 })
     mil.save(luamil.path "w.safetensors", { a = a, b = b }, { by = "me" })
