@@ -4,7 +4,8 @@
  * Each step saves what it replaces, the latest first; taking back is walking that list. Operations whose operands changed
  * are put into a heap by their place in the program. The end takes the first out, infers it again, and puts in what uses its
  * results where they are other than before: so each is inferred once, after all that it depends on, and a change costs
- * what depends on it, not what the program holds.
+ * what depends on it, not what the program holds. (One that holds blocks stands before what is in them; it is put in again
+ * where they give other types than before, which only ever have more symbols.)
  *
  * What inference can't tell (a fresh symbol) stays as it was before: the symbol, so that symbols don't multiply; the size
  * that a file declared, unless an operand's type is another now. */
@@ -80,8 +81,10 @@ static mil_operation take_first(mil__change *c) {
 
 static mil_status put_users(mil__change *c, mil_value value, bool retyped) {
     const mil__users *users = c->program->users;
-    for (uint32_t use = users->first[value]; use; use = users->uses[use].next)
-        if (users->uses[use].op) MIL__TRY(put(c, users->uses[use].op, retyped));
+    for (uint32_t use = users->first[value]; use; use = users->uses[use].next) {
+        mil_operation op = users->uses[use].op ? users->uses[use].op : mil_block_parent(c->program, users->uses[use].block);
+        if (op) MIL__TRY(put(c, op, retyped));
+    }
     return MIL_OK;
 }
 
@@ -268,16 +271,33 @@ static mil_status set_results(mil__change *c, mil__call *call, const mil__op *op
     return status;
 }
 
+/* The variables of a loop take what they are at first now, and what the body gives now. */
+static mil_status widen_variables(mil__change *c, const mil__op *op) {
+    const mil_program *program = c->program;
+    const mil__block *body = program->blocks[op->blocks[1]];
+    uint32_t n;
+    const mil_value *first = mil__op_values(op, &n);
+    for (uint32_t i = 0; i < n && i < body->n_inputs && i < body->n_outputs; i++) {
+        const mil_type *was = program->values[body->inputs[i]]->type;
+        const mil_type *type = mil__type_wider(program->types, was, program->values[first[i]]->type);
+        if (type) type = mil__type_wider(program->types, type, program->values[body->outputs[i]]->type);
+        if (!type) return mil__nomem(c->err);
+        for (int b = 0; b < 2 && type != was; b++) MIL__TRY(mil__change_type(c, program->blocks[op->blocks[b]]->inputs[i], type));
+    }
+    return MIL_OK;
+}
+
 static mil_status infer_again(mil__change *c, mil_operation operation) {
     mil_program *program = c->program;
     mil__op *op = program->ops[operation];
     op->is_pending = false;
-    if (op->n_blocks)
-        return !op->is_retyped ? MIL_OK
-                               : mil__fail(c->err, MIL_EUNSUPPORTED, "%s: the types of its blocks can't change yet", op->decl->name);
+    if (op->decl->flags & MIL__LOOP) MIL__TRY(widen_variables(c, op));
     mil__mark mark = mil__arena_mark(&program->scratch);
     mil__call call;
+    mil__seen_blocks seen;
     mil__call_clear(&call, op->decl);
+    mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
+    if (op->n_blocks) call.nested = &seen.nested;
     call.opset = program->functions[program->blocks[op->block]->function].opset;
     call.types = program->types;
     call.arena = &program->scratch;
