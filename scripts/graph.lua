@@ -10,7 +10,7 @@ local command = {
   description = "FILE ends in .svg, .html (a page to move about and search in) or .dot. Graphviz's dot lays out the first two.\n" ..
     "Colours stand for dtypes; consts are in the labels of what takes them.",
   options = {
-    { "--output", "FILE", "where to; without it, dot's text on standard output", short = "-o" },
+    { "--output", "FILE", "where to; without it, or with -, dot's text on standard output", short = "-o" },
     { "--function", "NAME", "this function alone", many = true },
     { "--plan", "group the operations that one step of the cpu engine stands for" },
     { "--fix", "SYMBOL=SIZE", "give a symbolic dim a size first, as a plan wants it", many = true },
@@ -45,7 +45,7 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  local path, graph = given.output, require "mil.graph"
+  local path, graph = given.output ~= "-" and given.output or nil, require "mil.graph"
   local ending = path and path:match "%.(%w+)$" or "dot"
   if not ({ dot = true, svg = true, html = true })[ending] then
     options.usage("%s ends in none of .svg, .html, .dot", path)
@@ -59,7 +59,8 @@ function command.main(given, arguments)
   })
   if ending ~= "dot" then text = graph.svg(text) end
   if ending == "html" then text = graph.html(text, title) end
-  if path then require("mil.errors").check(require("mil.system").write(path, text)) else require("mil.errors").check(io.stdout:write(text)) end
+  local check = require("mil.errors").check
+  if path then check(require("mil.system").write(path, text)) else check(io.stdout:write(text)) end
   return 0
 end
 

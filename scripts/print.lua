@@ -37,7 +37,8 @@ function command.main(given, arguments)
   if name then text = of_function(text, require("mil.inputs").entry(program, name).name) end
   if text:sub(-1) ~= "\n" then text = text .. "\n" end
   local check = require("mil.errors").check
-  if given.output then check(require("mil.system").write(given.output, text)) else check(io.stdout:write(text)) end
+  local path = given.output ~= "-" and given.output or nil
+  if path then check(require("mil.system").write(path, text)) else check(io.stdout:write(text)) end
   return 0
 end
 

@@ -105,6 +105,8 @@ describe("luamil graph", function()
     has(out, "digraph mil {")
     assert.equal(0, (luamil("graph " .. path .. " -o " .. luamil.path "g.dot")))
     assert.equal(out, luamil.read "g.dot")
+    assert.equal(out, (select(2, luamil("graph " .. path .. " -o -"))))
+    assert.same({ luamil("print " .. path) }, { luamil("print -o - " .. path) })
   end)
 
   it("wants sizes for a plan", function()
