@@ -70,7 +70,7 @@ static bool measure(const mil__kernels *kernels, const sizes *s, bool pack, int 
                       .b = {o.b, MIL__F32, (ptrdiff_t)s->n, 1}, .c = o.c, .c_rs = (ptrdiff_t)s->n, .c_cs = 1};
     size_t packed_bytes = kernels->gemm_packed_b_bytes(s->k, s->n, MIL__F32);
     o.packed = random_floats(packed_bytes / sizeof(float));
-    if (pack) kernels->gemm_pack_b(&gemm.b, s->k, s->n, o.packed), gemm.packed_b = o.packed;
+    if (pack) kernels->gemm_pack_b(&gemm.b, s->k, s->n, 0, gemm.b.cs == 1 ? s->k : s->n, o.packed), gemm.packed_b = o.packed;
     kernels->gemm_plan(&gemm, 1);
     o.scratch = random_floats(gemm.scratch_bytes / sizeof(float));
     bool ready = o.a && o.b && o.c && o.reference && o.packed && o.scratch;

@@ -149,7 +149,12 @@ static void check_gemm(const mil__kernels *kernels, const gemm_case *g) {
                .add = !g->add ? NULL : g->add_in_place ? c.data : add.data, .add_dtype = g->c, .add_last = g->add_last,
                .add_rs = (ptrdiff_t)width, .add_cs = g->c_strided ? 2 : 1}};
     void *packed = malloc(kernels->gemm_packed_b_bytes(g->k, g->n, g->b));
-    if (g->pack) kernels->gemm_pack_b(&gemm.b, g->k, g->n, packed), gemm.packed_b = packed, gemm.b.data = NULL;
+    if (g->pack) { /* in two pieces */
+        size_t lines = gemm.b.cs == 1 ? g->k : g->n, half = lines / 2 / kernels->gemm_nr * kernels->gemm_nr;
+        kernels->gemm_pack_b(&gemm.b, g->k, g->n, half, lines, packed);
+        kernels->gemm_pack_b(&gemm.b, g->k, g->n, 0, half, packed);
+        gemm.packed_b = packed, gemm.b.data = NULL;
+    }
     kernels->gemm_plan(&gemm, g->lanes);
     void *scratch = aligned_alloc(64, gemm.scratch_bytes + 64);
     EACH_TILE(gemm.n_tiles, kernels->gemm(&gemm, begin, end, scratch))

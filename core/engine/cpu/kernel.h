@@ -236,7 +236,9 @@ typedef struct mil__kernels {
     void (*expand_store)(const struct mil__compressed *c, int64_t begin, int64_t n, void *to);
 
     size_t (*gemm_packed_b_bytes)(size_t k, size_t n, mil__storage dtype);
-    void (*gemm_pack_b)(const mil__mat *b, size_t k, size_t n, void *packed);
+    /* The lines begin .. end of b: of its k rows where these are dense (cs is 1), else of its n columns, begin then being a
+     * multiple of gemm_nr. */
+    void (*gemm_pack_b)(const mil__mat *b, size_t k, size_t n, size_t begin, size_t end, void *packed);
     void (*gemm_plan)(mil__gemm *gemm, int n_lanes); /* asks whether packed_b and ep.add are there, not what they hold */
     void (*gemm)(const mil__gemm *gemm, size_t begin, size_t end, void *scratch);
 

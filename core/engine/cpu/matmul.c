@@ -66,6 +66,20 @@ static mil_status run_matmul(mil__run *run, const mil__step *step) {
 
 static size_t bytes_of(mil_dtype dtype) { return (size_t)mil_dtype_bits(dtype) / 8; }
 
+/* In pieces, the pages of each given back to the file: of a weight larger than half the memory there is never more than a
+ * piece beside the packed copy. */
+static void pack_b(mil__lower *lower, const mil__gemm *gemm, const mil_tensor *b, void *packed) {
+    enum { PIECE = 16 << 20 };
+    bool by_rows = gemm->b.cs == 1;
+    size_t lines = by_rows ? gemm->k : gemm->n, nr = lower->k->gemm_nr;
+    size_t line = (by_rows ? gemm->n : gemm->k) * bytes_of(b->dtype), step = line ? PIECE / line / nr * nr + nr : lines;
+    for (size_t at = 0; at < lines; at += step) {
+        size_t end = lines - at < step ? lines : at + step;
+        lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, at, end, packed);
+        mil__buffer_give_back(b->buffer, (const char *)b->data + at * line, (end - at) * line);
+    }
+}
+
 mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot) {
     const mil__slot *b = mil__slot_at(lower, slot);
     if (b->source) {
@@ -80,10 +94,7 @@ mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot) {
     const int64_t key[MIL__PACKED_KEY] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
     size_t bytes = lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype);
     MIL__TRY(mil__lower_packed(lower, b->data, key, bytes, &packed, &fresh));
-    if (fresh) {
-        lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, packed);
-        mil__buffer_give_back(b->data->buffer, b->data->data, mil_tensor_bytes(b->data));
-    }
+    if (fresh) pack_b(lower, gemm, b->data, packed);
     gemm->packed_b = packed;
     return MIL_OK;
 }
