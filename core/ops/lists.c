@@ -41,7 +41,7 @@ static mil_status list_length_of(mil__call *call, mil_dim *out) {
     if (!grows && length >= 0) return MIL_OK;
     *out = mil__dim_fresh(call->types);
     mil_symbol first = {.max = -1, .standard = length};
-    return length > 0 ? mil__dim_describe(call->types, *out, &first, call->err) : MIL_OK;
+    return length > 0 && *out < 0 ? mil__dim_describe(call->types, *out, &first, call->err) : MIL_OK;
 }
 
 mil_status mil__infer_make_list(mil__call *call) {

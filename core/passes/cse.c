@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Common subexpressions: of operations of one kind with the same arguments, in one block, the first stays. Consts are
+/* Common subexpressions: of operations of one kind with the same arguments, in one block or in one and a block inside it, the
+ * first stays. Consts are
  * the same when their elements are (small ones) or their memory is (others). */
 #include "passes/pass.h"
 
@@ -8,6 +9,7 @@ enum { SMALL = 64 }; /* elements of consts that are compared one by one */
 typedef struct key {
     const mil_program *program;
     const mil__op *op;
+    mil_block block;         /* in which one like it is looked for */
 } key;
 
 static const mil_tensor *const_data(const mil_program *program, const mil__op *op) {
@@ -36,7 +38,7 @@ static bool same_data(const mil_tensor *a, const mil_tensor *b) {
 static bool same_op(const void *ctx, uint32_t number, const void *wanted) {
     const mil_program *program = ctx;
     const mil__op *a = program->ops[number], *b = ((const key *)wanted)->op;
-    if (!a || a->decl != b->decl || a->block != b->block || a->n_args != b->n_args || a->n_outputs != b->n_outputs)
+    if (!a || a->decl != b->decl || a->block != ((const key *)wanted)->block || a->n_args != b->n_args || a->n_outputs != b->n_outputs)
         return false;
     for (uint16_t i = 0; i < a->n_args; i++) {
         if (a->args[i].slot != b->args[i].slot || a->args[i].n != b->args[i].n) return false;
@@ -47,7 +49,7 @@ static bool same_op(const void *ctx, uint32_t number, const void *wanted) {
 }
 
 static uint64_t hash_op(const mil_program *program, const mil__op *op) {
-    uint64_t h = mil__hash(&op->decl, sizeof op->decl) + op->block;
+    uint64_t h = mil__hash(&op->decl, sizeof op->decl);
     for (uint16_t i = 0; i < op->n_args; i++)
         h = h * 31 + mil__hash(op->args[i].values, op->args[i].n * sizeof(mil_value)) + op->args[i].slot;
     const mil_tensor *data = const_data(program, op);
@@ -57,15 +59,19 @@ static uint64_t hash_op(const mil_program *program, const mil__op *op) {
     return h + mil__hash(&data->data, sizeof data->data);
 }
 
+static uint64_t in_block(uint64_t hash, mil_block block) { return hash + block * 0x9e3779b97f4a7c15u; }
+
 static mil_status visit(mil__pass_state *state, mil_operation operation) {
     mil_program *program = state->program;
     mil__map *seen = state->own;
     const mil__op *op = program->ops[operation];
     if (op->decl->flags & (MIL__RANDOM | MIL__EFFECT) || op->n_blocks) return MIL_OK;
-    key wanted = {program, op};
+    key wanted = {program, op, op->block};
     uint64_t hash = hash_op(program, op);
-    uint32_t first = mil__map_find(seen, hash, same_op, program, &wanted);
-    if (first == MIL__NOT_FOUND) return mil__map_add(seen, hash, operation) ? MIL_OK : mil__nomem(state->err);
+    uint32_t first = MIL__NOT_FOUND;
+    for (; wanted.block && first == MIL__NOT_FOUND; wanted.block = program->blocks[wanted.block]->outer)
+        first = mil__map_find(seen, in_block(hash, wanted.block), same_op, program, &wanted);
+    if (first == MIL__NOT_FOUND) return mil__map_add(seen, in_block(hash, op->block), operation) ? MIL_OK : mil__nomem(state->err);
     for (uint32_t i = 0; i < op->n_outputs; i++)
         MIL__TRY(mil__pass_replace(state, op->outputs[i], program->ops[first]->outputs[i]));
     return MIL_OK;
