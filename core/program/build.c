@@ -276,14 +276,17 @@ static void count_uses(mil_program *program, const mil__op *op) {
 static mil_status name_result(mil_program *program, const mil__new_op *new_op, mil_value value, uint32_t i, bool one,
                               const char *base, mil_error *err) {
     if (new_op->names && new_op->names[i].s)
-        return mil__name_value(program, value, new_op->names[i], new_op->hashes ? new_op->hashes[i] : 0, err);
+        return mil__name_value(program, value, new_op->names[i], new_op->hashes ? new_op->hashes[i] : 0,
+                               new_op->before != 0, err);
     size_t index = mil__op_index(new_op->decl);
-    if (one && !base) return mil__name_value_fresh(program, value, new_op->decl->name, &program->next_name[index], err);
+    bool between = new_op->before != 0;
+    if (one && !base)
+        return mil__name_value_fresh(program, value, new_op->decl->name, &program->next_name[index], between, err);
     /* several results: "<op>_<n>_<i>", after the first's number */
     char text[200];
     snprintf(text, sizeof text, "%.180s", base ? base : new_op->decl->name);
     uint32_t next = i;
-    return mil__name_value_fresh(program, value, text, &next, err);
+    return mil__name_value_fresh(program, value, text, &next, between, err);
 }
 
 /* A result whose symbols are all numbers (the shape of x, where that is known) is as good as a const. */
@@ -500,9 +503,9 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
         op->line = where.line;
         op->file = where.file ? mil__program_file(program, where.file) : NULL;
         op->is_inline = is_inline;
-        if (name.s) status = mil__name_value(program, value, name, hash, err);
+        if (name.s) status = mil__name_value(program, value, name, hash, before != 0, err);
         else if (!is_inline)
-            status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], err);
+            status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], before != 0, err);
     }
     if (status != MIL_OK) {
         undo_to(program, snap);
@@ -734,7 +737,7 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
     if (mil__op_has_attributes(a->op, a->opset)) return MIL_OK; /* it stands in the operation itself, without a name */
     op->is_inline = false;
     uint32_t next = a->name ? 0 : a->program->next_name[mil__op_index(a->op)];
-    return mil__name_value_fresh(a->program, *out, base, &next, a->err);
+    return mil__name_value_fresh(a->program, *out, base, &next, a->before != 0, a->err);
 }
 
 /* The values of one argument into `into` (room for all its items). */

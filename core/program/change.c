@@ -135,7 +135,8 @@ mil_status mil__change_output(mil__change *c, mil_block block, uint32_t at, mil_
     MIL__TRY(mil__users_ready(c->program, c->err));
     c->program->values[value]->is_output = true;
     c->program->values[old]->is_output = is_block_output(c->program, old);
-    return MIL_OK;
+    mil_operation parent = mil_block_parent(c->program, block);
+    return parent ? put(c, parent, c->program->values[old]->type != c->program->values[value]->type) : MIL_OK;
 }
 
 static mil_status save_value(mil__change *c, mil_value value) {

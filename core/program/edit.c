@@ -103,6 +103,17 @@ static mil_status list_uses(mil__change *c, mil_value value, place_of_use **out,
     return MIL_OK;
 }
 
+/* Is `with` computed from `old` by way of the operation, or inside of it? */
+static mil_status comes_through(replacing *r, mil_operation operation, bool *out) {
+    mil_program *program = r->change.program;
+    if (r->origin.n == 0) {
+        mil_operation made = program->values[r->old]->op;
+        MIL__TRY(mark_origin(&r->origin, r->with, made ? program->users->place[made] : 0, r->change.err));
+    }
+    *out = program->ops[operation]->is_marked;
+    return MIL_OK;
+}
+
 static mil_status not_before(const replacing *r, mil_operation operation) {
     const mil_program *program = r->change.program;
     const mil__value *with = program->values[r->with];
@@ -117,11 +128,9 @@ static mil_status replace_use(replacing *r, mil_operation operation, uint32_t at
     mil_program *program = r->change.program;
     MIL__TRY(mil__users_ready(program, r->change.err));
     if (!mil__value_before(program, r->with, operation)) {
-        if (r->origin.n == 0) {
-            mil_operation made = program->values[r->old]->op;
-            MIL__TRY(mark_origin(&r->origin, r->with, made ? program->users->place[made] : 0, r->change.err));
-        }
-        return program->ops[operation]->is_marked ? MIL_OK : not_before(r, operation);
+        bool through;
+        MIL__TRY(comes_through(r, operation, &through));
+        return through ? MIL_OK : not_before(r, operation);
     }
     return mil__change_use(&r->change, operation, at, r->with);
 }
@@ -161,6 +170,14 @@ static mil_status replace_outputs(replacing *r, mil_block block) {
     if (!mil__value_visible(program, r->with, block))
         return mil__fail(r->change.err, MIL_ESTATE, "replace: %s is not visible where %s is an output",
                          name_of(program->values[r->with]), name_of(program->values[r->old]));
+    if (b->parent && program->values[r->with]->block != block) {
+        bool through;
+        MIL__TRY(mil__users_ready(program, r->change.err));
+        if (!mil__value_before(program, r->with, b->parent)) {
+            MIL__TRY(comes_through(r, b->parent, &through));
+            return through ? MIL_OK : not_before(r, b->parent);
+        }
+    }
     for (uint32_t i = 0; i < b->n_outputs; i++) {
         mil_value value = r->with;
         if (b->outputs[i] != r->old) continue;

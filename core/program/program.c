@@ -186,12 +186,25 @@ static bool put_name(mil_program *program, mil_value value, mil__slice name, uin
     return true;
 }
 
+/* Has a value the name that is in a block inside of this one? */
+static bool name_is_inside(const mil_program *program, mil_block block, mil__slice name, uint64_t hash) {
+    for (mil_block inner = 1; inner < program->n_blocks; inner++) {
+        if (!program->blocks[inner] || !program->blocks[inner]->outer) continue;
+        mil__name_key key = {name, inner};
+        if (mil__map_find(&program->names, mil__in_block(hash, inner), mil__same_name, program, &key) == MIL__NOT_FOUND) continue;
+        mil_block outer = program->blocks[inner]->outer;
+        while (outer && outer != block) outer = program->blocks[outer]->outer;
+        if (outer) return true;
+    }
+    return false;
+}
+
 /* Gives the value the name, unless another that it would meet has it. */
-static mil_status claim_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool *taken) {
+static mil_status claim_name(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool between, bool *taken) {
     mil__value *v = program->values[value];
     *taken = false;
     if (!mil__map_more(&program->names)) return MIL_ENOMEM;
-    *taken = !mil__claim_name(program, value, v->block, name, hash);
+    *taken = (between && name_is_inside(program, v->block, name, hash)) || !mil__claim_name(program, value, v->block, name, hash);
     if (*taken) return MIL_OK;
     v->name = mil__arena_text(&program->arena, name.s, name.n);
     if (v->name) return MIL_OK;
@@ -199,7 +212,7 @@ static mil_status claim_name(mil_program *program, mil_value value, mil__slice n
     return MIL_ENOMEM;
 }
 
-mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err) {
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool between, mil_error *err) {
     int shown = name.n < 80 ? (int)name.n : 80;
     if (!hash && !mil__is_name(name))
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is no name: letters, digits and _, not a digit first", shown, name.s);
@@ -207,7 +220,7 @@ mil_status mil__name_value(mil_program *program, mil_value value, mil__slice nam
         return mil__fail(err, MIL_ENAME, "\"%.*s\" is a word of MIL and can't be a name", shown, name.s);
     if (!hash) hash = mil__hash(name.s, name.n);
     bool taken;
-    if (claim_name(program, value, name, hash, &taken) != MIL_OK) return mil__nomem(err);
+    if (claim_name(program, value, name, hash, between, &taken) != MIL_OK) return mil__nomem(err);
     if (!taken) return MIL_OK;
     return mil__fail(err, MIL_ENAME, "the name \"%.*s\" is taken in function %s", shown, name.s,
                      program->functions[program->blocks[program->values[value]->block]->function].name);
@@ -226,7 +239,7 @@ static char *put_number(char *to, uint32_t n) {
 
 enum { LARGE_TABLE = 1 << 14 }; /* entries that do not stay in a processor's own cache */
 
-mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next,
+mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, bool between,
                                  mil_error *err) {
     char name[256];
     size_t n = strlen(base);
@@ -237,7 +250,7 @@ mil_status mil__name_value_fresh(mil_program *program, mil_value value, const ch
         mil__slice text = {name, (size_t)(put_number(name + n + 1, (*next)++) - name)};
         uint64_t hash = mil__hash(text.s, text.n);
         bool taken;
-        if (claim_name(program, value, text, hash, &taken) != MIL_OK) return mil__nomem(err);
+        if (claim_name(program, value, text, hash, between, &taken) != MIL_OK) return mil__nomem(err);
         if (taken) continue;
         if (program->names.mask >= LARGE_TABLE) { /* the next name from this base will be wanted soon: have its place fetched */
             text.n = (size_t)(put_number(name + n + 1, *next) - name);
@@ -257,7 +270,7 @@ void mil__unname_value(mil_program *program, mil_value value) {
 mil_status mil__pass_name(mil_program *program, mil_value from, mil_value to, mil_error *err) {
     const char *name = program->values[from]->name;
     uint32_t next = 0;
-    MIL__TRY(mil__name_value_fresh(program, from, name, &next, err));
+    MIL__TRY(mil__name_value_fresh(program, from, name, &next, true, err));
     if (put_name(program, to, mil__slice_of(name), mil__hash_text(name))) return MIL_OK;
     mil__forget_name(program, from, program->values[from]->name);
     program->values[from]->name = name;
@@ -278,7 +291,7 @@ mil_status mil_value_rename(mil_program *program, mil_value value, const char *n
     if (!v) return stale(err, "value", value);
     const char *old = v->name;
     if (old && strcmp(old, name) == 0) return MIL_OK;
-    MIL__TRY(mil__name_value(program, value, mil__slice_of(name), 0, err)); /* first: what is removed may not go back in */
+    MIL__TRY(mil__name_value(program, value, mil__slice_of(name), 0, true, err)); /* first: what is removed may not go back in */
     if (old) mil__map_remove(&program->names, mil__in_block(mil__hash_text(old), v->block), value);
     return MIL_OK;
 }
@@ -379,7 +392,7 @@ mil_status mil__block_input(mil_program *program, mil_block block, const char *n
     mil_value value = room ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
     *program->values[value] = (mil__value){.type = type, .block = block, .index = (uint16_t)b->n_inputs};
-    mil_status status = mil__name_value(program, value, mil__slice_of(name), 0, err);
+    mil_status status = mil__name_value(program, value, mil__slice_of(name), 0, true, err);
     if (status != MIL_OK) {
         program->values[--program->n_values] = NULL; /* never given to anyone */
         return status;

@@ -419,10 +419,12 @@ static inline mil_operation mil__new_operation(mil_program *program) { MIL__NEW_
 static inline mil_value mil__new_value(mil_program *program) { MIL__NEW_ENTRY(program, mil__value, values, n_values, cap_values); }
 static inline mil_block mil__new_block(mil_program *program) { MIL__NEW_ENTRY(program, mil__block, blocks, n_blocks, cap_blocks); }
 /* Gives a value its name (copied into the arena). Fails: MIL_ENAME where the name is not an identifier, is reserved, or
- * is taken in a scope that meets the value's. hash: mil__hash of a name that is known to be an identifier; 0: not known. */
-mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, mil_error *err);
+ * is taken in a scope that meets the value's. hash: mil__hash of a name that is known to be an identifier; 0: not known.
+ * between: the value may come before operations of its block, and so before names in their nested blocks. */
+mil_status mil__name_value(mil_program *program, mil_value value, mil__slice name, uint64_t hash, bool between, mil_error *err);
 /* "<base>_<n>" with the first n from *next on that is free; *next moves on. */
-mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, mil_error *err);
+mil_status mil__name_value_fresh(mil_program *program, mil_value value, const char *base, uint32_t *next, bool between,
+                                 mil_error *err);
 /* `to` (of the same block) gets the name of `from`, and that a fresh one. The names that they had can be given back to
  * them until they are forgotten, each with its value. */
 mil_status mil__pass_name(mil_program *program, mil_value from, mil_value to, mil_error *err);

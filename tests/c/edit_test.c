@@ -51,7 +51,7 @@ static void checked(mil_program *p) {
 
 /* ---- rows: a program, an edit, what is there then; or the error, and the program as it was ---- */
 
-typedef enum edit { REPLACE, SET, REMOVE, RETYPE, REMOVE_INPUT, REMOVE_OUTPUT, PRUNE } edit;
+typedef enum edit { REPLACE, SET, REMOVE, RETYPE, REPLACE_INSIDE, REMOVE_INPUT, REMOVE_OUTPUT, PRUNE } edit;
 
 typedef struct row {
     const char *program;
@@ -66,7 +66,14 @@ typedef struct row {
 #define SUM "(tensor<fp32, [2, 3]> x, tensor<fp32, [2, 4]> w) {\n tensor<fp32, [2]> a = reduce_sum(x = x, axes = tensor<int32, [1]>([1])," \
             "keep_dims = bool(false));\n tensor<fp32, [2]> b = relu(x = a);\n tensor<fp32, [2]> c = square(x = b);\n } -> (c)"
 
+#define BRANCHES "(tensor<fp32, [2, 3]> x, tensor<bool, []> p, tensor<fp32, [2, 4]> w) {\n tensor<fp32, [2, 3]> a = relu(x = x);\n" \
+                 "tensor<fp32, [2, 3]> c = cond(pred = p)\n () { tensor<fp32, [2, 3]> in_0 = exp(x = a); } -> (in_0),\n" \
+                 "() { tensor<fp32, [2, 3]> in_1 = exp(x = x); } -> (in_1);\n tensor<fp32, [2, 3]> d = exp(x = c);\n } -> (d)"
+
 static const row rows[] = {
+    {BRANCHES, REPLACE_INSIDE, "in_1", "w", MIL_EUNSUPPORTED, "replace: c would fail: cond: the types of its blocks can't change yet"},
+    {BRANCHES, REPLACE_INSIDE, "in_0", "d", MIL_ESTATE, "replace: c uses in_0, but d is not defined yet there"},
+    {BRANCHES, RETYPE, "x", "fp32 2 5", MIL_EUNSUPPORTED, "cond: the types of its blocks can't change yet"},
     {CHAIN, REPLACE, "a", "x", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = x); c : fp32[2, 3] = add(x = x, y = b); "},
     {CHAIN, REPLACE, "a", "b", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = a); c : fp32[2, 3] = add(x = b, y = b); "},
     {CHAIN, REPLACE, "x", "c", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = a); c : fp32[2, 3] = add(x = a, y = b); "},
@@ -100,6 +107,20 @@ static const row rows[] = {
      RETYPE, "x", "fp32 2 3", MIL_ETYPE, "retype: a would fail: reshape: the elements of x fp32[2, 3] do not fill shape [2, 2]"},
 };
 
+/* A value of a block of the operation that makes c. */
+static mil_value value_inside(const mil_program *p, const char *name) {
+    mil_operation holder = operation(p, "c");
+    mil_value found = 0;
+    for (size_t i = 0; i < mil_operation_n_blocks(p, holder) && !found; i++) {
+        mil_block block = mil_operation_nested(p, holder, i);
+        for (mil_operation at = mil_block_first(p, block); at && !found; at = mil_operation_after(p, at)) {
+            mil_value made = mil_operation_output(p, at, 0);
+            if (strcmp(mil_value_name(p, made), name) == 0) found = made;
+        }
+    }
+    return found;
+}
+
 static mil_status retype(mil_program *p, const row *r) {
     char dtype[16];
     int64_t shape[2];
@@ -118,6 +139,7 @@ static mil_status apply(mil_program *p, const row *r) {
     case SET: return mil_operation_set(p, operation(p, r->subject), &arg, &err);
     case REMOVE: return mil_operation_remove(p, operation(p, r->subject), &err);
     case RETYPE: return retype(p, r);
+    case REPLACE_INSIDE: return mil_value_replace(p, value_inside(p, r->subject), value(p, r->other), NULL, 0, &err);
     case REMOVE_INPUT: return mil_program_remove_input(p, value(p, r->subject), &err);
     case REMOVE_OUTPUT: return mil_program_remove_output(p, value(p, r->subject), &err);
     case PRUNE: return mil_program_prune(p, &err);
@@ -145,6 +167,20 @@ static void edits(void) {
         mil_free(after);
         checked(p);
     }
+}
+
+/* What comes before an operation with blocks has no name that they have: the text would not be read again. */
+static void names_beside_blocks(void) {
+    mil_program *p = parse(BRANCHES);
+    CHECK_STATUS(mil_value_rename(p, value(p, "a"), "in_0", &err), MIL_ENAME, &err);
+    CHECK_HAS(err.message, "the name \"in_0\" is taken");
+    CHECK_OK(mil_value_rename(p, value_inside(p, "in_1"), "exp_0", &err), &err);
+    mil_value made = 0;
+    CHECK_OK(mil_block_insert(p, body_of(p), operation(p, "c"), &err), &err);
+    CHECK_OK(add(p, "exp", value(p, "a"), NULL, &made), &err);
+    CHECK_EQ(mil_value_name(p, made), (const char *)"exp_1");
+    CHECK_OK(mil_block_insert(p, body_of(p), 0, &err), &err);
+    checked(p);
 }
 
 /* Names stand in the right places after an output was replaced, and nothing of the old ones stays. */
@@ -482,4 +518,4 @@ static void wild_edits(void) {
     }
 }
 
-TEST_MAIN(CASE(edits), CASE(names), CASE(inserting), CASE(users), CASE(parts), CASE(kept_of_outputs), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
+TEST_MAIN(CASE(edits), CASE(names), CASE(names_beside_blocks), CASE(inserting), CASE(users), CASE(parts), CASE(kept_of_outputs), CASE(out_of_memory), CASE(random_edits), CASE(wild_edits))
