@@ -4,8 +4,8 @@
  * Each step saves what it replaces, the latest first; taking back is walking that list. Operations whose operands changed
  * are put into a heap by their place in the program. The end takes the first out, infers it again, and puts in what uses its
  * results where they are other than before: so each is inferred once, after all that it depends on, and a change costs
- * what depends on it, not what the program holds. (One that holds blocks stands before what is in them; it is put in again
- * where they give other types than before, which only ever have more symbols.)
+ * what depends on it, not what the program holds. (A loop stands before what is in its blocks; it is put in again where
+ * they give other types than before, which only ever have more symbols.)
  *
  * What inference can't tell (a fresh symbol) stays as it was before: the symbol, so that symbols don't multiply; the size
  * that a file declared, unless an operand's type is another now. */
@@ -39,9 +39,23 @@ static mil__saved *save(mil__change *c, saved_kind kind, uint32_t subject) {
 
 /* ---- what is to be inferred again ---- */
 
+/* The last operation in its blocks, and in theirs; or itself. */
+static mil_operation last_inside(const mil_program *program, mil_operation operation) {
+    const mil__op *op = program->ops[operation];
+    for (int b = op->n_blocks; b-- > 0;)
+        if (program->blocks[op->blocks[b]]->last) return last_inside(program, program->blocks[op->blocks[b]]->last);
+    return operation;
+}
+
+/* Where an operation is inferred: a loop before what it holds, which takes its variables; a cond after, for it takes nothing. */
+static uint64_t turn(const mil__change *c, mil_operation operation) {
+    bool is_loop = c->program->ops[operation]->decl->flags & MIL__LOOP;
+    return c->program->users->place[is_loop ? operation : last_inside(c->program, operation)];
+}
+
 static bool comes_before(const mil__change *c, mil_operation a, mil_operation b) {
-    const uint64_t *place = c->program->users->place;
-    return place[a] < place[b];
+    uint64_t of_a = turn(c, a), of_b = turn(c, b);
+    return of_a != of_b ? of_a < of_b : c->program->users->place[a] > c->program->users->place[b];
 }
 
 static void swap(mil_operation *a, mil_operation *b) {

@@ -71,9 +71,10 @@ typedef struct row {
                  "() { tensor<fp32, [2, 3]> in_1 = exp(x = x); } -> (in_1);\n tensor<fp32, [2, 3]> d = exp(x = c);\n } -> (d)"
 
 static const row rows[] = {
-    {BRANCHES, REPLACE_INSIDE, "in_1", "w", MIL_EUNSUPPORTED, "replace: c would fail: cond: the types of its blocks can't change yet"},
+    {BRANCHES, REPLACE_INSIDE, "in_1", "w", MIL_ETYPE, "replace: c would fail: cond: value 0 is fp32[2, 3] where pred is true, but fp32[2, 4] where"},
     {BRANCHES, REPLACE_INSIDE, "in_0", "d", MIL_ESTATE, "replace: c uses in_0, but d is not defined yet there"},
-    {BRANCHES, RETYPE, "x", "fp32 2 5", MIL_EUNSUPPORTED, "cond: the types of its blocks can't change yet"},
+    {BRANCHES, RETYPE, "x", "fp32 2 5", MIL_OK, "a : fp32[2, 5] = relu(x = x); c : fp32[2, 5] = cond(pred = p); "
+     "in_0 : fp32[2, 5] = exp(x = a); in_1 : fp32[2, 5] = exp(x = x); d : fp32[2, 5] = exp(x = c); "},
     {CHAIN, REPLACE, "a", "x", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = x); c : fp32[2, 3] = add(x = x, y = b); "},
     {CHAIN, REPLACE, "a", "b", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = a); c : fp32[2, 3] = add(x = b, y = b); "},
     {CHAIN, REPLACE, "x", "c", MIL_OK, "a : fp32[2, 3] = relu(x = x); b : fp32[2, 3] = exp(x = a); c : fp32[2, 3] = add(x = a, y = b); "},
