@@ -115,8 +115,7 @@ local function kernels()
     if op then by_op[op] = "chain" end
   end
   for line in lines_of "core/engine/cpu/chain.c" do
-    local op = line:match 'is_op%(op, "([%w_]+)"%)'
-    if op then by_op[op] = "chain" end
+    for op in line:gmatch 'is_op%(op, "([%w_]+)"%)' do by_op[op] = "chain" end
   end
   for _, path in ipairs { "core/engine/cpu/select.c", "core/engine/cpu/select.def" } do
     for line in lines_of(path) do
