@@ -34,7 +34,7 @@ static void write_and_read(const mil_program *program) {
     if (mil_program_verify(program, &err) != MIL_OK) return;
     mil__model_writer w = {.program = program, .blob_elements = INT64_MAX, .blobs = {.path = "/nowhere/weight.bin"}, .err = &err};
     w.kept_model = mil__write_kept(&w, MIL__KEPT_MODEL, 0, &mil__spec__model__descriptor);
-    w.version = mil__write_version(program);
+    w.version = mil__write_version(program, w.kept_model);
     const Mil__Spec__Model *model = mil__write_model(&w);
     FUZZ_CHECK(model || (w.status != MIL_OK && err.code == w.status && err.message[0]));
     if (model && mil__pack(&model->base, &bytes, &n, &err) == MIL_OK) {
