@@ -137,6 +137,27 @@ static int metadata(lua_State *L) {
     return 1;
 }
 
+/* mil.stored(weights, name): { type =, dtype =, shape =, bytes = } */
+static int stored(lua_State *L) {
+    mil_error err;
+    mil_stored found;
+    const mil_weights *weights = check_weights(L, 1, "mil.stored");
+    const char *name = luamil_check_string(L, 2, "mil.stored", "name", NULL);
+    luamil_check_status(L, mil_weights_stored(weights, name, &found, &err), &err);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, found.type);
+    lua_setfield(L, -2, "type");
+    if (found.dtype != MIL_NO_DTYPE) {
+        lua_pushstring(L, mil_dtype_name(found.dtype));
+        lua_setfield(L, -2, "dtype");
+    }
+    luamil_push_shape(L, found.rank, found.shape);
+    lua_setfield(L, -2, "shape");
+    lua_pushinteger(L, (lua_Integer)found.bytes);
+    lua_setfield(L, -2, "bytes");
+    return 1;
+}
+
 /* mil.quantized(weights, name [, dtype]): what constexpr_blockwise_shift_scale takes, in a table; dtype is the scale's */
 static int quantized(lua_State *L) {
     mil_error err;
@@ -253,6 +274,6 @@ void luamil_open_weights(lua_State *L) {
 }
 
 const luaL_Reg luamil_weights_functions[] = {
-    {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"quantized", quantized}, {"load_tensor", load_tensor},
+    {"weights", open_weights}, {"names", names}, {"metadata", metadata}, {"stored", stored}, {"quantized", quantized}, {"load_tensor", load_tensor},
     {"save", save}, {"convert", convert}, {NULL, NULL},
 };

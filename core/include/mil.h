@@ -263,6 +263,19 @@ const char *mil_weights_name(const mil_weights *weights, size_t i);             
 /* Shared: to be freed. MIL_ENAME with the nearest name when there is none; MIL_EUNSUPPORTED for a dtype that has no
  * counterpart here (the others of the file stay readable). */
 mil_status mil_weights_get(const mil_weights *weights, const char *name, mil_tensor **out, mil_error *err);
+/* How the file has a tensor, whether or not it can be had.
+ *   type    its dtype; of what gguf has quantised, and of what can't be had, the format's own name: "Q4_K", "F8_E4M3"; borrowed
+ *   dtype   that mil_weights_get gives it; MIL_NO_DTYPE: it can't be had
+ *   bytes   in the file
+ * Fails: MIL_ENAME, with the nearest name. */
+typedef struct mil_stored {
+    const char *type;
+    mil_dtype dtype;
+    int rank;
+    int64_t shape[MIL_MAX_RANK];
+    uint64_t bytes;
+} mil_stored;
+mil_status mil_weights_stored(const mil_weights *weights, const char *name, mil_stored *out, mil_error *err);
 /* A tensor that the file keeps as integers and scales (gguf: Q4_0, Q5_0, Q8_0, Q3_K, Q6_K, IQ4_NL, MXFP4 ..), as
  * constexpr_blockwise_shift_scale (ios18) takes it, without offsets: data int4 or int8 of the tensor's shape; scale of
  * scale_dtype, with the last axis divided by the elements that share one. data * scale in fp32 is what mil_weights_get

@@ -300,4 +300,9 @@ static mil_status get_quantized(const mil_weights *weights, const mil__weight *w
     return status;
 }
 
-const mil__weights_format mil__gguf = {"gguf", open_gguf, get_gguf, get_metadata, get_quantized};
+static const char *type_name(const mil__weight *weight) {
+    const mil__gguf_type *type = mil__gguf_type_of(weight->type);
+    return type->dtype == MIL_NO_DTYPE ? type->name : NULL;
+}
+
+const mil__weights_format mil__gguf = {"gguf", open_gguf, get_gguf, get_metadata, get_quantized, type_name};

@@ -275,7 +275,7 @@ static mil_status get_npy(const mil_weights *weights, const mil__weight *weight,
     return mil__npy_tensor(&header, weights->file, header.data_at, out, err);
 }
 
-const mil__weights_format mil__npy = {"npy", open_npy, get_npy, NULL, NULL};
+const mil__weights_format mil__npy = {"npy", open_npy, get_npy, NULL, NULL, NULL};
 
 /* ---- writing ---- */
 

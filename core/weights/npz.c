@@ -347,7 +347,7 @@ static mil_status get_npz(const mil_weights *weights, const mil__weight *weight,
     return (weight->is_deflated ? get_deflated : get_stored)(weights, weight, out, err);
 }
 
-const mil__weights_format mil__npz = {"npz", open_npz, get_npz, NULL, NULL};
+const mil__weights_format mil__npz = {"npz", open_npz, get_npz, NULL, NULL, NULL};
 
 /* ---- writing ----
  * Members are stored. A private extra field pads each local header so that the elements begin at a multiple of 64 and can be

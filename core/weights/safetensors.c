@@ -264,7 +264,7 @@ static mil_status get_safetensors(const mil_weights *weights, const mil__weight 
     return mil__weights_view(weights, weight->dtype, weight->rank, weight->shape, weight->offset, out, err);
 }
 
-const mil__weights_format mil__safetensors = {"safetensors", open_safetensors, get_safetensors, NULL, NULL};
+const mil__weights_format mil__safetensors = {"safetensors", open_safetensors, get_safetensors, NULL, NULL, NULL};
 
 /* ---- writing ---- */
 

@@ -195,8 +195,8 @@ static const char *name_at(const void *ctx, size_t i) { return mil_weights_name(
 
 enum { NEAREST_AMONG = 20000 }; /* names beyond are not looked at: comparing them takes longer than is worth waiting */
 
-/* The tensor of that name, if it can be had. */
-static mil_status look_up(const mil_weights *weights, const char *name, const mil__weight **out, mil_error *err) {
+/* The tensor of that name. */
+static mil_status find_weight(const mil_weights *weights, const char *name, const mil__weight **out, mil_error *err) {
     uint32_t i = find(weights, name, strlen(name));
     if (i == MIL__NOT_FOUND) {
         size_t n = weights->n < NEAREST_AMONG ? weights->n : NEAREST_AMONG;
@@ -204,10 +204,35 @@ static mil_status look_up(const mil_weights *weights, const char *name, const mi
         return mil__weights_fail(weights, err, MIL_ENAME, name, "is not in the file%s%s%s", near ? "; \"" : "",
                                  near ? MIL__PRINTABLE(near) : "", near ? "\" is" : "");
     }
-    const mil__weight *weight = &weights->items[i];
+    *out = &weights->items[i];
+    return MIL_OK;
+}
+
+/* The same, if it can be had. */
+static mil_status look_up(const mil_weights *weights, const char *name, const mil__weight **out, mil_error *err) {
+    const mil__weight *weight;
+    MIL__TRY(find_weight(weights, name, &weight, err));
     if (weight->unsupported)
         return mil__weights_fail(weights, err, MIL_EUNSUPPORTED, weight->name, "%s is not supported", weight->unsupported);
     *out = weight;
+    return MIL_OK;
+}
+
+/* Why it can't be had ends in what it is: "dtype F8_E4M3". */
+static const char *type_of(const mil_weights *weights, const mil__weight *weight) {
+    const char *name = weights->format->type_name ? weights->format->type_name(weight) : NULL;
+    if (name) return name;
+    if (!weight->unsupported) return mil_dtype_name(weight->dtype);
+    const char *space = strchr(weight->unsupported, ' ');
+    return space ? space + 1 : weight->unsupported;
+}
+
+mil_status mil_weights_stored(const mil_weights *weights, const char *name, mil_stored *out, mil_error *err) {
+    const mil__weight *weight;
+    MIL__TRY(find_weight(weights, name, &weight, err));
+    *out = (mil_stored){.type = type_of(weights, weight), .dtype = weight->unsupported ? MIL_NO_DTYPE : weight->dtype,
+                        .rank = weight->rank <= MIL_MAX_RANK ? weight->rank : 0, .bytes = weight->bytes};
+    memcpy(out->shape, weight->shape, sizeof out->shape);
     return MIL_OK;
 }
 

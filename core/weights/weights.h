@@ -41,6 +41,8 @@ typedef struct mil__weights_format {
     /* NULL: it has no quantised tensors */
     mil_status (*get_quantized)(const mil_weights *weights, const mil__weight *weight, mil_dtype scale_dtype,
                                 mil_tensor **data, mil_tensor **scale, mil_error *err);
+    /* The format's name of a quantised type; NULL: it is a dtype. NULL itself as get_quantized. */
+    const char *(*type_name)(const mil__weight *weight);
 } mil__weights_format;
 
 struct mil_weights {

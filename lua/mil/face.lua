@@ -233,6 +233,9 @@ local rows = {
   { "mil.metadata(weights: mil.weights, key?: string) -> any",
     "What a safetensors or gguf file says about itself under key: a string, number or boolean, or a list of them; nil: nothing. " ..
     "An integer that this Lua has no number for is its digits. Without a key: a table of all." },
+  { "mil.stored(weights: mil.weights, name: string) -> {type: string, dtype: string?, shape: integer[], bytes: integer}",
+    "How the file has a tensor, without reading it: type is its dtype, or the format's name (Q4_K); dtype that of w[name], nil " ..
+    "where it can't be had; bytes are those of the file." },
   { "mil.quantized(weights: mil.weights, name: string, dtype?: string) -> {data: mil.tensor, scale: mil.tensor}",
     "A quantised tensor of a gguf file as it is kept, for constexpr_blockwise_shift_scale: int4 or int8 data, and a scale for " ..
     "each block of the last axis, fp32 unless dtype says fp16." },

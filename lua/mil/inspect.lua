@@ -239,28 +239,22 @@ function inspect.program(program, options)
   return facts
 end
 
-function Sums:add_tensor(name, tensor)
-  local n, dtype = tensor:numel(), tensor.dtype
-  local bytes = dtype ~= "string" and bytes_of(dtype, n) or 0
-  add_to(self.dtypes, dtype, "dtype", { elements = n, bytes = bytes })
-  self.parameters, self.bytes, self.expanded_bytes = self.parameters + n, self.bytes + bytes, self.bytes + bytes
-  local text = dtype .. (#tensor.shape > 0 and "[" .. table.concat(tensor.shape, ", ") .. "]" or "")
+function Sums:add_stored(name, stored)
+  local n, bytes = count(stored.shape), stored.bytes
+  add_to(self.dtypes, stored.type, "dtype", { elements = n, bytes = bytes })
+  self.parameters, self.bytes = self.parameters + n, self.bytes + bytes
+  self.expanded_bytes = self.expanded_bytes + (stored.dtype ~= "string" and stored.dtype and bytes_of(stored.dtype, n) or bytes)
+  local text = stored.type .. (#stored.shape > 0 and "[" .. table.concat(stored.shape, ", ") .. "]" or "")
   table.insert(self.list, { name = name, type = text, bytes = bytes })
 end
 
--- A weights file: its tensors as they are read; unread are those whose dtype has no counterpart here.
+-- A weights file: its tensors as the file has them; unread are those whose dtype has no counterpart here.
 function inspect.weights(file, largest)
   local sums, unread = new_sums(), 0
   for _, name in ipairs(mil.names(file)) do
-    local is_read, tensor = pcall(function() return file[name] end)
-    if is_read then
-      sums:add_tensor(name, tensor)
-      tensor:free()
-    elseif require("mil.errors").object_of(tensor).code == "EUNSUPPORTED" then
-      unread = unread + 1
-    else
-      error(tensor, 0)
-    end
+    local stored = mil.stored(file, name)
+    sums:add_stored(name, stored)
+    if not stored.dtype then unread = unread + 1 end
   end
   local weights = sums:facts(largest)
   weights.unread = unread > 0 and unread or nil

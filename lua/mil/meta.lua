@@ -183,6 +183,12 @@ function mil.names(weights) end
 ---@return any
 function mil.metadata(weights, key) end
 
+---How the file has a tensor, without reading it: type is its dtype, or the format's name (Q4_K); dtype that of w[name], nil where it can't be had; bytes are those of the file.
+---@param weights mil.weights
+---@param name string
+---@return {type: string, dtype: string?, shape: integer[], bytes: integer}
+function mil.stored(weights, name) end
+
 ---A quantised tensor of a gguf file as it is kept, for constexpr_blockwise_shift_scale: int4 or int8 data, and a scale for each block of the last axis, fp32 unless dtype says fp16.
 ---@param weights mil.weights
 ---@param name string

@@ -132,8 +132,19 @@ describe("weights", function()
     luamil.write("odd.safetensors", string.char(#header) .. ("\0"):rep(7) .. header .. "12345")
     local status, out = luamil("inspect " .. luamil.path "odd.safetensors")
     assert.are.equal(0, status)
-    assert.truthy(out:find("1 weight, 3 parameters, 3 bytes\n", 1, true))
-    assert.truthy(out:find("  and 1 tensor of dtypes that have no counterpart here\n", 1, true))
+    assert.truthy(out:find("2 weights, 5 parameters, 5 bytes\n", 1, true))
+    assert.truthy(out:find("  1 tensor can't be read: of dtypes that have no counterpart here\n", 1, true))
+    assert.truthy(out:find("2 bytes  a  F8_E8M0[2]\n", 1, true), out)
+  end)
+end)
+
+describe("inspect", function()
+  it("of a gguf file says how each is quantised, in the file's own bytes", function()
+    local w = mil.weights "tests/vectors/gguf/types.gguf"
+    assert.are.same({ type = "Q4_K", dtype = "fp32", shape = { 1, 256 }, bytes = 144 }, mil.stored(w, "Q4_K"))
+    assert.has_error(function() mil.stored(w, "Q4_k") end)
+    local _, out = luamil "inspect tests/vectors/gguf/types.gguf"
+    assert.truthy(out:find("144 bytes  Q4_K    Q4_K[1, 256]\n", 1, true))
   end)
 end)
 
