@@ -29,25 +29,22 @@ static mil_status element_dim(mil__call *call, int i, mil_dim *out) {
     return MIL_OK;
 }
 
-/* A number where the list keeps it; else a symbol. */
-static mil_status list_length_of(mil__call *call, mil_dim *out) {
+/* What init_length is; -1: it is not known. *grows: it does not stay. */
+static mil_status first_length(mil__call *call, int64_t *out, bool *grows) {
     const mil__operand *given = mil__arg(call, "init_length");
-    bool grows;
-    int64_t length = -1;
-    MIL__TRY(mil__get_bool(call, "dynamic_length", &grows));
-    if (!given || given->data) MIL__TRY(mil__get_int(call, "init_length", &length));
-    if (length < 0 && (!given || given->data)) return mil__call_fail(call, MIL_EVALUE, "init_length is %lld", (long long)length);
-    *out = length;
-    if (!grows && length >= 0) return MIL_OK;
-    *out = mil__dim_fresh(call->types);
-    mil_symbol first = {.max = -1, .standard = length};
-    return length > 0 && *out < 0 ? mil__dim_describe(call->types, *out, &first, call->err) : MIL_OK;
+    *out = -1;
+    MIL__TRY(mil__get_bool(call, "dynamic_length", grows));
+    if (given && !given->data) return MIL_OK;
+    MIL__TRY(mil__get_int(call, "init_length", out));
+    return *out >= 0 ? MIL_OK : mil__call_fail(call, MIL_EVALUE, "init_length is %lld", (long long)*out);
 }
 
 mil_status mil__infer_make_list(mil__call *call) {
     const mil__input *dims = mil__args(call, "elem_shape");
-    mil_dim shape[MAX_ELEMENT_RANK], length = 0;
+    mil_dim shape[MAX_ELEMENT_RANK];
     const char *name;
+    int64_t length = 0;
+    bool grows = true;
     MIL__TRY(mil__get_text(call, "dtype", &name));
     mil_dtype dtype = mil_dtype_find(name);
     if (dtype != MIL_BOOL && dtype != MIL_FP16 && dtype != MIL_FP32 && dtype != MIL_INT32)
@@ -55,9 +52,11 @@ mil_status mil__infer_make_list(mil__call *call) {
     if (dims->n > MAX_ELEMENT_RANK)
         return mil__call_fail(call, MIL_ETYPE, "an element has at most %d dims, but elem_shape has %d", MAX_ELEMENT_RANK, dims->n);
     for (int i = 0; i < dims->n; i++) MIL__TRY(element_dim(call, i, &shape[i]));
-    MIL__TRY(list_length_of(call, &length));
+    MIL__TRY(first_length(call, &length, &grows));
     const mil_type *element = mil__tensor_type(call->types, dtype, dims->n, shape);
-    return mil__call_result(call, element ? mil__list_type(call->types, element, length) : NULL);
+    if (!element) return mil__call_result(call, NULL);
+    return mil__call_result(call, grows || length < 0 ? mil__growing_list_type(call->types, element, length)
+                                                      : mil__list_type(call->types, element, length));
 }
 
 /* ---- list_length ---- */

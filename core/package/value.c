@@ -68,7 +68,8 @@ mil_status mil__read_type(mil__reader *r, const Mil__Spec__Type *type, bool fres
     case MIL__SPEC__TYPE__KIND_LIST:
         MIL__TRY(mil__read_type(r, type->list->type, fresh, &item));
         MIL__TRY(read_dim(r, type->list->length, fresh, &length));
-        *out = mil__list_type(types, item, length);
+        *out = fresh && length >= 0 ? mil__growing_list_type(types, item, length) /* an input's */
+                                    : mil__list_type(types, item, length);
         break;
     case MIL__SPEC__TYPE__KIND_DICT:
         MIL__TRY(mil__read_type(r, type->dict->key, fresh, &key));

@@ -75,7 +75,7 @@ static Mil__Spec__TensorType *write_tensor_type(mil__model_writer *w, const mil_
 static Mil__Spec__ListType *write_list_type(mil__model_writer *w, const mil_type *type) {
     Mil__Spec__ListType *message = MIL__NEW(w, ListType, list_type);
     if (!message || !(message->type = mil__write_type(w, type->items[0]))) return NULL;
-    message->length = write_dim(w, type->length);
+    message->length = write_dim(w, mil__list_length_written(w->program->types, type));
     return message->length ? message : NULL;
 }
 

@@ -109,6 +109,7 @@ static mil_status parse_list_type(mil__parser *ps, const mil_type **out) {
     MIL__TRY(mil__lex_expect(&ps->lex, ',', "after the type of a list's elements"));
     MIL__TRY(parse_dim(ps, &length));
     MIL__TRY(mil__lex_expect(&ps->lex, '>', "after the list's length"));
+    if (ps->fresh && length >= 0) return made_type(ps, mil__growing_list_type(ps->program->types, element, length), out); /* an input's */
     return made_type(ps, mil__list_type(ps->program->types, element, length), out);
 }
 

@@ -112,7 +112,7 @@ static void put_new_type(printer *pr, const mil_type *type) {
     }
     if (type->kind == MIL_LIST) {
         PUT(pr, ", ");
-        put_dim(pr, type->length);
+        put_dim(pr, mil__list_length_written(pr->program->types, type));
     }
     PUT(pr, ">");
 }

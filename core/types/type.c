@@ -124,6 +124,18 @@ const mil_type *mil__list_type(mil__types *types, const mil_type *element, mil_d
     return intern_with_items(types, MIL_LIST, 1, &element, length);
 }
 
+const mil_type *mil__growing_list_type(mil__types *types, const mil_type *element, int64_t first) {
+    mil_symbol symbol = {.max = -1, .standard = first};
+    mil_dim length = mil__dim_fresh(types);
+    if (length >= 0 || (first > 0 && mil__dim_describe(types, length, &symbol, NULL) != MIL_OK)) return NULL;
+    return mil__list_type(types, element, length);
+}
+
+mil_dim mil__list_length_written(const mil__types *types, const mil_type *list) {
+    const mil_symbol *symbol = list->length < 0 ? mil__dim_symbol_info(types, list->length) : NULL;
+    return symbol && symbol->standard > 0 ? symbol->standard : list->length;
+}
+
 const mil_type *mil__tuple_type(mil__types *types, int n, const mil_type *const *items) {
     return intern_with_items(types, MIL_TUPLE, n, items, 0);
 }

@@ -47,6 +47,10 @@ void mil__types_free(mil__types *types);
 const mil_type *mil__tensor_type(mil__types *types, mil_dtype dtype, int rank, const mil_dim *shape);
 const mil_type *mil__scalar_type(mil__types *types, mil_dtype dtype);
 const mil_type *mil__list_type(mil__types *types, const mil_type *element, mil_dim length);
+/* A list whose length changes in a run: a symbol of its own, that knows what the length is at first (0: it does not). Types that
+ * are written have no way to say so: they have that number. */
+const mil_type *mil__growing_list_type(mil__types *types, const mil_type *element, int64_t first);
+mil_dim mil__list_length_written(const mil__types *types, const mil_type *list);
 const mil_type *mil__tuple_type(mil__types *types, int n, const mil_type *const *items);
 const mil_type *mil__dict_type(mil__types *types, const mil_type *key, const mil_type *value);
 const mil_type *mil__state_type(mil__types *types, const mil_type *tensor);

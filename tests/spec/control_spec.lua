@@ -201,6 +201,24 @@ describe("lists", function()
     assert.is_nil(f:make_list({ init_length = 3, elem_shape = { 2 } }):list_length().data)
   end)
 
+  it("have no length in a loop that a file says they have", function()
+    local f = mil.func()
+    local n = f:input("n", "int32", { 1 })
+    local _, ls, sum = f:while_loop({ f:const(0), f:make_list { elem_shape = { 2 } }, f:const(0) }, function(_, i) return i:less(n) end,
+      function(b, i, ls, sum)
+        local longer = ls:list_write { index = i, value = mil.zeros("fp32", { 2 }) }
+        return i + 1, longer, sum + longer:list_length()
+      end)
+    f:output("sum", sum:expand_dims { axes = { 0 } })
+    f:output("n_all", ls:list_length():expand_dims { axes = { 0 } })
+    same_when_read(f)
+    local path = os.tmpname()
+    os.remove(path)
+    f:save(path .. ".mlpackage")
+    for _, p in ipairs { f, mil.parse(tostring(f)), mil.load(path .. ".mlpackage") } do gives(p, { n = { 3 } }, { sum = { 6 }, n_all = { 3 } }) end
+    os.execute("rm -rf '" .. path .. ".mlpackage'")
+  end)
+
   it("are not read or written outside of what they hold", function()
     local f, a, b, at = list_program()
     local ls = f:make_list { init_length = 2, dynamic_length = false, elem_shape = { 2 } }
