@@ -131,7 +131,7 @@ local function add_weights(weights)
   end
   add_columns(rows, { false, true, true })
   if weights.absent then add("  %d of them are not at hand: their file is missing", weights.absent) end
-  if weights.unread then add("  %s can't be read: of dtypes that have no counterpart here", several(weights.unread, "tensor")) end
+  if weights.unread then add("  %s can't be read here", several(weights.unread, "tensor")) end
   if #weights.largest == 0 then return end
   add(#weights.largest < weights.tensors and "the largest:" or "they are:")
   rows = {}

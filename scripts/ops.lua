@@ -15,7 +15,7 @@ function command.main(given, names)
   local mil, help, system = require "mil", require "mil.help", require "mil.system"
   local width = math.min(system.width() or 80, 110)
   if given.search then
-    print(help.search(given.search))
+    print(help.search(given.search, true))
     return 0
   end
   if #names == 0 then

@@ -112,8 +112,8 @@ local function score(words, name, text)
   return total
 end
 
--- What has all the words in its name or its help: ops and the Lua face, the best first; at most 20 lines.
-function help.search(text)
+-- What has all the words in its name or its help: ops and (unless `ops_only`) the Lua face, the best first; at most 20 lines.
+function help.search(text, ops_only)
   local words, found = {}, {}
   for word in text:lower():gmatch "%S+" do words[#words + 1] = word end
   if #words == 0 then return "nothing to search for" end
@@ -124,7 +124,7 @@ function help.search(text)
     local points = score(words, name, table.concat(all, " "))
     if points > 0 then found[#found + 1] = { points, name, op.help } end
   end
-  for _, entry in ipairs(face) do
+  for _, entry in ipairs(ops_only and {} or face) do
     local points = score(words, entry.name, entry.help)
     if points > 0 then found[#found + 1] = { points, entry.name, entry.help } end
   end

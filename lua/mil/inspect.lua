@@ -248,7 +248,7 @@ function Sums:add_stored(name, stored)
   table.insert(self.list, { name = name, type = text, bytes = bytes })
 end
 
--- A weights file: its tensors as the file has them; unread are those whose dtype has no counterpart here.
+-- A weights file: its tensors as the file has them; unread are those that can't be read here.
 function inspect.weights(file, largest)
   local sums, unread = new_sums(), 0
   for _, name in ipairs(mil.names(file)) do
