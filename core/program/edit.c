@@ -410,6 +410,7 @@ mil_status mil_program_remove_output(mil_program *program, mil_value output, mil
     mil__users_drop_output(program, function, output);
     v->n_uses--;
     v->is_output = false;
+    mil__kept_drop(program, MIL__KEPT_OUTPUT, output);
     mil__function *of = &program->functions[b->function];
     if (of->label == output) of->label = 0;
     if (of->probabilities == output) of->probabilities = 0;

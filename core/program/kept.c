@@ -136,6 +136,11 @@ void mil__kept_end_pass(mil_program *program, mil__kept_what what, uint32_t from
     if (passed) program->kept[at].id = to;
 }
 
+void mil__kept_drop(mil_program *program, mil__kept_what what, uint32_t id) {
+    uint32_t at = find_part(program, what, id);
+    if (at != MIL__NOT_FOUND) mil__map_remove(&program->kept_parts, hash_part(what, id), at);
+}
+
 void mil__program_free_kept(mil_program *program) {
     for (uint32_t i = 0; i < program->n_metadata; i++) mil__free(program->metadata[i].key);
     mil__free(program->metadata);

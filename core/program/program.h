@@ -220,6 +220,7 @@ mil_status mil__program_keep(mil_program *program, mil__kept_what what, uint32_t
  * it: then nothing can fail any more. */
 mil_status mil__kept_begin_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, mil_error *err);
 void mil__kept_end_pass(mil_program *program, mil__kept_what what, uint32_t from, uint32_t to, bool passed);
+void mil__kept_drop(mil_program *program, mil__kept_what what, uint32_t id); /* nothing is kept of it any more */
 void mil__program_free_kept(mil_program *program);
 
 /* ---- building (build.c) ---- */

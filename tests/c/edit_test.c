@@ -319,6 +319,16 @@ static void kept_of_outputs(void) {
     mil_set_allocator(test_realloc, NULL);
     CHECK(test_each_allocation(replace_kept, NULL) > 20);
     mil_set_allocator(NULL, NULL);
+    mil_program *p = parse("(tensor<fp32, [2]> x) { tensor<fp32, [2]> a = relu(x = x);\n tensor<fp32, [2]> b = exp(x = a);\n } -> (a, b)");
+    mil_value a = value(p, "a"), b = value(p, "b");
+    uint8_t *said;
+    CHECK_OK(mil__program_keep(p, MIL__KEPT_OUTPUT, a, 2, &said, &err), &err);
+    CHECK_OK(mil__program_keep(p, MIL__KEPT_OUTPUT, b, 3, &said, &err), &err);
+    CHECK_OK(mil_program_remove_output(p, a, &err), &err); /* what was said of it as an output goes */
+    CHECK(!mil__program_kept(p, MIL__KEPT_OUTPUT, a));
+    CHECK_OK(replace(p, "b", "a"), &err);
+    CHECK(mil__program_kept(p, MIL__KEPT_OUTPUT, a) && mil__program_kept(p, MIL__KEPT_OUTPUT, a)->n == 3);
+    checked(p);
 }
 
 /* ---- memory that runs out ---- */
