@@ -111,6 +111,12 @@ static const char *of_another(luamil_kind kind, const char *name) {
     return NULL;
 }
 
+/* The nearer of two names, each of which may be NULL. */
+static const char *nearest_of(const char *name, const char *a, const char *b) {
+    const char *const both[] = {a, b};
+    return a && b ? mil_nearest(name, both, 2) : a ? a : b;
+}
+
 static int no_field(lua_State *L, const luamil_class *cls) {
     if (lua_type(L, 2) != LUA_TSTRING)
         return luamil_fail(L, MIL_ENAME, "%s %s has no field %s", article(cls->noun), cls->noun, LUAMIL_WHAT(L, 2));
@@ -122,8 +128,7 @@ static int no_field(lua_State *L, const luamil_class *cls) {
     if (instead) return luamil_fail(L, MIL_ENAME, "%s %s has no \"%s\"; it is %s", article(cls->noun), cls->noun, name, instead);
     while (cls->fields && cls->fields[n]) n++;
     if (op) near = mil_op_name(op);
-    if (!near && n) near = mil_nearest(name, cls->fields, n);
-    if (!near) near = luamil_nearest_key(L, lua_upvalueindex(1), name);
+    if (!near) near = nearest_of(name, n ? mil_nearest(name, cls->fields, n) : NULL, luamil_nearest_key(L, lua_upvalueindex(1), name));
     return near ? luamil_fail(L, MIL_ENAME, "%s %s has no \"%.80s\"; did you mean %s?", article(cls->noun), cls->noun, name, near)
                 : luamil_fail(L, MIL_ENAME, "%s %s has no \"%.80s\"", article(cls->noun), cls->noun, name);
 }

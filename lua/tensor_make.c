@@ -11,7 +11,11 @@ static luamil_tensor *make(lua_State *L, int dtype_at, const char *fn) {
     mil_dtype dtype = luamil_check_dtype(L, dtype_at, fn);
     int rank = luamil_check_shape(L, dtype_at + 1, fn, shape);
     luamil_tensor *self = luamil_new_tensor(L);
-    luamil_check_status(L, mil_tensor_new(dtype, rank, shape, &self->tensor, &err), &err);
+    double bytes = mil_dtype_bits(dtype) / 8.0;
+    for (int i = 0; i < rank; i++) bytes *= (double)shape[i];
+    mil_status status = mil_tensor_new(dtype, rank, shape, &self->tensor, &err);
+    if (status == MIL_ENOMEM) luamil_fail(L, status, "%s: out of memory: %.9g bytes were asked for", fn, bytes);
+    luamil_check_status(L, status, &err);
     return self;
 }
 
