@@ -34,7 +34,8 @@ return {
 
   -- ops: types
   { "x:relu():add(i)", "script:1: add: x fp16[1, 4, 1, 8] and y int32[3] must have one dtype" },
-  { "i:relu()", "script:1: relu: x int32[3] takes fp16 or fp32 (ios18)" },
+  { "i:relu()", "script:1: relu: x takes fp16 or fp32 (ios18), but was given int32[3]" },
+  { "x:softmax { axis = 'a' }", "script:1: softmax: axis takes int32 (ios18), but was given string" },
   { "return i + 0.5, 1", "script:1: add: y takes int32, but was given 0.5" },
   { "local y = x + { 1, 2, 3 }", nil },
   { "local y = mil.func():input('z', 'fp16', { 1 }) + x", "script:1: add: the value given for y belongs to another program" },

@@ -66,8 +66,8 @@ static mil_status check_operand(mil__call *call, const mil__param *row, const mi
     }
     uint32_t set = mil__op_dtypes(call->op, call->opset, row);
     if (set && !(set & MIL__SET(element_dtype(operand->type)))) {
-        snprintf(message, sizeof message, "%s %s takes %s (%s)", row->name, MIL__TYPE_TEXT(call->types, operand->type),
-                 MIL__DTYPES_TEXT(set), mil_opset_name(call->opset));
+        snprintf(message, sizeof message, "%s takes %s (%s), but was given %s", row->name, MIL__DTYPES_TEXT(set),
+                 mil_opset_name(call->opset), MIL__TYPE_TEXT(call->types, operand->type));
         return param_fail(call, MIL_ETYPE, row->name, message);
     }
     return MIL_OK;

@@ -5,7 +5,7 @@
 #include "call.h"
 
 static const call_row refusals[] = {
-    {"relu", 15, "x=int32[2]", "relu: x int32[2] takes fp16 or fp32 (ios15)"},
+    {"relu", 15, "x=int32[2]", "relu: x takes fp16 or fp32 (ios15), but was given int32[2]"},
     {"add", 15, "x=fp16[2] y=fp32[2]", "add: x fp16[2] and y fp32[2] must have one dtype"},
     {"add", 15, "x=fp16[2, 3] y=fp16[2]", "add: x fp16[2, 3] and y fp16[2] do not broadcast"},
     {"cast", 15, "x=fp16[2] dtype=\"int8\"", "cast: dtype \"int8\" is none of fp16|fp32|int32|bool"},
