@@ -54,9 +54,12 @@ static uint32_t number_of_use(const mil__lower *lower, mil_value value, mil_oper
     return lower->number[operation];
 }
 
+/* What a loop gives is in its variables' slots: those who read it after the loop count from its end on. */
 static void read_until(mil__lower *lower, mil_value value, uint32_t number) {
-    mil__slot *slot = &lower->plan->slots[lower->slot_of[value]];
-    if (slot->until < number) slot->until = number;
+    mil_operation op = lower->program->values[value]->op;
+    bool is_of_loop = op && is_loop(lower->program->ops[op]);
+    uint32_t *until = is_of_loop ? &lower->later[value] : &lower->plan->slots[lower->slot_of[value]].until;
+    if (*until < number) *until = number;
 }
 
 static void set_until_of(mil__lower *lower, mil_block block);
@@ -103,7 +106,8 @@ mil_status mil__lower_order(mil__lower *lower, mil_block body) {
     lower->scopes = mil__arena_zero(&lower->scope_arena, program->n_blocks, sizeof *lower->scopes);
     lower->number = mil__arena_zero(&lower->scope_arena, program->n_ops, sizeof *lower->number);
     lower->group_of = mil__arena_alloc(&lower->scope_arena, program->n_ops * sizeof *lower->group_of);
-    if (!lower->scopes || !lower->number || !lower->group_of) return mil__nomem(lower->err);
+    lower->later = mil__arena_zero(&lower->scope_arena, program->n_values, sizeof *lower->later);
+    if (!lower->scopes || !lower->number || !lower->group_of || !lower->later) return mil__nomem(lower->err);
     memset(lower->group_of, 0xff, program->n_ops * sizeof *lower->group_of);
     MIL__TRY(fuse_all(lower, body, &next));
     lower->n_groups = next;
@@ -112,7 +116,7 @@ mil_status mil__lower_order(mil__lower *lower, mil_block body) {
     lower->plan->n_loops = lower->n_loops;
     lower->n_loops = 0; /* until they are met again */
     set_until_of(lower, body);
-    for (uint32_t i = 0; i < b->n_outputs; i++) lower->plan->slots[lower->slot_of[b->outputs[i]]].until = UINT32_MAX;
+    for (uint32_t i = 0; i < b->n_outputs; i++) read_until(lower, b->outputs[i], UINT32_MAX);
     return MIL_OK;
 }
 
@@ -393,6 +397,10 @@ static mil_status lower_loop(mil__lower *lower, const mil__group *group, const m
     lower->loop = loop + 1;
     MIL__TRY(lower_turns(lower, group, op, to, loop, number));
     lower->loop = outer;
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        mil__slot *slot = &lower->plan->slots[to[i]];
+        if (slot->until < lower->later[op->outputs[i]]) slot->until = lower->later[op->outputs[i]];
+    }
     return MIL_OK;
 }
 

@@ -159,12 +159,13 @@ typedef struct mil__lower {
     uint32_t n_groups;
     mil__scope *scopes;           /* by block */
     uint32_t *number;             /* by operation: of its group */
+    uint32_t *later;              /* by value: of what a loop gives, the last group that reads it */
     uint32_t *group_of;           /* by operation: its group's index in the block (fuse.c) */
     uint32_t loop;                /* that is being lowered, from 1; 0: none */
     mil__loop *loops;
     uint32_t n_loops;
     const mil__expanded *expanded;
-    mil__arena scope_arena;       /* of the last seven */
+    mil__arena scope_arena;       /* of the last eight */
     uint32_t cap_slots, cap_steps;
     mil_error *err;
 } mil__lower;
