@@ -32,6 +32,7 @@ struct mil_context {
     mil_tensor **results;     /* of the last run; held */
     mil_tensor **taken;       /* what the function takes, inputs and states; borrowed for a run */
     mil_state *state;         /* retained */
+    size_t *state_places;     /* of the model's states among those of `state`, which another model may have made */
 };
 
 struct mil_state {
@@ -224,6 +225,7 @@ static void free_context(mil_context *context) {
     free_tensors(context->outputs, context->model->n_outputs);
     free_tensors(context->results, context->model->n_outputs);
     mil__free(context->taken);
+    mil__free(context->state_places);
     mil_state_free(context->state);
     mil__free(context);
 }
@@ -266,7 +268,8 @@ static mil_status new_context(mil_model *model, mil_context **out, mil_error *er
     context->outputs = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
     context->results = mil__calloc(model->n_outputs, sizeof(mil_tensor *));
     context->taken = mil__calloc(model->n_inputs + model->n_states, sizeof(mil_tensor *));
-    bool made = context->inputs && context->outputs && context->results && context->taken;
+    context->state_places = mil__calloc(model->n_states, sizeof *context->state_places);
+    bool made = context->inputs && context->outputs && context->results && context->taken && context->state_places;
     mil_status status = made ? model->engine->context_new(model->impl, &context->impl, err) : mil__nomem(err);
     if (status != MIL_OK) {
         free_context(context);
@@ -380,7 +383,7 @@ static mil_status take_inputs(mil_context *context, mil_error *err) {
         return mil__fail(err, MIL_EINVAL, "run: state %s %s is missing; a run is given the state that it works on", model->states[0].name,
                          port_text(&model->states[0], text, sizeof text));
     }
-    for (size_t i = 0; i < model->n_states; i++) context->taken[model->places[model->n_inputs + i]] = state->tensors[i];
+    for (size_t i = 0; i < model->n_states; i++) context->taken[model->places[model->n_inputs + i]] = state->tensors[context->state_places[i]];
     if (atomic_flag_test_and_set(&state->is_in_use)) return mil__fail(err, MIL_ESTATE, "run: another run is using the state");
     return MIL_OK;
 }
@@ -447,8 +450,40 @@ mil_tensor *mil_state_tensor(const mil_state *state, size_t i) {
     return i < state->model->n_states ? state->tensors[i] : NULL;
 }
 
+mil_status mil_state_copy(mil_state *state, mil_state **out, mil_error *err) {
+    *out = NULL;
+    if (atomic_flag_test_and_set(&state->is_in_use)) return mil__fail(err, MIL_ESTATE, "copy: a run is using the state");
+    mil_state *copy;
+    mil_status status = mil_state_new(state->model, &copy, err);
+    for (size_t i = 0; i < state->model->n_states && status == MIL_OK; i++)
+        status = mil_tensor_copy(copy->tensors[i], state->tensors[i], err);
+    atomic_flag_clear(&state->is_in_use);
+    if (status == MIL_OK) *out = copy;
+    else mil_state_free(copy);
+    return status;
+}
+
+static bool same_port(const mil_port *a, const mil_port *b) {
+    return a == b || (a->dtype == b->dtype && a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0 &&
+                      strcmp(a->name, b->name) == 0);
+}
+
+/* Where a state of that kind is among a model's: at place `at`, most likely; n_states: nowhere. */
+static size_t place_of_state(const mil_model *model, const mil_port *wanted, size_t at) {
+    if (at < model->n_states && same_port(&model->states[at], wanted)) return at;
+    for (at = 0; at < model->n_states && !same_port(&model->states[at], wanted); at++) {}
+    return at;
+}
+
 mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err) {
-    if (state && state->model != context->model) return mil__fail(err, MIL_EINVAL, "run: the state is another model's");
+    const mil_model *model = context->model;
+    for (size_t i = 0; state && i < model->n_states; i++) {
+        char text[200];
+        const mil_port *port = &model->states[i];
+        if (place_of_state(state->model, port, i) == state->model->n_states)
+            return mil__fail(err, MIL_EINVAL, "run: the state is another model's, which has no %s %s", port->name, port_text(port, text, sizeof text));
+    }
+    for (size_t i = 0; state && i < model->n_states; i++) context->state_places[i] = place_of_state(state->model, &model->states[i], i);
     if (state) mil_state_retain(state);
     mil_state_free(context->state);
     context->state = state;

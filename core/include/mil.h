@@ -708,12 +708,15 @@ const mil_port *mil_model_input(const mil_model *model, size_t i);   /* borrowed
 const mil_port *mil_model_output(const mil_model *model, size_t i);
 
 /* A state: the memory that a model keeps between runs (the state inputs of its function), one tensor each, zeros at first.
- * Shared (counted); it retains its model. One run uses it at a time: another meanwhile is MIL_ESTATE. A run that fails may leave it
+ * Shared (counted); it retains its model. Other models run on it too where it has all that they keep, by name, dtype and shape:
+ * a prompt's and the next token's. One run uses it at a time: another meanwhile is MIL_ESTATE. A run that fails may leave it
  * partly written. */
 typedef struct mil_state mil_state;
 size_t mil_model_n_states(const mil_model *model);
 const mil_port *mil_model_state(const mil_model *model, size_t i);    /* borrowed */
 mil_status mil_state_new(mil_model *model, mil_state **out, mil_error *err);
+/* Another with the same elements. Fails: MIL_ESTATE (a run is using it), MIL_ENOMEM. */
+mil_status mil_state_copy(mil_state *state, mil_state **out, mil_error *err);
 mil_state *mil_state_retain(mil_state *state);
 void mil_state_free(mil_state *state);
 /* What port i holds: may be read and written between runs. Borrowed; NULL beyond the end. */
@@ -734,7 +737,7 @@ mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err);
 void mil_context_free(mil_context *context);
 mil_status mil_context_set_input(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
 mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err);
-/* The state of the runs that follow; retained. NULL: none. Fails: MIL_EINVAL (another model's). */
+/* The state of the runs that follow; retained. NULL: none. Fails: MIL_EINVAL (another model's that lacks one of this model's). */
 mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err);
 mil_status mil_context_run(mil_context *context, mil_error *err);
 /* The output of the last run, shared with the context until the next run; NULL before the first. Borrowed. */

@@ -568,6 +568,19 @@ local state = {}
 ---@return mil.tensor
 function state:tensor(name) end
 
+---All that it holds, by name; mil.save writes them to a file.
+---@return table<string, mil.tensor>
+function state:tensors() end
+
+---Copies tensors into it, all that it holds: of another state, or of a file.
+---@param tensors table<string, mil.tensor>|mil.weights
+---@return mil.state
+function state:write(tensors) end
+
+---Another with the same elements.
+---@return mil.state
+function state:copy() end
+
 ---Makes it zeros again.
 ---@return mil.state
 function state:reset() end

@@ -69,20 +69,24 @@ static void outlives_its_model(void) {
     mil_tensor_free(x);
 }
 
-static void is_the_models_own(void) {
+static void is_lent_and_copied(void) {
     mil_model *model = NULL, *other = NULL;
-    mil_state *state = NULL;
+    mil_state *state = NULL, *copy = NULL;
     mil_tensor *x = NULL, *y = NULL;
     mil_error err;
     if (!CHECK_OK(make_model(&model, &err), &err) || !CHECK_OK(make_model(&other, &err), &err)) return;
     CHECK_OK(make_x(&x, &err), &err);
     CHECK_OK(mil_state_new(other, &state, &err), &err);
     CHECK_STATUS(mil_model_run(model, &x, &y, &err), MIL_EINVAL, &err);
-    CHECK_STATUS(mil_model_run_state(model, &x, &y, state, &err), MIL_EINVAL, &err);
     CHECK(y == NULL);
     CHECK_OK(mil_model_run_state(other, &x, &y, state, &err), &err);
     CHECK_EQ(first_of(y), 1);
+    CHECK_OK(mil_state_copy(state, &copy, &err), &err);
+    CHECK_OK(mil_model_run_state(model, &x, &y, state, &err), &err);
+    CHECK_EQ(first_of(y), 2);
+    CHECK_EQ(first_of(mil_state_tensor(copy, 0)), 1);
     mil_tensor_free(y);
+    mil_state_free(copy);
     mil_tensor_free(x);
     mil_state_free(state);
     mil_model_free(model);
@@ -91,15 +95,17 @@ static void is_the_models_own(void) {
 
 static mil_status whole_task(void *ctx, mil_error *err) {
     mil_model *model = NULL;
-    mil_state *state = NULL;
+    mil_state *state = NULL, *copy = NULL;
     mil_tensor *x = NULL, *y = NULL;
     (void)ctx;
     mil_status status = make_model(&model, err);
     if (status == MIL_OK) status = make_x(&x, err);
     if (status == MIL_OK) status = mil_state_new(model, &state, err);
     if (status == MIL_OK) status = mil_model_run_state(model, &x, &y, state, err);
+    if (status == MIL_OK) status = mil_state_copy(state, &copy, err);
     mil_tensor_free(x);
     mil_tensor_free(y);
+    mil_state_free(copy);
     mil_state_free(state);
     mil_model_free(model);
     return status;
@@ -113,4 +119,4 @@ static void survives_failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(is_described), CASE(outlives_its_model), CASE(is_the_models_own), CASE(survives_failing_allocations))
+TEST_MAIN(CASE(is_described), CASE(outlives_its_model), CASE(is_lent_and_copied), CASE(survives_failing_allocations))

@@ -138,9 +138,50 @@ program(1.3)
     local model, other = accumulator():compile(), accumulator():compile()
     assert.truthy(tostring(model):find("^model: .*state memory fp16%[2%] %->"))
     fails("EINVAL", "run: state memory fp16[2] is missing; a run is given the state that it works on", model.run, model, { x = { 1, 2 } })
-    fails("EINVAL", "run: the state is another model's", model.run, model, { x = { 1, 2 } }, { state = other:state() })
     fails("EINVAL", "run: takes a state", model.run, model, { x = { 1, 2 } }, { state = 1 })
     fails("ENAME", "did you mean memory?", other:state().tensor, other:state(), "memry")
     fails("ENAME", "no option", model.run, model, { x = { 1, 2 } }, { sate = 1 })
+  end)
+
+  it("is one for several models, where it has what they keep", function()
+    local function keeping(...)
+      local f, dtype = mil.func(), "fp16"
+      local x = f:input("x", dtype, { 2 })
+      for i, name in ipairs { ... } do
+        local memory = f:state(name, dtype, { 2 })
+        memory:coreml_update_state { value = memory:read_state() + x * 10 ^ (i - 1) }
+      end
+      f:output("y", x:identity())
+      return f:compile()
+    end
+    local both, turned, one = keeping("a", "b"), keeping("b", "a"), keeping "b"
+    local state = both:state()
+    for _, model in ipairs { both, turned, one } do model:run({ x = { 1, 2 } }, { state = state }) end
+    assert.same({ 1 + 10, 2 + 20 }, state:tensor("a"):table())
+    assert.same({ 10 + 1 + 1, 20 + 2 + 2 }, state:tensor("b"):table())
+    fails("EINVAL", "run: the state is another model's, which has no a fp16[2]", both.run, both, { x = { 1, 2 } }, { state = one:state() })
+    local f = mil.func()
+    f:state("b", "fp16", { 3 }):read_state()
+    f:output("y", f:input("x", "fp16", { 2 }):identity())
+    local other = f:compile()
+    fails("EINVAL", "which has no b fp16[3]", other.run, other, { x = { 1, 2 } }, { state = state })
+  end)
+
+  it("is copied, saved and read again", function()
+    local model = accumulator():compile()
+    local state = model:state()
+    model:run({ x = { 1, 2 } }, { state = state })
+    local copy = state:copy()
+    model:run({ x = { 1, 2 } }, { state = state })
+    assert.same({ 1, 2 }, copy:tensor("memory"):table())
+    assert.same({ 2, 4 }, state:tensors().memory:table())
+    local path = os.tmpname() .. ".safetensors"
+    mil.save(path, state:tensors())
+    assert.equal(copy, copy:write(mil.weights(path)))
+    assert.same({ 2, 4 }, copy:tensor("memory"):table())
+    assert.same({ 5, 6 }, copy:write({ memory = mil.tensor("fp16", { 5, 6 }) }):tensor("memory"):table())
+    fails("ENAME", "write: there is nothing for memory", copy.write, copy, {})
+    fails("EINVAL", "write: takes tensors by name, but was given 1", copy.write, copy, 1)
+    assert.is_false(pcall(copy.write, copy, { memory = mil.ones("fp16", { 3 }) }))
   end)
 end)
