@@ -358,7 +358,7 @@ static bool check_run(const vector *v, const built *b, const char *how, mil_comp
 static bool check_values(const vector *v, built *b) {
     mil_error err;
     for (size_t i = 0; i < b->n_results; i++) {
-        char name[24];
+        char name[32];
         snprintf(name, sizeof name, "result_%zu", i);
         if (mil_program_output(b->program, b->body, name, b->results[i], &b->results[i], &err))
             return complain(v, "output", "%s", err.message);
