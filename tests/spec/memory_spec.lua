@@ -109,9 +109,9 @@ describe("the collector", function()
       collect()
       local before = peak(true)
       if not before then return end
-      for _ = 1, 25 do job() end
+      for _ = 1, 75 do job() end
       local held = peak() - before
-      assert.is_true(held < (build:find "asan" and 500 or 35), ("%s: %.0f MB were held"):format(name, held))
+      assert.is_true(held < (build:find "asan" and 500 or 70), ("%s: %.0f MB were held"):format(name, held))
     end
   end)
 
