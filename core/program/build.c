@@ -311,6 +311,22 @@ mil_status mil__call_fold(mil__call *call, const mil__op *op, bool *is_const, mi
     return *data ? fold(call, *data) : mil__nomem(call->err);
 }
 
+mil_status mil__call_results(mil__call *call, const mil__op *op, mil__set_result *set, void *ctx) {
+    bool is_const;
+    mil_tensor **data;
+    if (call->n_out != (int)op->n_outputs)
+        return mil__call_fail(call, MIL_ETYPE, "would have %d results, but has %u", call->n_out, op->n_outputs);
+    MIL__TRY(mil__call_fold(call, op, &is_const, &data));
+    mil_status status = MIL_OK;
+    for (int i = 0; i < call->n_out; i++) {
+        mil_tensor *known = data ? data[i] : NULL;
+        if (status == MIL_OK && !known) status = mil__call_known(call, i, &known);
+        if (status == MIL_OK) status = set(ctx, call, op, (uint32_t)i, is_const || known, known);
+        else mil__drop_data(known);
+    }
+    return status;
+}
+
 /* Values for the results of a checked call. base: of the names of several results; NULL: made here. */
 static mil_status add_results(mil_program *program, mil_block block, mil_operation operation, mil__call *call,
                               const mil__new_op *new_op) {
@@ -387,20 +403,12 @@ static void end_operation(mil_program *program, mil_operation operation, mil_blo
     if (program->users) mil__users_add(program, operation);
 }
 
-static mil_status add_inferring(mil_program *program, mil_block block, const mil__new_op *new_op, mil_opset opset,
-                                mil_operation *out, mil_error *err) {
+static mil_status add_inferring(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,
+                                mil_error *err) {
     mil__call call;
-    mil__call_clear(&call, new_op->decl);
-    call.opset = opset;
-    call.types = program->types;
-    call.arena = &program->scratch;
-    call.err = err;
-    call.is_bound = program->is_bound;
     mil__seen_blocks seen;
-    if (new_op->n_blocks) {
-        mil__see_blocks(program, new_op->blocks, new_op->n_blocks, &seen);
-        call.nested = &seen.nested;
-    }
+    mil__call_begin(program, new_op->decl, block, new_op->blocks, new_op->n_blocks, &seen, &call, err);
+    call.arena = &program->scratch;
     if (new_op->decl->flags & MIL__LOOP && !new_op->unchecked)
         MIL__TRY(mil__loop_settle(program, new_op->blocks, new_op->n_blocks, err));
     MIL__TRY(fill_call(program, new_op->args, new_op->n_args, &call));
@@ -456,7 +464,7 @@ static mil_status add_like_before(mil_program *program, mil_block block, const m
 static mil_status add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out, mil_error *err) {
     mil_opset opset = program->functions[program->blocks[block]->function].opset;
     MIL__TRY(add_like_before(program, block, new_op, opset, out, err));
-    return *out ? MIL_OK : add_inferring(program, block, new_op, opset, out, err);
+    return *out ? MIL_OK : add_inferring(program, block, new_op, out, err);
 }
 
 mil_status mil__program_add(mil_program *program, mil_block block, const mil__new_op *new_op, mil_operation *out,

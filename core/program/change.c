@@ -244,11 +244,17 @@ static bool same_sym(const mil__value *v, const mil_type *type, const mil_dim *s
     return v->type == type && mil__shape_numel(type->rank, type->shape, &n) && memcmp(v->sym, sym, (size_t)n * sizeof *sym) == 0;
 }
 
+typedef struct inferring {
+    mil__change *change;
+    mil_dim newest;           /* before it began */
+} inferring;
+
 /* Result i of an operation is now what the call says; data (owned) goes into the value. */
-static mil_status set_result(mil__change *c, mil__call *call, const mil__op *op, uint32_t i, bool is_const, mil_tensor *data,
-                             mil_dim newest) {
+static mil_status set_result(void *ctx, mil__call *call, const mil__op *op, uint32_t i, bool is_const, mil_tensor *data) {
+    const inferring *again = ctx;
+    mil__change *c = again->change;
     mil__value *v = c->program->values[op->outputs[i]];
-    const mil_type *type = settle(call, call->out[i], v->type, op->is_retyped, newest);
+    const mil_type *type = settle(call, call->out[i], v->type, op->is_retyped, again->newest);
     const mil_dim *sym = call->out_sym[i];
     bool same = type == v->type && is_const == v->is_const && !data && !v->data && same_sym(v, type, sym);
     mil_status status = type ? MIL_OK : mil__nomem(c->err);
@@ -268,22 +274,6 @@ static mil_status set_result(mil__change *c, mil__call *call, const mil__op *op,
     v->data = data;
     v->sym = n ? sym : NULL;
     return put_users(c, op->outputs[i], retyped);
-}
-
-static mil_status set_results(mil__change *c, mil__call *call, const mil__op *op, mil_dim newest) {
-    bool is_const;
-    mil_tensor **data;
-    if (call->n_out != (int)op->n_outputs)
-        return mil__call_fail(call, MIL_ETYPE, "would have %d results, but has %u", call->n_out, op->n_outputs);
-    MIL__TRY(mil__call_fold(call, op, &is_const, &data));
-    mil_status status = MIL_OK;
-    for (int i = 0; i < call->n_out; i++) {
-        mil_tensor *known = data ? data[i] : NULL;
-        if (status == MIL_OK && !known) status = mil__call_known(call, i, &known);
-        if (status == MIL_OK) status = set_result(c, call, op, (uint32_t)i, is_const || known, known, newest);
-        else mil__drop_data(known);
-    }
-    return status;
 }
 
 /* The variables of a loop take what they are at first now, and what the body gives now. */
@@ -310,17 +300,12 @@ static mil_status infer_again(mil__change *c, mil_operation operation) {
     mil__mark mark = mil__arena_mark(&program->scratch);
     mil__call call;
     mil__seen_blocks seen;
-    mil__call_clear(&call, op->decl);
-    mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
-    if (op->n_blocks) call.nested = &seen.nested;
-    call.opset = program->functions[program->blocks[op->block]->function].opset;
-    call.types = program->types;
+    mil__call_begin(program, op->decl, op->block, op->blocks, op->n_blocks, &seen, &call, c->err);
     call.arena = &program->scratch;
-    call.err = c->err;
-    mil_dim newest = mil__dim_next(program->types);
+    inferring again = {c, mil__dim_next(program->types)};
     mil_status status = mil__call_of(program, op, &call);
     if (status == MIL_OK) status = mil__call_infer(&call);
-    if (status == MIL_OK) status = set_results(c, &call, op, newest);
+    if (status == MIL_OK) status = mil__call_results(&call, op, set_result, &again);
     mil__arena_rewind(&program->scratch, mark);
     op->is_retyped = false;
     return status;

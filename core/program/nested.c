@@ -29,8 +29,16 @@ static const mil_type *result_type(const void *ctx, int block, int i) {
     return ((const mil__seen_blocks *)ctx)->program->values[block_at(ctx, block)->outputs[i]]->type;
 }
 
-void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n, mil__seen_blocks *out) {
-    *out = (mil__seen_blocks){{out, n, n_inputs, n_results, input_type, result_type}, program, blocks};
+void mil__call_begin(const mil_program *program, const mil_op *op, mil_block block, const mil_block *blocks, int n_blocks,
+                     mil__seen_blocks *seen, mil__call *out, mil_error *err) {
+    mil__call_clear(out, op);
+    out->opset = program->functions[program->blocks[block]->function].opset;
+    out->types = program->types;
+    out->err = err;
+    out->is_bound = program->is_bound;
+    if (n_blocks == 0) return;
+    *seen = (mil__seen_blocks){{seen, n_blocks, n_inputs, n_results, input_type, result_type}, program, blocks};
+    out->nested = &seen->nested;
 }
 
 /* ---- inferring what is in a block again ---- */
@@ -38,50 +46,28 @@ void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n,
 static mil_status infer_block(mil_program *program, mil_block block, mil_error *err);
 static mil_status settle(mil_program *program, const mil_block *blocks, mil_error *err);
 
-static mil_status set_result(mil_program *program, mil__call *call, mil__value *value, int i, bool is_const, mil_tensor *data) {
+static mil_status set_result(void *ctx, mil__call *call, const mil__op *op, uint32_t i, bool is_const, mil_tensor *data) {
+    mil_program *program = ctx;
+    mil__value *value = program->values[op->outputs[i]];
     int64_t n;
-    if (!data) MIL__TRY(mil__call_known(call, i, &data));
     mil__drop_data(value->data);
     value->type = call->out[i];
     value->data = data;
-    value->is_const = is_const || data;
+    value->is_const = is_const;
     value->sym = NULL;
     if (!call->out_sym[i] || !mil__shape_numel(value->type->rank, value->type->shape, &n)) return MIL_OK;
     value->sym = mil__arena_copy(&program->arena, call->out_sym[i], (size_t)n * sizeof *value->sym);
     return value->sym ? MIL_OK : mil__nomem(call->err);
 }
 
-static mil_status set_results(mil_program *program, mil__call *call, const mil__op *op) {
-    bool is_const;
-    mil_tensor **data;
-    if (call->n_out != (int)op->n_outputs)
-        return mil__call_fail(call, MIL_ETYPE, "would have %d results, but has %u", call->n_out, op->n_outputs);
-    MIL__TRY(mil__call_fold(call, op, &is_const, &data));
-    mil_status status = MIL_OK;
-    for (int i = 0; i < call->n_out; i++) {
-        mil_tensor *known = data ? data[i] : NULL;
-        if (status == MIL_OK) status = set_result(program, call, program->values[op->outputs[i]], i, is_const, known);
-        else mil__drop_data(known);
-    }
-    return status;
-}
-
 static mil_status infer_call(mil_program *program, const mil__op *op, mil_error *err) {
     mil__call call;
     mil__seen_blocks seen;
-    mil__call_clear(&call, op->decl);
-    call.opset = program->functions[program->blocks[op->block]->function].opset;
-    call.types = program->types;
+    mil__call_begin(program, op->decl, op->block, op->blocks, op->n_blocks, &seen, &call, err);
     call.arena = &program->scratch;
-    call.err = err;
-    call.is_bound = program->is_bound;
-    if (op->n_blocks) {
-        mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
-        call.nested = &seen.nested;
-    }
     MIL__TRY(mil__call_of(program, op, &call));
     MIL__TRY(mil__call_infer(&call));
-    return set_results(program, &call, op);
+    return mil__call_results(&call, op, set_result, program);
 }
 
 mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed, mil_error *err) {

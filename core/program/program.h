@@ -304,8 +304,13 @@ typedef struct mil__seen_blocks {
     const mil_program *program;
     const mil_block *blocks;
 } mil__seen_blocks;
-/* For call->nested, while *out and the blocks live. */
-void mil__see_blocks(const mil_program *program, const mil_block *blocks, int n, mil__seen_blocks *out);
+/* The call of an op in `block` that holds these blocks, without its operands (mil__call_of) and its arena. It sees the blocks
+ * through *seen, while both live. */
+void mil__call_begin(const mil_program *program, const mil_op *op, mil_block block, const mil_block *blocks, int n_blocks,
+                     mil__seen_blocks *seen, mil__call *out, mil_error *err);
+/* What an inferred call gives goes to `set`, result by result: const or not, and its data (NULL: not known), which set owns. */
+typedef mil_status mil__set_result(void *ctx, mil__call *call, const mil__op *op, uint32_t i, bool is_const, mil_tensor *data);
+mil_status mil__call_results(mil__call *call, const mil__op *op, mil__set_result *set, void *ctx);
 /* Makes loop variable i's type in both blocks hold `other` too. */
 mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed,
                            mil_error *err);

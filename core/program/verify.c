@@ -37,12 +37,10 @@ static mil_status verify_scopes(const mil_program *program, mil_operation operat
 
 static mil_status verify_types(const mil_program *program, const mil__op *op, mil_error *err) {
     mil__arena arena = {0};
-    mil__call call = {.op = op->decl, .opset = program->functions[program->blocks[op->block]->function].opset,
-                      .types = program->types, .arena = &arena, .err = err};
+    mil__call call;
     mil__seen_blocks seen;
-    mil__see_blocks(program, op->blocks, op->n_blocks, &seen);
-    if (op->n_blocks) call.nested = &seen.nested;
-    call.is_bound = program->is_bound;
+    mil__call_begin(program, op->decl, op->block, op->blocks, op->n_blocks, &seen, &call, err);
+    call.arena = &arena;
     mil_status status = mil__call_of(program, op, &call);
     if (status == MIL_OK) status = mil__call_check(&call);
     if (status == MIL_OK) status = op->decl->infer(&call);
