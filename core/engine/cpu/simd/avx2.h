@@ -3,6 +3,7 @@
 #ifndef MIL__SIMD_H
 #define MIL__SIMD_H
 
+#include "engine/cpu/simd/x86.h"
 #include "tensor/tensor.h"
 
 enum { VL = 8, GEMM_MR = 6, GEMM_NV = 2 }; /* 12 accumulators, 2 of b, 2 of a: all 16 registers */
@@ -28,16 +29,6 @@ static inline vf v_look_up(const float table[16], const uint8_t *p) {
     __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), at);
     __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), at);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
-}
-static inline void b_place(uint8_t *to, const uint8_t *values, const uint8_t *at) {
-    __m128i spots = _mm_loadl_epi64((const __m128i *)at);
-    _mm_storel_epi64((__m128i *)to, _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)values), spots));
-}
-static inline void f_place(float *to, const float *values, const uint8_t *at) {
-    __m256i spots = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at));
-    __m256i none = _mm256_srai_epi32(_mm256_slli_epi32(spots, 24), 31);
-    __m256 placed = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), spots);
-    _mm256_storeu_ps(to, _mm256_andnot_ps(_mm256_castsi256_ps(none), placed));
 }
 static inline vf v_load_even(const float *p) {
     __m256 pairs = _mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), _MM_SHUFFLE(2, 0, 2, 0));

@@ -3,6 +3,7 @@
 #ifndef MIL__SIMD_H
 #define MIL__SIMD_H
 
+#include "engine/cpu/simd/x86.h"
 #include "tensor/tensor.h"
 
 enum { VL = 16, GEMM_MR = 12, GEMM_NV = 2 }; /* 24 accumulators of 32 registers */
@@ -25,16 +26,6 @@ static inline vf v_load_u8(const uint8_t *p) {
 }
 static inline vf v_look_up(const float table[16], const uint8_t *p) {
     return _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)), _mm512_loadu_ps(table));
-}
-static inline void b_place(uint8_t *to, const uint8_t *values, const uint8_t *at) {
-    __m128i spots = _mm_loadl_epi64((const __m128i *)at);
-    _mm_storel_epi64((__m128i *)to, _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)values), spots));
-}
-static inline void f_place(float *to, const float *values, const uint8_t *at) {
-    __m256i spots = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at));
-    __m256i none = _mm256_srai_epi32(_mm256_slli_epi32(spots, 24), 31);
-    __m256 placed = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), spots);
-    _mm256_storeu_ps(to, _mm256_andnot_ps(_mm256_castsi256_ps(none), placed));
 }
 static inline vf v_load_even(const float *p) {
     __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
