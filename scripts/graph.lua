@@ -59,8 +59,7 @@ function command.main(given, arguments)
   })
   if ending ~= "dot" then text = graph.svg(text) end
   if ending == "html" then text = graph.html(text, title) end
-  local check = require("mil.errors").check
-  if path then check(require("mil.system").write(path, text)) else check(io.stdout:write(text)) end
+  require("mil.errors").put(path, text)
   return 0
 end
 

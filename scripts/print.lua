@@ -36,9 +36,7 @@ function command.main(given, arguments)
   local text = tostring(program)
   if name then text = of_function(text, require("mil.inputs").entry(program, name).name) end
   if text:sub(-1) ~= "\n" then text = text .. "\n" end
-  local check = require("mil.errors").check
-  local path = given.output ~= "-" and given.output or nil
-  if path then check(require("mil.system").write(path, text)) else check(io.stdout:write(text)) end
+  require("mil.errors").put(given.output, text)
   return 0
 end
 

@@ -17,6 +17,11 @@ function errors.is_interrupt(err)
   return type(err) == "string" and err:find "interrupted$" ~= nil
 end
 
+-- Puts text into a file, or on standard output: path nil, or "-".
+function errors.put(path, text)
+  if path and path ~= "-" then errors.check(require("mil.system").write(path, text)) else errors.check(io.stdout:write(text)) end
+end
+
 -- What a function of io or mil.system gave; or raises its reason as it is (assert would put a place in our own files before it).
 function errors.check(value, reason, ...)
   if not value then error(reason, 0) end
