@@ -385,24 +385,40 @@ static void no_weights(void) {
 
 /* ---- large ones ---- */
 
+static bool begin(mil_opset opset, mil_program **program, mil_block *main) {
+    mil_error err = {0};
+    if (!CHECK_OK(mil_program_new(opset, program, &err), &err)) return false;
+    return CHECK_OK(mil_program_function(*program, "main", main, &err), &err);
+}
+
+static mil_value relu_of(mil_program *program, mil_block main, mil_value x) {
+    mil_error err = {0};
+    mil_value y = 0;
+    size_t outs;
+    mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
+    CHECK_OK(mil_program_add(program, main, mil_op_find("relu"), &arg, 1, NULL, (mil_where){0}, &y, 1, &outs, &err), &err);
+    return y;
+}
+
+/* The program, whose output is y, is saved and freed. */
+static bool save_and_free(mil_program *program, mil_block main, mil_value y, const char *path) {
+    mil_error err = {0};
+    CHECK_OK(mil_program_output(program, main, "y", y, &y, &err), &err);
+    bool saved = CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
+    mil_program_free(program);
+    return saved;
+}
+
 /* n operations in a row, saved. */
 static bool save_chain(const char *path, int n) {
     mil_program *program;
     mil_block main;
     mil_value x;
-    size_t outs;
     mil_error err = {0};
-    if (!CHECK_OK(mil_program_new(MIL_IOS17, &program, &err), &err)) return false;
-    CHECK_OK(mil_program_function(program, "main", &main, &err), &err);
+    if (!begin(MIL_IOS17, &program, &main)) return false;
     CHECK_OK(mil_program_input(program, main, "x", MIL_FP32, 1, (mil_dim[]){4}, false, &x, &err), &err);
-    for (int i = 0; i < n; i++) {
-        mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
-        CHECK_OK(mil_program_add(program, main, mil_op_find("relu"), &arg, 1, NULL, (mil_where){0}, &x, 1, &outs, &err), &err);
-    }
-    CHECK_OK(mil_program_output(program, main, "y", x, &x, &err), &err);
-    bool saved = CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
-    mil_program_free(program);
-    return saved;
+    for (int i = 0; i < n; i++) x = relu_of(program, main, x);
+    return save_and_free(program, main, x, path);
 }
 
 /* n inputs, each with two shapes to choose from, saved. */
@@ -411,10 +427,8 @@ static bool save_shapes(const char *path, int n) {
     mil_block main;
     mil_dim size;
     mil_value x = 0;
-    size_t outs;
     mil_error err = {0};
-    if (!CHECK_OK(mil_program_new(MIL_IOS18, &program, &err), &err)) return false;
-    CHECK_OK(mil_program_function(program, "main", &main, &err), &err);
+    if (!begin(MIL_IOS18, &program, &main)) return false;
     for (int i = 0; i < n; i++) {
         char name[20];
         snprintf(name, sizeof name, "x%d", i);
@@ -422,12 +436,7 @@ static bool save_shapes(const char *path, int n) {
         CHECK_OK(mil_program_input(program, main, name, MIL_FP32, 1, &size, false, &x, &err), &err);
         CHECK_OK(mil_program_input_shapes(program, x, 2, (int64_t[]){1, 2}, &err), &err);
     }
-    mil_arg arg = {.name = "x", .kind = MIL_ARG_VALUE, .value = x};
-    CHECK_OK(mil_program_add(program, main, mil_op_find("relu"), &arg, 1, NULL, (mil_where){0}, &x, 1, &outs, &err), &err);
-    CHECK_OK(mil_program_output(program, main, "y", x, &x, &err), &err);
-    bool saved = CHECK_OK(mil_program_save(program, path, NULL, &err), &err);
-    mil_program_free(program);
-    return saved;
+    return save_and_free(program, main, relu_of(program, main, x), path);
 }
 
 static double load_time(const char *path) {
