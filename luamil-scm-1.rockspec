@@ -19,6 +19,9 @@ build = {
   modules = {
     mil = {
       sources = {
+        "core/apple/open.c",
+        "core/apple/surface.c",
+        "core/apple/values.c",
         "core/base/arena.c",
         "core/base/bytes.c",
         "core/base/error.c",

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* IOSurfaces: memory that processes and devices share. */
+#include "apple/apple.h"
+
+/* Flat: one row of single bytes. What counts is the size of the whole, and every program that ran such surfaces on the Neural
+ * Engine but one made them so. */
+enum { SINT64 = 4 /* kCFNumberSInt64Type */, UTF8 = 0x08000100 /* kCFStringEncodingUTF8 */ };
+
+static void release(const void **objects, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (objects[i]) mil__apple.CFRelease(objects[i]);
+}
+
+/* The dictionary holds what is put into it. NULL: out of memory. */
+static const void *make_properties(size_t bytes) {
+    const struct property {
+        const char *key;
+        int64_t value;
+    } rows[] = {{"IOSurfaceWidth", (int64_t)bytes},       {"IOSurfaceHeight", 1},
+                {"IOSurfaceBytesPerElement", 1},          {"IOSurfaceBytesPerRow", (int64_t)bytes},
+                {"IOSurfaceAllocSize", (int64_t)bytes},   {"IOSurfacePixelFormat", 0}};
+    enum { N = MIL__COUNT(rows) };
+    const void *keys[N], *values[N], *made = NULL;
+    bool all = true;
+    for (size_t i = 0; i < N; i++) {
+        keys[i] = mil__apple.CFStringCreateWithCString(NULL, rows[i].key, UTF8);
+        values[i] = mil__apple.CFNumberCreate(NULL, SINT64, &rows[i].value);
+        all &= keys[i] && values[i];
+    }
+    if (all) made = mil__apple.CFDictionaryCreate(NULL, keys, values, N, mil__apple.kCFTypeDictionaryKeyCallBacks,
+                                                  mil__apple.kCFTypeDictionaryValueCallBacks);
+    release(keys, N);
+    release(values, N);
+    return made;
+}
+
+mil_status mil__surface_new(size_t bytes, mil__iosurface *out, mil_error *err) {
+    const void *properties = make_properties(bytes);
+    if (!properties) return mil__nomem(err);
+    mil__iosurface surface = mil__apple.IOSurfaceCreate(properties);
+    mil__apple.CFRelease(properties);
+    if (!surface) return mil__fail(err, MIL_EIO, "the system makes no IOSurface of %zu bytes", bytes);
+    size_t got = mil__apple.IOSurfaceGetAllocSize(surface);
+    if (got < bytes) {
+        mil__surface_free(surface);
+        return mil__fail(err, MIL_EIO, "the system made an IOSurface of %zu bytes where %zu were asked for", got, bytes);
+    }
+    *out = surface;
+    return MIL_OK;
+}
+
+void mil__surface_free(mil__iosurface surface) {
+    if (surface) mil__apple.CFRelease(surface);
+}
