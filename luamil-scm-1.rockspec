@@ -29,6 +29,7 @@ build = {
         "core/base/folder.c",
         "core/base/map.c",
         "core/base/str.c",
+        "core/base/temporary.c",
         "core/engine/classifier.c",
         "core/engine/cpu/attention.c",
         "core/engine/cpu/chain.c",

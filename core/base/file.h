@@ -50,6 +50,15 @@ mil_status mil__folder_make(const mil__folder *folder, const char *name, mil_err
 mil_status mil__folder_commit(mil__folder *folder, mil_error *err);
 void mil__folder_abandon(mil__folder *folder);
 
+/* Removes the folder at `path`, which may be NULL, with all that is in it, as far as that goes; links are not followed. */
+void mil__folder_remove(const char *path);
+
+/* ---- folders of this process alone (temporary.c) ---- */
+
+/* A private one (0700) in the system's folder for temporary files, with `name` in its own: to be removed, and freed. What
+ * processes that are no more left there is removed first, once in the life of a process. */
+mil_status mil__folder_temporary(const char *name, char **out, mil_error *err);
+
 /* "a/b", to be freed. */
 mil_status mil__path_join(const char *a, const char *b, char **out, mil_error *err);
 bool mil__path_ends_in(const char *path, const char *ending);

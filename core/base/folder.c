@@ -35,6 +35,10 @@ static void remove_tree(int parent, const char *name) {
     unlinkat(parent, name, AT_REMOVEDIR);
 }
 
+void mil__folder_remove(const char *path) {
+    if (path) remove_tree(AT_FDCWD, path);
+}
+
 /* What lies in a folder is on the disk only when that is; so in those below. */
 static void sync_tree(int parent, const char *name) {
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Folders that live as long as what this process does with them: luamil-<process>-<name>-<six letters>, readable by its
+ * owner alone. A process that dies leaves its own behind; the next one that needs a folder sees by the number in the name that
+ * nobody is there any more, and removes them. */
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/str.h"
+
+#define PREFIX "luamil-"
+
+/* TMPDIR is set for every process of a Mac's user; a service may lack it. */
+static const char *temporary_root(char *buf, size_t n) {
+    const char *set = getenv("TMPDIR");
+    if (set && *set) return set;
+#if defined(_CS_DARWIN_USER_TEMP_DIR)
+    size_t used = confstr(_CS_DARWIN_USER_TEMP_DIR, buf, n);
+    if (used > 0 && used <= n) return buf;
+#else
+    (void)buf, (void)n;
+#endif
+    return "/tmp";
+}
+
+/* Is it a folder of a process of ours that is no more? The number may be another process's by now: then it stays a while. */
+static bool is_left_over(const char *root, const char *name) {
+    char path[1024], *end;
+    struct stat info;
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) return false;
+    long process = strtol(name + strlen(PREFIX), &end, 10);
+    if (*end != '-' || process <= 0 || process == (long)getpid()) return false;
+    if (kill((pid_t)process, 0) == 0 || errno != ESRCH) return false;
+    int n = snprintf(path, sizeof path, "%s/%s", root, name);
+    return n > 0 && (size_t)n < sizeof path && lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid();
+}
+
+static void sweep(void) {
+    char buf[1024], path[1024];
+    const char *root = temporary_root(buf, sizeof buf);
+    DIR *dir = opendir(root);
+    if (!dir) return;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (!is_left_over(root, entry->d_name)) continue;
+        snprintf(path, sizeof path, "%s/%s", root, entry->d_name);
+        mil__folder_remove(path);
+    }
+    closedir(dir);
+}
+
+mil_status mil__folder_temporary(const char *name, char **out, mil_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char buf[1024];
+    const char *root = temporary_root(buf, sizeof buf);
+    mil__str path = {0};
+    pthread_once(&once, sweep);
+    mil__str_printf(&path, "%s/" PREFIX "%ld-%s-XXXXXX", root, (long)getpid(), name);
+    if (path.failed) {
+        mil__str_free(&path);
+        return mil__nomem(err);
+    }
+    if (mkdtemp(path.s)) return *out = path.s, MIL_OK;
+    mil_status status = mil__fail_errno(err, "make", path.s, errno);
+    mil__str_free(&path);
+    return status;
+}
