@@ -83,7 +83,7 @@ bool mil__apple_row_at(size_t i, mil__apple_row *out);
 /* To a class: mil__send_class(NSDictionary, empty) */
 #define mil__send_class(class, name, ...) mil__send_as(mil__apple.class, class, name, ##__VA_ARGS__)
 /* Is an optional method there? */
-#define mil__has(class, name) (mil__apple.sel.class##_##name != NULL)
+#define mil__responds(class, name) (mil__apple.sel.class##_##name != NULL)
 
 /* ---- values (MIL__APPLE_FOUNDATION); makers give autoreleased objects, NULL where memory ran out ---- */
 
@@ -114,13 +114,13 @@ enum { MIL__SURFACE_READ_ONLY = 1 }; /* of IOSurfaceLock and Unlock, which must 
 
 /* A global block is never copied or freed by those who take it: it must live until it was last called. invoke gets the block
  * first, then the block's own arguments. */
-typedef struct mil__block {
+typedef struct mil__objc_block {
     void *isa;
     int flags, reserved;
     void (*invoke)(void);
-    const struct mil__block_layout *layout;
+    const struct mil__objc_block_layout *layout;
     void *ctx; /* ours */
-} mil__block;
-void mil__block_init(mil__block *block, void (*invoke)(void), void *ctx);
+} mil__objc_block;
+void mil__objc_block_init(mil__objc_block *block, void (*invoke)(void), void *ctx);
 
 #endif

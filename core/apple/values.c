@@ -76,12 +76,12 @@ mil_status mil__fail_nserror(mil_error *err, mil_status status, mil__id error, c
 /* ---- blocks ---- */
 
 /* The public block ABI: docs/explanation/neural-engine.md */
-struct mil__block_layout {
+struct mil__objc_block_layout {
     unsigned long reserved, bytes;
 };
-static const struct mil__block_layout layout = {0, sizeof(mil__block)};
+static const struct mil__objc_block_layout layout = {0, sizeof(mil__objc_block)};
 enum { BLOCK_IS_GLOBAL = 1 << 28 };
 
-void mil__block_init(mil__block *block, void (*invoke)(void), void *ctx) {
-    *block = (mil__block){mil__apple._NSConcreteGlobalBlock, BLOCK_IS_GLOBAL, 0, invoke, &layout, ctx};
+void mil__objc_block_init(mil__objc_block *block, void (*invoke)(void), void *ctx) {
+    *block = (mil__objc_block){mil__apple._NSConcreteGlobalBlock, BLOCK_IS_GLOBAL, 0, invoke, &layout, ctx};
 }
