@@ -140,6 +140,7 @@ build = {
         "core/tensor/element.c",
         "core/tensor/random.c",
         "core/tensor/tensor.c",
+        "core/text/dialect.c",
         "core/text/flexible.c",
         "core/text/lex.c",
         "core/text/literal.c",

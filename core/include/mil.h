@@ -576,6 +576,33 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
                           mil_error *err);
 /* Prints as Apple's compiler does. *out is owned (mil_free), ends in 0; its length in *n (may be NULL). */
 mil_status mil_text_print(const mil_program *program, char **out, size_t *n, mil_error *err);
+
+/* A file in memory, by the name that a text has for it: "@model_path/weights/w0.bin". */
+typedef struct mil_text_file {
+    const char *name;
+    const void *data;
+    size_t n;                 /* bytes */
+} mil_text_file;
+
+/* A program as the Neural Engine's compilers take it: every parameter a const with a name of its own, no operation says more
+ * than its name, all names differ, and consts of 10 elements or more are in weights files. Owned whole. */
+typedef struct mil_dialect {
+    const char *text;
+    size_t n;                 /* characters of text, which ends in 0 */
+    const mil_text_file *files;
+    size_t n_files;
+} mil_dialect;
+typedef struct mil_dialect_options {
+    const char *route;        /* "direct" (NULL): a file for each const, its record at 64. "e5rt": one, "@model_path/weights.bin" */
+    bool is_long;             /* program(1.0), ios16 and tensor<int32, []>, as older compilers want it; else program(1.3), ios18, int32 */
+} mil_dialect_options;
+/* options may be NULL. It reads back as the same program. A line of versions begins it, which also holds a number that stands
+ * for what is in the files: programs that differ in their weights alone differ in their text.
+ * Fails: MIL_EINVAL (another route), MIL_ETYPE (a value whose size is not fixed, or that is no tensor), MIL_EUNSUPPORTED (nested
+ * blocks; an op or parameter that ios16 has not, where is_long), MIL_ESTATE (a const that is not at hand), MIL_ENOMEM. */
+mil_status mil_text_dialect(const mil_program *program, const mil_dialect_options *options, mil_dialect **out, mil_error *err);
+void mil_dialect_free(mil_dialect *dialect);
+
 /* Writes a file whole: aside, then renamed, so that on failure (MIL_EIO, MIL_ENOMEM) whatever was there is as it was. */
 mil_status mil_text_write(const char *path, const char *text, size_t n, mil_error *err);
 /* Frees memory that this library gave as plain bytes. */

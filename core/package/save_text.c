@@ -64,8 +64,9 @@ static mil_status place_all(mil__model_writer *w) {
     return MIL_OK;
 }
 
-static uint64_t place_of(void *ctx, const mil__value *value) {
+static uint64_t place_of(void *ctx, const mil__value *value, const char **file) {
     const mil__model_writer *w = ctx;
+    *file = w->blob_name;
     return value->op ? w->offsets[w->program->ops[value->op]->outputs[0]] : 0;
 }
 
@@ -81,7 +82,7 @@ static mil_status print(mil__saving *s, int version_minor, char **text, size_t *
     const mil__attr **attrs;
     MIL__TRY(write_attrs(&s->w, &attrs));
     mil__text_places places = {
-        .path = s->w.blob_name, .place = place_of, .ctx = &s->w, .version_minor = version_minor, .attrs = attrs};
+        .place = place_of, .ctx = &s->w, .version_minor = version_minor, .attrs = attrs};
     MIL__TRY(place_all(&s->w));
     return mil__text_print(s->w.program, &places, text, n, s->w.err);
 }

@@ -19,6 +19,7 @@ typedef struct parameters { /* of an op, in the order in which they are printed 
 typedef struct printer {
     const mil_program *program;
     const mil__text_places *places; /* NULL: as the program has it */
+    const mil__text_dialect *dialect; /* of places; NULL: none */
     mil__str out;
     int version_minor;
     bool long_scalars;
@@ -75,6 +76,11 @@ static void put_string(printer *pr, const char *s, size_t n) {
         begin = i + 1;
     }
     PUT(pr, "\"");
+}
+
+/* The name that a value has in the text; NULL: none. */
+static inline const char *name_of(const printer *pr, mil_value id) {
+    return pr->dialect ? pr->dialect->names[id] : pr->program->values[id]->name;
 }
 
 /* ---- types ---- */
@@ -200,11 +206,11 @@ static void put_blob(printer *pr, const mil__attr *value) {
 }
 
 /* The same, of a place that was chosen for it here. */
-static void put_place(printer *pr, const mil_type *type, uint64_t offset) {
+static void put_place(printer *pr, const mil_type *type, const char *file, uint64_t offset) {
     char text[MIL__NUMBER_TEXT];
     put_type(pr, type);
     put_text(pr, pr->long_scalars ? "(BLOBFILE(path = tensor<string, []>(" : "(BLOBFILE(path = string(");
-    put_string(pr, pr->places->path, strlen(pr->places->path));
+    put_string(pr, file, strlen(file));
     put_text(pr, pr->long_scalars ? "), offset = tensor<uint64, []>(" : "), offset = uint64(");
     put(pr, text, mil__write_unsigned(text, offset));
     PUT(pr, ")))");
@@ -247,8 +253,9 @@ static const mil__attr *find_attr(const mil__op *op, const char *name) {
 static mil_status put_const(printer *pr, const mil__value *value, mil_error *err) {
     const mil__attr *val = value->op ? find_attr(pr->program->ops[value->op], "val") : NULL;
     if (pr->places && value->data) {
-        uint64_t offset = pr->places->place(pr->places->ctx, value);
-        if (offset) put_place(pr, value->type, offset);
+        const char *file = NULL;
+        uint64_t offset = pr->places->place(pr->places->ctx, value, &file);
+        if (offset) put_place(pr, value->type, file, offset);
         else put_literal(pr, value->type, value->data);
     } else if (val) put_attr_value(pr, val);
     else if (value->data) put_literal(pr, value->type, value->data);
@@ -305,12 +312,13 @@ static mil_status put_attrs(printer *pr, const mil__attr *attr, mil_error *err) 
 
 /* The name that stands in the brackets; NULL: none. */
 static const char *label_of(const printer *pr, const mil__op *op) {
-    if (op->label) return *op->label ? op->label : NULL;
-    return op->n_outputs ? pr->program->values[op->outputs[0]]->name : NULL;
+    if (op->label && !pr->dialect) return *op->label ? op->label : NULL;
+    return op->n_outputs ? name_of(pr, op->outputs[0]) : NULL;
 }
 
 static bool has_attribute_args(const printer *pr, const mil__op *op) {
-    return mil__op_has_attributes(op->decl, pr->program->functions[pr->program->blocks[op->block]->function].opset);
+    mil_opset own = pr->program->functions[pr->program->blocks[op->block]->function].opset;
+    return mil__op_has_attributes(op->decl, pr->dialect ? pr->dialect->opset : own);
 }
 
 /* Of a label that is the first result's name, nothing can need an escape. */
@@ -343,12 +351,13 @@ static mil_status put_usual_attrs(printer *pr, const mil__op *op, bool is_const,
 
 static mil_status put_operation_attrs(printer *pr, const mil__op *op, bool is_const, bool with_args, mil_error *err) {
     const char *label = label_of(pr, op);
-    if (!op->attrs && !with_args) return put_usual_attrs(pr, op, is_const, err);
+    const mil__attr *attrs = pr->dialect ? NULL : op->attrs;
+    if (!attrs && !with_args) return put_usual_attrs(pr, op, is_const, err);
     size_t n = 0;
     mil__mark mark = mil__arena_mark(&pr->tmp);
-    entry *entries = mil__arena_zero(&pr->tmp, count_attrs(op->attrs) + MIL__MAX_INPUTS + 2, sizeof *entries);
+    entry *entries = mil__arena_zero(&pr->tmp, count_attrs(attrs) + MIL__MAX_INPUTS + 2, sizeof *entries);
     if (!entries) return mil__nomem(err);
-    for (const mil__attr *attr = op->attrs; attr; attr = attr->next)
+    for (const mil__attr *attr = attrs; attr; attr = attr->next)
         if (!is_const || strcmp(attr->name, "val") != 0) entries[n++] = (entry){.name = attr->name, .attr = attr};
     for (int a = 0; a < op->n_args && with_args; a++)
         entries[n++] = (entry){.name = mil__op_slot_name(op->decl, op->args[a].slot),
@@ -383,9 +392,9 @@ static const parameters *parameters_of(printer *pr, const mil_op *op) {
 }
 
 static mil_status put_value(printer *pr, mil_value id, mil_error *err) {
-    const mil__value *value = pr->program->values[id];
-    if (!value->name) return put_const(pr, value, err);
-    put_text(pr, value->name);
+    const char *name = name_of(pr, id);
+    if (!name) return put_const(pr, pr->program->values[id], err);
+    put_text(pr, name);
     return MIL_OK;
 }
 
@@ -416,10 +425,17 @@ static mil_status put_args(printer *pr, const mil__op *op, mil_error *err) {
     return MIL_OK;
 }
 
-static void put_typed_name(printer *pr, const mil__value *value) {
-    put_type(pr, value->type);
+static void put_typed_name(printer *pr, mil_value id) {
+    put_type(pr, pr->program->values[id]->type);
     PUT(pr, " ");
-    put_text(pr, value->name);
+    put_text(pr, name_of(pr, id));
+}
+
+static void put_names(printer *pr, const mil_value *values, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (i) PUT(pr, ", ");
+        put_text(pr, name_of(pr, values[i]));
+    }
 }
 
 static mil_status put_block(printer *pr, const mil__block *block, int indent, mil_error *err);
@@ -433,16 +449,13 @@ static mil_status put_nested(printer *pr, const mil__op *op, int indent, mil_err
         PUT(pr, "(");
         for (uint32_t i = 0; i < block->n_inputs; i++) {
             if (i) PUT(pr, ", ");
-            put_typed_name(pr, pr->program->values[block->inputs[i]]);
+            put_typed_name(pr, block->inputs[i]);
         }
         PUT(pr, ") {\n");
         MIL__TRY(put_block(pr, block, indent + 4, err));
         put_indent(pr, indent);
         PUT(pr, "} -> (");
-        for (uint32_t i = 0; i < block->n_outputs; i++) {
-            if (i) PUT(pr, ", ");
-            put_text(pr, pr->program->values[block->outputs[i]]->name);
-        }
+        put_names(pr, block->outputs, block->n_outputs);
         PUT(pr, ")");
     }
     return MIL_OK;
@@ -451,22 +464,22 @@ static mil_status put_nested(printer *pr, const mil__op *op, int indent, mil_err
 /* coreml_update_state is written as what a package has for it: a write_state, then a read_state where the result is used. */
 static void put_update_state(printer *pr, const mil__op *op, int indent) {
     const mil__value *result = pr->program->values[op->outputs[0]];
-    const char *state = pr->program->values[mil__op_arg_named(op, "state")->values[0]]->name;
+    const char *state = name_of(pr, mil__op_arg_named(op, "state")->values[0]), *name = name_of(pr, op->outputs[0]);
     put_indent(pr, indent);
     PUT(pr, "write_state(data = ");
-    put_text(pr, pr->program->values[mil__op_arg_named(op, "value")->values[0]]->name);
+    put_text(pr, name_of(pr, mil__op_arg_named(op, "value")->values[0]));
     PUT(pr, ", input = ");
     put_text(pr, state);
     PUT(pr, ")[name = string(\"");
-    put_text(pr, result->name);
+    put_text(pr, name);
     PUT(pr, "_write_state\")];\n");
     if (!result->n_uses && !result->is_output) return;
     put_indent(pr, indent);
-    put_typed_name(pr, result);
+    put_typed_name(pr, op->outputs[0]);
     PUT(pr, " = read_state(input = ");
     put_text(pr, state);
     PUT(pr, ")[name = string(\"");
-    put_text(pr, result->name);
+    put_text(pr, name);
     PUT(pr, "\")];\n");
 }
 
@@ -506,7 +519,7 @@ static inline bool lay_args(const printer *pr, line *at, const mil__op *op, cons
 
 /* False, and nothing printed, where it is another, or there is no room: put_operation does it. */
 static bool put_usual(printer *pr, const mil__op *op, int indent) {
-    bool usual = op->n_outputs == 1 && !op->attrs && !op->label && !op->n_blocks && !pr->long_scalars && indent < MOST_FIXED;
+    bool usual = op->n_outputs == 1 && !op->attrs && !op->label && !op->n_blocks && !pr->long_scalars && !pr->dialect && indent < MOST_FIXED;
     const parameters *list = pr->parameters[mil__op_index(op->decl)];
     if (!usual || !list || pr->out.failed || pr->out.cap - pr->out.n < 2 * MOST_FIXED) return false;
     const mil__value *result = pr->program->values[op->outputs[0]];
@@ -537,7 +550,7 @@ static mil_status put_operation(printer *pr, const mil__op *op, int indent, mil_
     put_indent(pr, indent);
     for (uint32_t i = 0; i < op->n_outputs; i++) {
         if (i) PUT(pr, ", ");
-        put_typed_name(pr, pr->program->values[op->outputs[i]]);
+        put_typed_name(pr, op->outputs[i]);
     }
     if (op->n_outputs) PUT(pr, " = ");
     put_text(pr, op->decl->name);
@@ -564,7 +577,8 @@ static void make_room(printer *pr) {
 static mil_status put_block(printer *pr, const mil__block *block, int indent, mil_error *err) {
     for (mil_operation at = block->first; at; at = pr->program->ops[at]->next) {
         const mil__op *op = pr->program->ops[at];
-        bool at_its_use = op->is_inline && op->n_outputs == 1 && !pr->program->values[op->outputs[0]]->name;
+        bool may_lack = pr->dialect ? op->decl == mil__op_const() : op->is_inline;
+        bool at_its_use = may_lack && op->n_outputs == 1 && !name_of(pr, op->outputs[0]);
         if (is_update_state(op)) put_update_state(pr, op, indent);
         else if (!at_its_use) MIL__TRY(put_operation(pr, op, indent, err));
         if (++pr->n_printed >= MANY && (pr->n_printed & (pr->n_printed - 1)) == 0) make_room(pr);
@@ -574,18 +588,21 @@ static mil_status put_block(printer *pr, const mil__block *block, int indent, mi
 
 /* ---- functions, programs ---- */
 
-static int by_value_name(const void *a, const void *b) {
-    return strcmp((*(const mil__value *const *)a)->name, (*(const mil__value *const *)b)->name);
-}
+typedef struct named {
+    const char *name;
+    mil_value value;
+} named;
+
+static int by_its_name(const void *a, const void *b) { return strcmp(((const named *)a)->name, ((const named *)b)->name); }
 
 static mil_status put_inputs(printer *pr, const mil__block *body, mil_error *err) {
-    const mil__value **inputs = mil__arena_alloc(&pr->tmp, (body->n_inputs + 1) * sizeof *inputs);
+    named *inputs = mil__arena_alloc(&pr->tmp, (body->n_inputs + 1) * sizeof *inputs);
     if (!inputs) return mil__nomem(err);
-    for (uint32_t i = 0; i < body->n_inputs; i++) inputs[i] = pr->program->values[body->inputs[i]];
-    qsort(inputs, body->n_inputs, sizeof *inputs, by_value_name);
+    for (uint32_t i = 0; i < body->n_inputs; i++) inputs[i] = (named){name_of(pr, body->inputs[i]), body->inputs[i]};
+    qsort(inputs, body->n_inputs, sizeof *inputs, by_its_name);
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         if (i) PUT(pr, ", ");
-        put_typed_name(pr, inputs[i]);
+        put_typed_name(pr, inputs[i].value);
     }
     return MIL_OK;
 }
@@ -595,11 +612,13 @@ static mil_status put_function(printer *pr, const mil__function *function, mil_e
     PUT(pr, "    func ");
     put_text(pr, function->name);
     PUT(pr, "<");
-    put_text(pr, mil_opset_name(function->opset));
+    put_text(pr, mil_opset_name(pr->dialect ? pr->dialect->opset : function->opset));
     PUT(pr, ">(");
     MIL__TRY(put_inputs(pr, body, err));
     PUT(pr, ") ");
-    const mil__attr *attrs = pr->places ? pr->places->attrs[function - pr->program->functions] : function->attrs;
+    const mil__attr *attrs = pr->dialect  ? NULL
+                             : pr->places ? pr->places->attrs[function - pr->program->functions]
+                                          : function->attrs;
     if (attrs) {
         MIL__TRY(put_attrs(pr, attrs, err));
         PUT(pr, " ");
@@ -607,10 +626,7 @@ static mil_status put_function(printer *pr, const mil__function *function, mil_e
     PUT(pr, "{\n");
     MIL__TRY(put_block(pr, body, OPERATION_INDENT, err));
     PUT(pr, "        } -> (");
-    for (uint32_t i = 0; i < body->n_outputs; i++) {
-        if (i) PUT(pr, ", ");
-        put_text(pr, pr->program->values[body->outputs[i]]->name);
-    }
+    put_names(pr, body->outputs, body->n_outputs);
     PUT(pr, ");\n");
     return MIL_OK;
 }
@@ -627,10 +643,9 @@ static mil_status put_program(printer *pr, mil_error *err) {
     for (uint32_t i = 0; i < program->n_functions; i++) functions[i] = &program->functions[i];
     qsort(functions, program->n_functions, sizeof *functions, by_function_name);
     mil__str_printf(&pr->out, "program(1.%d)\n", pr->version_minor);
-    if (program->attrs) {
-        MIL__TRY(put_attrs(pr, program->attrs, err));
-        PUT(pr, "\n");
-    }
+    if (pr->dialect) put_text(pr, pr->dialect->info);
+    else if (program->attrs) MIL__TRY(put_attrs(pr, program->attrs, err));
+    if (pr->dialect || program->attrs) PUT(pr, "\n");
     PUT(pr, "{\n");
     for (uint32_t i = 0; i < program->n_functions; i++) MIL__TRY(put_function(pr, functions[i], err));
     PUT(pr, "}");
@@ -640,7 +655,8 @@ static mil_status put_program(printer *pr, mil_error *err) {
 mil_status mil__text_print(const mil_program *program, const mil__text_places *places, char **out, size_t *n, mil_error *err) {
     *out = NULL;
     int minor = places ? places->version_minor : program->version_minor;
-    printer pr = {.program = program, .places = places, .version_minor = minor, .long_scalars = minor < 3};
+    printer pr = {.program = program, .places = places, .version_minor = minor, .long_scalars = minor < 3,
+                  .dialect = places ? places->dialect : NULL};
     mil_status status = put_program(&pr, err);
     mil__arena_free(&pr.tmp);
     if (status == MIL_OK) return mil__str_take(&pr.out, out, n, err);

@@ -68,5 +68,8 @@ mil_status mil__blob_commit(mil__blob_writer *writer, mil_error *err);
 /* The same, together with another file that is finished: both are there, or neither. */
 mil_status mil__blob_commit_with(mil__blob_writer *writer, mil__writer *other, mil_error *err);
 void mil__blob_abandon(mil__blob_writer *writer);
+/* A whole file in memory instead, of n tensors: *out is owned (mil__free). offsets: of their records. Fails: as mil__blob_add. */
+mil_status mil__blob_bytes(const mil_tensor *const *tensors, size_t n, uint64_t *offsets, uint8_t **out, size_t *bytes,
+                           mil_error *err);
 
 #endif

@@ -57,14 +57,26 @@ static void put_strided(mil__blob_writer *w, const mil_tensor *tensor) {
 
 /* ---- records ---- */
 
-static void put_record(mil__blob_writer *w, unsigned code, size_t bytes, unsigned unused_bits) {
-    uint8_t record[RECORD] = {0}, *p = record;
+/* Of a tensor whose elements will follow the record, which is at `at`. */
+static void make_record(uint8_t record[RECORD], const mil_tensor *tensor, uint64_t at) {
+    size_t bytes = mil_tensor_bytes(tensor), bits = (size_t)mil_dtype_bits(tensor->dtype);
+    uint8_t *p = memset(record, 0, RECORD);
     p = mil__put_u32(p, 0xdeadbeef);
-    p = mil__put_u32(p, code);
+    p = mil__put_u32(p, mil__milblob_code(tensor->dtype));
     p = mil__put_u64(p, bytes);
-    p = mil__put_u64(p, w->file.written + RECORD);
-    mil__put_u64(p, unused_bits);
+    p = mil__put_u64(p, at + RECORD);
+    mil__put_u64(p, (8 * bytes - (size_t)mil__numel(tensor) * bits) % 8); /* bits of the last byte that are none of it */
+}
+
+static void put_record(mil__blob_writer *w, const mil_tensor *tensor) {
+    uint8_t record[RECORD];
+    make_record(record, tensor, w->file.written);
     mil__writer_add(&w->file, record, sizeof record);
+}
+
+static mil_status check_dtype(const mil_tensor *tensor, mil_error *err) {
+    if (mil__milblob_code(tensor->dtype)) return MIL_OK;
+    return mil__fail(err, MIL_EUNSUPPORTED, "MILBlob: %s can't be in a weights file", mil_dtype_name(tensor->dtype));
 }
 
 static void pad(mil__blob_writer *w) {
@@ -108,11 +120,8 @@ static mil_status remember(mil__blob_writer *w, const mil__blob_entry *entry, mi
 /* ---- the writer ---- */
 
 mil_status mil__blob_add(mil__blob_writer *w, const mil_tensor *tensor, uint64_t *offset, mil_error *err) {
-    unsigned code = mil__milblob_code(tensor->dtype);
-    if (!code)
-        return mil__fail(err, MIL_EUNSUPPORTED, "MILBlob: %s can't be in a weights file",
-                         mil_dtype_name(tensor->dtype));
-    size_t bytes = mil_tensor_bytes(tensor), bits = (size_t)mil_dtype_bits(tensor->dtype);
+    MIL__TRY(check_dtype(tensor, err));
+    size_t bytes = mil_tensor_bytes(tensor);
     bool is_contiguous = mil__is_contiguous(tensor);
     mil__blob_entry entry = {tensor->data, bytes, tensor->dtype, 0};
     uint32_t known = is_contiguous ? mil__map_find(&w->known, hash_of(&entry), is_same, w, &entry) : MIL__NOT_FOUND;
@@ -125,7 +134,7 @@ mil_status mil__blob_add(mil__blob_writer *w, const mil_tensor *tensor, uint64_t
     pad(w);
     entry.offset = w->file.written;
     if (is_contiguous) MIL__TRY(remember(w, &entry, err));
-    put_record(w, code, bytes, (unsigned)(8 * bytes - (size_t)mil__numel(tensor) * bits) % 8);
+    put_record(w, tensor);
     if (is_contiguous) put_contiguous(w, tensor, bytes);
     else put_strided(w, tensor);
     w->count++;
@@ -162,4 +171,54 @@ mil_status mil__blob_commit_with(mil__blob_writer *w, mil__writer *other, mil_er
 void mil__blob_abandon(mil__blob_writer *w) {
     if (w->is_open) mil__writer_abandon(&w->file);
     forget(w);
+}
+
+/* ---- in memory ---- */
+
+static size_t rounded(size_t bytes) { return bytes + (64 - bytes % 64) % 64; }
+
+/* What the file takes in all, and where the records are. */
+static mil_status lay_out(const mil_tensor *const *tensors, size_t n, uint64_t *offsets, size_t *bytes, mil_error *err) {
+    size_t at = HEADER;
+    for (size_t i = 0; i < n; i++) {
+        MIL__TRY(check_dtype(tensors[i], err));
+        size_t each = mil_tensor_bytes(tensors[i]);
+        offsets[i] = at;
+        if (!mil__add_size(each, RECORD + 63, &each) || !mil__add_size(at, each - 63, &at) || at > SIZE_MAX - 63)
+            return mil__nomem(err);
+        at = i + 1 < n ? rounded(at) : at;
+    }
+    *bytes = at;
+    return MIL_OK;
+}
+
+static mil_status copy_elements(uint8_t *to, const mil_tensor *tensor, mil_error *err) {
+    mil_tensor *dense = NULL;
+    size_t bytes = mil_tensor_bytes(tensor);
+    if (!mil__is_contiguous(tensor)) MIL__TRY(mil_tensor_convert(tensor, tensor->dtype, &dense, err));
+    if (bytes) memcpy(to, dense ? dense->data : tensor->data, bytes);
+    if (!dense) mil__buffer_give_back(tensor->buffer, tensor->data, bytes);
+    mil_tensor_free(dense);
+    return MIL_OK;
+}
+
+mil_status mil__blob_bytes(const mil_tensor *const *tensors, size_t n, uint64_t *offsets, uint8_t **out, size_t *bytes,
+                           mil_error *err) {
+    size_t total = 0;
+    MIL__TRY(lay_out(tensors, n, offsets, &total, err));
+    uint8_t *made = mil__calloc(1, total);
+    if (!made) return mil__nomem(err);
+    mil__put_u32(mil__put_u32(made, (uint32_t)n), VERSION);
+    mil_status status = MIL_OK;
+    for (size_t i = 0; i < n && status == MIL_OK; i++) {
+        make_record(made + offsets[i], tensors[i], offsets[i]);
+        status = copy_elements(made + offsets[i] + RECORD, tensors[i], err);
+    }
+    if (status == MIL_OK) {
+        *out = made;
+        *bytes = total;
+    } else {
+        mil__free(made);
+    }
+    return status;
 }
