@@ -228,12 +228,17 @@ arm64:
 arm64-run: $(C_TESTS)
 	@tools/sum.sh $(C_TESTS:%="qemu-aarch64 -L /usr/$(ARM64_TRIPLE) -E LD_LIBRARY_PATH=/usr/lib/$(ARM64_TRIPLE) %")
 
+# macOS, arm64 and x86-64, by zig's C compiler; and what the files that come out are linked with (tools/cross_darwin.sh).
+cross-darwin:
+	@PYTHON="$(PYTHON)" sh tools/cross_darwin.sh $(BUILD)/darwin
+
 # Another compiler, without warnings; C tests under valgrind; threads; arm64 under emulation (gcc-aarch64-linux-gnu, qemu-user).
 check-all: test
 	@$(MAKE) -s BUILD=$(BUILD)/clang CC=clang WARN="-Wall -Wextra -Werror" ctest
 	@$(MAKE) -s BUILD=$(BUILD)/tsan SANITIZE=thread OPT="-O1 -g" ctest
 	@tools/sum.sh $(C_TESTS:%="valgrind -q --error-exitcode=9 --leak-check=full %")
 	@$(MAKE) -s arm64
+	@$(MAKE) -s cross-darwin
 	@$(MAKE) -s fuzz
 
 # ---- installing: the program, libmil, mil.h, luamil.h, pkg-config files, the Lua module for LUA_INSTALL ----
@@ -272,5 +277,5 @@ $(LIBLUAMIL): $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run check-all all install uninstall lib lua program ctest spec test asan test-asan clean
+.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run cross-darwin check-all all install uninstall lib lua program ctest spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)
