@@ -211,7 +211,9 @@ fuzz-run: $(FUZZERS)
 
 # The kernels' .inc files are looked at through the scalar build.
 TIDY := $(filter-out core/engine/cpu/kernels_avx2.c core/engine/cpu/kernels_avx512.c core/engine/cpu/kernels_neon.c,$(CORE_SRC))
+# Objective-C is called through casts to exact prototypes alone (core/apple/apple.h): a variadic call passes arguments elsewhere.
 lint:
+	@! grep -rnE 'objc_msgSend' core lua --include=*.c --include=*.h | grep -vE 'core/apple/apple\.h'
 	cppcheck --quiet -j 2 --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
 	    --suppressions-list=tools/cppcheck.txt -Icore/include -Icore core lua
 	clang-tidy --quiet $(TIDY) $(LUA_SRC) -- $(CFLAGS_) $(LUA_CFLAGS_5.4) -Ilua
