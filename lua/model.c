@@ -494,11 +494,12 @@ static void add_ports(luaL_Buffer *b, const mil_model *model, size_t n,
         luaL_addstring(b, port->name);
         luaL_addstring(b, " ");
         luaL_addstring(b, mil_dtype_name(port->dtype));
+        if (port->rank < 0) luaL_addstring(b, "[...]");
         for (int k = 0; k < port->rank; k++) {
             snprintf(size, sizeof size, port->shape[k] < 0 ? "%s?" : "%s%lld", k ? ", " : "[", (long long)port->shape[k]);
             luaL_addstring(b, size);
         }
-        if (port->rank) luaL_addstring(b, "]");
+        if (port->rank > 0) luaL_addstring(b, "]");
     }
 }
 

@@ -37,7 +37,11 @@ int luamil_return_tensor(lua_State *L, const luamil_tensor *self) {
 }
 
 void luamil_push_shape(lua_State *L, int rank, const int64_t *shape) {
-    lua_createtable(L, rank, 0);
+    lua_createtable(L, rank < 0 ? 1 : rank, 0);
+    if (rank < 0) {
+        lua_pushliteral(L, "...");
+        lua_rawseti(L, -2, 1);
+    }
     for (int i = 0; i < rank; i++) {
         if (shape[i] < 0) lua_pushliteral(L, "?");
         else lua_pushinteger(L, (lua_Integer)shape[i]);

@@ -20,7 +20,7 @@ void luamil_push_where(lua_State *L, mil_where where) {
 /* ---- values ---- */
 
 static void push_dims(lua_State *L, const mil_program *program, const mil_type *type) {
-    int rank = mil_type_rank(type);
+    int rank = mil_type_rank(type) == MIL_UNKNOWN_RANK ? 1 : mil_type_rank(type); /* "..." stands for all */
     lua_createtable(L, rank, 0);
     for (int i = 0; i < rank; i++) {
         mil_dim size = mil_type_dim(type, i);

@@ -59,7 +59,7 @@ static mil_status make_port(mil_model *model, const mil_program *program, mil_va
     const char *name = mil__arena_text(&model->arena, v->name, strlen(v->name));
     if (!shape || !name) return mil__nomem(err);
     for (int i = 0; i < type->rank; i++) shape[i] = type->shape[i] < 0 ? -1 : type->shape[i];
-    *out = (mil_port){.name = name, .dtype = type->dtype, .rank = type->rank, .shape = shape};
+    *out = (mil_port){.name = name, .dtype = type->dtype, .rank = mil_type_rank(type), .shape = shape};
     return MIL_OK;
 }
 
@@ -297,7 +297,7 @@ void mil_context_free(mil_context *context) {
 
 /* "fp16[1, ?, 64]" */
 static const char *port_text(const mil_port *port, char *buf, size_t n) {
-    int used = snprintf(buf, n, "%s[", mil_dtype_name(port->dtype));
+    int used = snprintf(buf, n, "%s[%s", mil_dtype_name(port->dtype), port->rank < 0 ? "..." : "");
     for (int i = 0; i < port->rank && used > 0 && (size_t)used < n; i++) {
         const char *comma = i ? ", " : "";
         used += port->shape[i] < 0 ? snprintf(buf + used, n - (size_t)used, "%s?", comma)
@@ -311,7 +311,7 @@ static mil_status check_port(const char *what, const mil_port *port, const mil_t
     char text[200];
     if (!tensor)
         return mil__fail(err, MIL_EINVAL, "run: %s %s %s is missing", what, port->name, port_text(port, text, sizeof text));
-    bool fits = tensor->rank == port->rank, is_of_dtype = tensor->dtype == port->dtype;
+    bool fits = port->rank < 0 || tensor->rank == port->rank, is_of_dtype = tensor->dtype == port->dtype;
     for (int i = 0; fits && i < port->rank; i++) fits = port->shape[i] < 0 || port->shape[i] == tensor->shape[i];
     if (fits && is_of_dtype) return MIL_OK;
     mil__fail(err, MIL_ETYPE, "run: %s %s is %s, but was given %s%s%s%s%s", what, port->name, port_text(port, text, sizeof text),

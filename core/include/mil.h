@@ -137,8 +137,9 @@ typedef struct mil_type mil_type;
 
 mil_type_kind mil_type_kind_of(const mil_type *type);
 mil_dtype mil_type_dtype(const mil_type *type);        /* of a tensor, or of a state's tensor; else MIL_NO_DTYPE */
-int mil_type_rank(const mil_type *type);               /* likewise; 0 for a scalar */
-mil_dim mil_type_dim(const mil_type *type, int axis);  /* axis from 0; below 0: symbolic */
+enum { MIL_UNKNOWN_RANK = -1 };                        /* of what a run alone decides: reshape by a vector of any length */
+int mil_type_rank(const mil_type *type);               /* likewise; 0 for a scalar, MIL_UNKNOWN_RANK where that is so */
+mil_dim mil_type_dim(const mil_type *type, int axis);  /* axis from 0; below 0: symbolic. Of an unknown rank's: 0 stands for all */
 
 /* ------------------------------------------------------------------------------------------------- buffers -- */
 
@@ -721,7 +722,7 @@ void mil_model_unload(mil_model *model);
 typedef struct mil_port {
     const char *name;
     mil_dtype dtype;
-    int rank;
+    int rank;             /* MIL_UNKNOWN_RANK: of an output, any */
     const int64_t *shape; /* -1 where the extent is not fixed */
     const mil_tensor *keys; /* of a classifier's dictionary: its labels (strings or int64, rank 1), whose probabilities are the
                                output's elements in this order; else NULL */

@@ -52,6 +52,8 @@ static mil_dtype element_dtype(const mil_type *type) {
     return type->kind == MIL_TENSOR ? type->dtype : MIL_NO_DTYPE;
 }
 
+static bool takes_any_rank(const mil_op *op) { return op->flags & MIL__ANY_RANK || strncmp(op->family, "elementwise_", 12) == 0; }
+
 static mil_status check_operand(mil__call *call, const mil__param *row, const mil__operand *operand) {
     char message[512];
     if (!kind_fits(row->kind, operand->type)) {
@@ -68,6 +70,11 @@ static mil_status check_operand(mil__call *call, const mil__param *row, const mi
     if (set && !(set & MIL__SET(element_dtype(operand->type)))) {
         snprintf(message, sizeof message, "%s takes %s (%s), but was given %s", row->name, MIL__DTYPES_TEXT(set),
                  mil_opset_name(call->opset), MIL__TYPE_TEXT(call->types, operand->type));
+        return param_fail(call, MIL_ETYPE, row->name, message);
+    }
+    if (operand->type->is_unranked && !takes_any_rank(call->op)) {
+        snprintf(message, sizeof message, "%s takes a tensor of known rank, but %s is %s, whose rank the run decides", row->name,
+                 operand->name ? operand->name : "it", MIL__TYPE_TEXT(call->types, operand->type));
         return param_fail(call, MIL_ETYPE, row->name, message);
     }
     return MIL_OK;

@@ -83,7 +83,7 @@ mil_status mil__infer_cond(mil__call *call) {
     MIL__TRY(mil__call_outputs(call, n));
     for (int i = 0; i < n; i++) {
         const mil_type *type = nested->result_type(nested->ctx, 0, i), *other = nested->result_type(nested->ctx, 1, i);
-        if (call->is_bound && !(type = mil__type_wider(call->types, type, other))) return mil__nomem(call->err);
+        if ((call->is_bound || other->is_unranked) && !(type = mil__type_wider(call->types, type, other, call->is_bound))) return mil__nomem(call->err);
         if (type->kind == MIL_STATE || !(mil__type_fits(type, other) || mil__type_holds(type, other)))
             return mil__call_fail(call, MIL_ETYPE, "value %d is %s where pred is true, but %s where it is false", i,
                                   MIL__TYPE_TEXT(call->types, type), MIL__TYPE_TEXT(call->types, other));

@@ -45,7 +45,8 @@ enum {
     MIL__ATTRIBUTES = 4,   /* parameters are written as attributes (constexpr ops of ios16), while opset < attrs_until */
     MIL__NO_FOLD = 8,      /* never evaluated when the program is made (constexpr ops) */
     MIL__BLOCKS = 16,      /* holds nested blocks: */
-    MIL__LOOP = 32         /*   one that decides and one that is repeated, whose inputs are the first parameter's values */
+    MIL__LOOP = 32,        /*   one that decides and one that is repeated, whose inputs are the first parameter's values */
+    MIL__ANY_RANK = 64     /* takes tensors of unknown rank; elementwise ops do without it */
 };
 
 typedef struct mil__call mil__call;

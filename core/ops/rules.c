@@ -18,8 +18,25 @@ static bool broadcast_dim(mil__types *types, mil_dim a, mil_dim b, mil_dim *out)
     return true;
 }
 
+static bool is_unranked(const mil__types *types, int rank, const mil_dim *shape) {
+    return rank == 1 && shape[0] < 0 && mil__dim_is_variadic(types, shape[0]);
+}
+
+/* Of unknown rank, too, then; of the same shape where the other is that, or a scalar. */
+static bool broadcast_unranked(mil__types *types, int ra, const mil_dim *a, int rb, const mil_dim *b, mil_dim *out) {
+    bool is_a = is_unranked(types, ra, a), is_b = is_unranked(types, rb, b);
+    if (is_a && (rb == 0 || b[0] == a[0])) *out = a[0];
+    else if (is_b && ra == 0) *out = b[0];
+    else if (is_a || is_b) *out = mil__dim_variadic(types);
+    return is_a || is_b;
+}
+
 bool mil__broadcast_dims(mil__types *types, int ra, const mil_dim *a, int rb, const mil_dim *b, int *rank,
                          mil_dim *out) {
+    if ((ra == 1 || rb == 1) && broadcast_unranked(types, ra, a, rb, b, out)) {
+        *rank = 1;
+        return true;
+    }
     int r = ra > rb ? ra : rb;
     for (int i = 0; i < r; i++) {
         mil_dim one = i < r - ra ? 1 : a[i - (r - ra)], two = i < r - rb ? 1 : b[i - (r - rb)];
@@ -87,9 +104,9 @@ mil_status mil__infer_of_shape(mil__call *call, mil_dtype dtype) {
     int n;
     bool known;
     MIL__TRY(mil__is_vector(call, "shape", &length));
-    if (length < 0 || length > MIL_MAX_RANK)
-        return mil__call_fail(call, MIL_EUNSUPPORTED, "%s: its length, the result's rank, must be known and at most %d",
-                              MIL__ARG_TEXT(call, "shape"), MIL_MAX_RANK);
+    if (length < 0) return mil__call_tensor(call, dtype, 1, (mil_dim[]){mil__dim_variadic(call->types)});
+    if (length > MIL_MAX_RANK)
+        return mil__call_fail(call, MIL_EVALUE, "shape has %lld sizes; at most %d are possible", (long long)length, MIL_MAX_RANK);
     MIL__TRY(mil__get_dims(call, "shape", MIL_MAX_RANK, shape, &n, &known));
     for (int i = 0; i < length; i++) {
         int64_t number;

@@ -7,7 +7,8 @@
 #include "ops/op.h"
 
 /* NumPy's broadcasting over mil_dims (facts: mil-types-and-rules.md section 3): right aligned; equal dims stay; 1 gives
- * way; a known size above 1 wins over a symbol; two different symbols give a fresh one. out has room for MIL_MAX_RANK.
+ * way; a known size above 1 wins over a symbol; two different symbols give a fresh one; an unknown rank gives one. out has room
+ * for MIL_MAX_RANK.
  * Fails (MIL_ETYPE), naming both operands, where known sizes differ or the rank would pass MIL_MAX_RANK. */
 mil_status mil__broadcast(mil__call *call, const char *a_name, const char *b_name, int *rank, mil_dim *out);
 /* The same over plain shapes: a (rank ra) with b (rank rb). False where they do not broadcast. */
@@ -60,7 +61,8 @@ void mil__take(const mil_tensor *x, const int64_t *const *maps, mil_tensor *resu
 /* The elements of a tensor of any strides, in C order, into contiguous memory. */
 void mil__gather_contiguous(const mil_tensor *tensor, void *dst);
 
-/* One result whose sizes are the values of the parameter `shape`, fresh symbols where they are not known. */
+/* One result whose sizes are the values of the parameter `shape`, fresh symbols where they are not known; of unknown rank where
+ * not even their number is. */
 mil_status mil__infer_of_shape(mil__call *call, mil_dtype dtype);
 /* One result of x's type (x: the first parameter). */
 mil_status mil__infer_like_first(mil__call *call);

@@ -36,7 +36,8 @@ static int64_t list_non_zero(const mil_tensor *x, int32_t *to) {
 
 mil_status mil__infer_non_zero(mil__call *call) {
     const mil__operand *x = mil__arg(call, "x");
-    mil_dim shape[] = {x->data ? list_non_zero(x->data, NULL) : mil__dim_fresh(call->types), x->type->rank};
+    mil_dim shape[] = {x->data ? list_non_zero(x->data, NULL) : mil__dim_fresh(call->types),
+                       x->type->is_unranked ? mil__dim_fresh(call->types) : x->type->rank};
     return mil__call_tensor(call, MIL_INT32, 2, shape);
 }
 

@@ -22,8 +22,9 @@ mil_status mil__eval_identity(mil__call *call) {
 
 mil_status mil__infer_shape(mil__call *call) {
     const mil_type *x = mil__arg(call, "x")->type;
-    mil_dim rank = x->rank;
+    mil_dim rank = x->is_unranked ? mil__dim_fresh(call->types) : x->rank;
     MIL__TRY(mil__call_tensor(call, MIL_INT32, 1, &rank));
+    if (x->is_unranked) return MIL_OK;
     call->out_sym[0] = mil__arena_copy(call->arena, x->shape, (size_t)x->rank * sizeof *x->shape);
     return call->out_sym[0] ? MIL_OK : mil__nomem(call->err);
 }

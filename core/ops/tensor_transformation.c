@@ -145,9 +145,7 @@ mil_status mil__infer_reshape(mil__call *call) {
     int n, rest_at;
     bool known, all_numbers;
     MIL__TRY(mil__is_vector(call, "shape", &length));
-    if (length < 0)
-        return mil__call_fail(call, MIL_EUNSUPPORTED, "%s: its length, the result's rank, must be known",
-                              MIL__ARG_TEXT(call, "shape"));
+    if (length < 0) return mil__call_tensor(call, x->dtype, 1, (mil_dim[]){mil__dim_variadic(call->types)});
     if (length > MIL_MAX_RANK)
         return mil__call_fail(call, MIL_EVALUE, "shape has %lld sizes; at most %d are possible", (long long)length,
                               MIL_MAX_RANK);
@@ -157,6 +155,11 @@ mil_status mil__infer_reshape(mil__call *call) {
         return mil__call_tensor(call, x->dtype, n, shape);
     }
     MIL__TRY(target_sizes(call, n, shape, &rest_at, &all_numbers));
+    if (x->is_unranked) {
+        for (int i = 0; i < n; i++)
+            if (shape[i] == 0 || i == rest_at) shape[i] = mil__dim_fresh(call->types);
+        return mil__call_tensor(call, x->dtype, n, shape);
+    }
     MIL__TRY(copy_sizes(call, x, n, shape));
     bool is_static = all_numbers && mil__is_static(x);
     MIL__TRY((is_static ? fill_static : fill_symbolic)(call, x, n, shape, rest_at));

@@ -29,9 +29,16 @@ static mil_status read_dim(mil__reader *r, const Mil__Spec__Dimension *dim, bool
     }
     if (!dim || dim->kind_case != MIL__SPEC__DIMENSION__KIND_UNKNOWN)
         return mil__fail(r->err, MIL_EFORMAT, "a dim is neither a size nor unknown");
-    if (dim->unknown->variadic) return mil__fail(r->err, MIL_EUNSUPPORTED, "dims of any number are not supported");
+    if (dim->unknown->variadic) return mil__fail(r->err, MIL_EUNSUPPORTED, "dims of any number beside others are not supported");
     *out = fresh ? mil__dim_fresh(r->program->types) : r->unknown;
     return MIL_OK;
+}
+
+/* coremltools writes one dim that stands for all; the format says that -1 is an unknown rank. */
+static bool is_unranked(const Mil__Spec__TensorType *tensor) {
+    const Mil__Spec__Dimension *dim = tensor->n_dims == 1 ? tensor->dims[0] : NULL;
+    bool stands_for_all = dim && dim->kind_case == MIL__SPEC__DIMENSION__KIND_UNKNOWN && dim->unknown->variadic;
+    return tensor->rank == -1 ? !tensor->n_dims || stands_for_all : tensor->rank == 1 && stands_for_all;
 }
 
 static mil_status read_tensor_type(mil__reader *r, const Mil__Spec__TensorType *tensor, bool fresh, const mil_type **out) {
@@ -39,8 +46,11 @@ static mil_status read_tensor_type(mil__reader *r, const Mil__Spec__TensorType *
     if (tensor->dtype == 40 || tensor->dtype == 41)
         return mil__fail(r->err, MIL_EUNSUPPORTED, "tensors of fp8 (%s) are not supported", tensor->dtype == 40 ? "e4m3fn" : "e5m2");
     if (dtype == MIL_NO_DTYPE) return mil__fail(r->err, MIL_EUNSUPPORTED, "dtype %d is not known", tensor->dtype);
-    if (tensor->rank < 0) return mil__fail(r->err, MIL_EUNSUPPORTED, "tensors of any rank are not supported");
-    if (tensor->rank > MIL_MAX_RANK || (size_t)tensor->rank != tensor->n_dims)
+    if (is_unranked(tensor)) {
+        *out = mil__tensor_type(r->program->types, dtype, 1, (mil_dim[]){mil__dim_variadic(r->program->types)});
+        return *out ? MIL_OK : mil__nomem(r->err);
+    }
+    if (tensor->rank < 0 || tensor->rank > MIL_MAX_RANK || (size_t)tensor->rank != tensor->n_dims)
         return mil__fail(r->err, MIL_EFORMAT, "a tensor's type of rank %lld has %zu dims; up to %d are possible",
                          (long long)tensor->rank, tensor->n_dims, MIL_MAX_RANK);
     mil_dim shape[MIL_MAX_RANK];

@@ -51,6 +51,7 @@ static Mil__Spec__Dimension *write_dim(mil__model_writer *w, mil_dim dim) {
     if (dim < 0) {
         message->kind_case = MIL__SPEC__DIMENSION__KIND_UNKNOWN;
         message->unknown = MIL__NEW(w, Unknown, unknown);
+        if (message->unknown) message->unknown->variadic = mil__dim_is_variadic(w->program->types, dim);
         return message->unknown ? message : NULL;
     }
     message->kind_case = MIL__SPEC__DIMENSION__KIND_CONSTANT;

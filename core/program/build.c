@@ -214,7 +214,11 @@ static mil_status settle_type(mil__call *call, const mil__new_op *new_op, int i)
         return mil__call_fail(call, MIL_ETYPE, "the result is declared %s, but is %s",
                               MIL__TYPE_TEXT(call->types, declared), MIL__TYPE_TEXT(call->types, inferred));
     }
-    if (inferred->kind != MIL_TENSOR) return MIL_OK;
+    if (inferred->kind != MIL_TENSOR || declared->is_unranked) return MIL_OK;
+    if (inferred->is_unranked) {
+        call->out[i] = declared;
+        return MIL_OK;
+    }
     mil_dim shape[MIL_MAX_RANK];
     for (int k = 0; k < inferred->rank; k++)
         shape[k] = inferred->shape[k] < 0 && declared->shape[k] >= 0 ? declared->shape[k] : inferred->shape[k];

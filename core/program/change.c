@@ -226,6 +226,7 @@ mil_status mil__change_made(mil__change *c, mil_operation operation) {
 /* The inferred type, with what inference could not tell as it was. newest: dims made by this inference are this or below. */
 static const mil_type *settle(const mil__call *call, const mil_type *inferred, const mil_type *old, bool retyped, mil_dim newest) {
     if (inferred == old || inferred->kind != MIL_TENSOR || old->kind != MIL_TENSOR || inferred->rank != old->rank) return inferred;
+    if (inferred->is_unranked != old->is_unranked) return inferred;
     mil_dim shape[MIL_MAX_RANK];
     bool kept = false;
     for (int i = 0; i < inferred->rank; i++) {
@@ -284,8 +285,8 @@ static mil_status widen_variables(mil__change *c, const mil__op *op) {
     const mil_value *first = mil__op_values(op, &n);
     for (uint32_t i = 0; i < n && i < body->n_inputs && i < body->n_outputs; i++) {
         const mil_type *was = program->values[body->inputs[i]]->type;
-        const mil_type *type = mil__type_wider(program->types, was, program->values[first[i]]->type);
-        if (type) type = mil__type_wider(program->types, type, program->values[body->outputs[i]]->type);
+        const mil_type *type = mil__type_wider(program->types, was, program->values[first[i]]->type, false);
+        if (type) type = mil__type_wider(program->types, type, program->values[body->outputs[i]]->type, false);
         if (!type) return mil__nomem(c->err);
         for (int b = 0; b < 2 && type != was; b++) MIL__TRY(mil__change_type(c, program->blocks[op->blocks[b]]->inputs[i], type));
     }

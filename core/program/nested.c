@@ -73,7 +73,7 @@ static mil_status infer_call(mil_program *program, const mil__op *op, mil_error 
 mil_status mil__loop_widen(mil_program *program, const mil_block *blocks, uint32_t i, const mil_type *other, bool *changed, mil_error *err) {
     for (int b = 0; b < 2; b++) {
         mil__value *input = program->values[program->blocks[blocks[b]]->inputs[i]];
-        const mil_type *wider = b == 0 || !*changed ? mil__type_wider(program->types, input->type, other)
+        const mil_type *wider = b == 0 || !*changed ? mil__type_wider(program->types, input->type, other, program->is_bound)
                                                     : program->values[program->blocks[blocks[0]]->inputs[i]]->type;
         if (!wider) return mil__nomem(err);
         *changed = *changed || wider != input->type;

@@ -388,6 +388,8 @@ mil_status mil__block_input(mil_program *program, mil_block block, const char *n
                             mil_value *out, mil_error *err) {
     mil__block *b = program->blocks[block];
     if (b->n_inputs == UINT16_MAX) return mil__fail(err, MIL_ELIMIT, "input %s: more than %d inputs", name, UINT16_MAX);
+    bool is_unranked = type->is_unranked || (type->n_items && type->items[0]->is_unranked);
+    if (!b->outer && is_unranked) return mil__fail(err, MIL_ETYPE, "input %s: the rank of inputs must be known", name);
     bool room = grow_values(program, &b->inputs, b->n_inputs, &b->cap_inputs);
     mil_value value = room ? mil__new_value(program) : 0;
     if (!value) return mil__nomem(err);
@@ -446,7 +448,7 @@ mil_status mil__input_check(const mil_program *program, mil_block function, cons
     if (state && program->opset < MIL_IOS18)
         return mil__fail(err, MIL_ETYPE, "input %.80s: states exist from opset ios18 on", name);
     for (int i = 0; i < rank; i++) {
-        bool fits = shape[i] >= 0 || (!state && mil__dim_is_symbol(program->types, shape[i]));
+        bool fits = shape[i] >= 0 || (!state && mil__dim_is_symbol(program->types, shape[i]) && !mil__dim_is_variadic(program->types, shape[i]));
         if (!fits) return mil__fail(err, MIL_ETYPE, "input %.80s: dim %d is neither a size nor a symbol", name, i);
     }
     return MIL_OK;

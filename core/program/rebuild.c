@@ -61,7 +61,8 @@ static void mark_block(rebuilding *r, const mil__block *block) {
 static bool copy_dim(rebuilding *r, mil_dim *dim) {
     mil__types *types = r->to->types;
     const mil_symbol *symbol = *dim < 0 ? mil__dim_symbol_info(r->from->types, *dim) : NULL;
-    if (*dim < 0) *dim = symbol && symbol->name ? mil__dim_symbol(types, symbol->name) : mil__dim_fresh(types);
+    if (mil__dim_is_variadic(r->from->types, *dim)) *dim = mil__dim_variadic(types);
+    else if (*dim < 0) *dim = symbol && symbol->name ? mil__dim_symbol(types, symbol->name) : mil__dim_fresh(types);
     return !symbol || mil__dim_describe(types, *dim, symbol, r->err) == MIL_OK;
 }
 

@@ -62,6 +62,13 @@ static mil_status parse_dim(mil__parser *ps, mil_dim *out) {
     return MIL_OK;
 }
 
+/* In place of the dims: any number of them. */
+static bool take_dots(mil__parser *ps) {
+    if (mil__lex_peek(&ps->lex) != '.' || ps->lex.end - ps->lex.p < 3 || memcmp(ps->lex.p, "...", 3) != 0) return false;
+    ps->lex.p += 3;
+    return true;
+}
+
 /* After "tensor<". */
 static mil_status parse_tensor_type(mil__parser *ps, const mil_type **out) {
     mil__slice name;
@@ -73,6 +80,8 @@ static mil_status parse_tensor_type(mil__parser *ps, const mil_type **out) {
     MIL__TRY(mil__lex_expect(&ps->lex, '[', "before the dims"));
     mil_dim shape[MIL_MAX_RANK];
     int rank = 0;
+    if (take_dots(ps)) shape[rank++] = mil__dim_variadic(ps->program->types);
+    else
     while (rank ? mil__lex_take(&ps->lex, ',') : mil__lex_peek(&ps->lex) != ']') {
         if (rank == MIL_MAX_RANK)
             return mil__lex_fail(&ps->lex, ps->lex.p, MIL_ELIMIT, "a tensor of more than %d dims", MIL_MAX_RANK);

@@ -87,7 +87,8 @@ static inline const char *name_of(const printer *pr, mil_value id) {
 
 static void put_dim(printer *pr, mil_dim dim) {
     char text[MIL__NUMBER_TEXT];
-    if (dim < 0) PUT(pr, "?");
+    if (mil__dim_is_variadic(pr->program->types, dim)) PUT(pr, "...");
+    else if (dim < 0) PUT(pr, "?");
     else put(pr, text, mil__write_integer(text, dim));
 }
 

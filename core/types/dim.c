@@ -247,21 +247,27 @@ static const mil__atom *lone_atom(const mil__types *types, mil_dim dim) {
 
 /* ---- symbols and numbers ---- */
 
-static mil_dim add_symbol(mil__types *types, const char *name, bool is_fresh) {
-    return atom_dim(types, &(mil__atom){.kind = MIL__ATOM_SYMBOL, .is_fresh = is_fresh, .symbol = {name, 0, -1, 0}});
+mil_dim mil__dim_symbol(mil__types *types, const char *name) {
+    return atom_dim(types, &(mil__atom){.kind = MIL__ATOM_SYMBOL, .symbol = {name, 0, -1, 0}});
 }
 
-mil_dim mil__dim_symbol(mil__types *types, const char *name) { return add_symbol(types, name, false); }
-
-mil_dim mil__dim_fresh(mil__types *types) {
-    char name[24];
+static mil_dim add_fresh(mil__types *types, const char *prefix, bool is_variadic) {
+    char name[32];
     uint32_t before = types->n_atoms;
     mil_dim dim;
     do { /* a program may have named a symbol of its own so */
-        snprintf(name, sizeof name, "?%lld", (long long)++types->n_fresh);
-        dim = add_symbol(types, name, true);
+        snprintf(name, sizeof name, "%s%lld", prefix, (long long)++types->n_fresh);
+        dim = atom_dim(types, &(mil__atom){.kind = MIL__ATOM_SYMBOL, .is_fresh = true, .is_variadic = is_variadic, .symbol = {name, 0, -1, 0}});
     } while (types->n_atoms == before && types->status == MIL_OK);
     return dim;
+}
+
+mil_dim mil__dim_fresh(mil__types *types) { return add_fresh(types, "?", false); }
+mil_dim mil__dim_variadic(mil__types *types) { return add_fresh(types, "...", true); }
+
+bool mil__dim_is_variadic(const mil__types *types, mil_dim dim) {
+    const mil__atom *atom = lone_atom(types, dim);
+    return atom && atom->is_variadic;
 }
 
 mil_dim mil__dim_next(const mil__types *types) { return -1 - (mil_dim)types->n_formulas; }

@@ -87,6 +87,7 @@ static const mil_type *intern_new(mil__types *types, const mil_type *key) {
 
     mil_type *type = mil__arena_copy(&types->arena, key, sizeof *key);
     if (type && key->rank) type->shape = mil__arena_copy(&types->arena, key->shape, (size_t)key->rank * sizeof *key->shape);
+    if (type) type->is_unranked = key->rank == 1 && mil__dim_is_variadic(types, key->shape[0]);
     if (type && key->n_items) {
         type->items = mil__arena_copy(&types->arena, key->items, (size_t)key->n_items * sizeof *key->items);
     }
@@ -157,6 +158,7 @@ static bool dim_fits(mil_dim wanted, mil_dim given) {
 bool mil__type_fits(const mil_type *wanted, const mil_type *given) {
     if (wanted == given) return true;
     if (!wanted || !given || wanted->kind != given->kind || wanted->dtype != given->dtype) return false;
+    if (wanted->is_unranked || given->is_unranked) return true;
     if (wanted->rank != given->rank || wanted->n_items != given->n_items) return false;
     for (int i = 0; i < wanted->rank; i++) {
         if (!dim_fits(wanted->shape[i], given->shape[i])) return false;
@@ -169,8 +171,9 @@ bool mil__type_fits(const mil_type *wanted, const mil_type *given) {
 
 bool mil__type_holds(const mil_type *wanted, const mil_type *given) {
     if (wanted == given) return true;
-    if (wanted->kind != given->kind || wanted->dtype != given->dtype || wanted->rank != given->rank) return false;
-    if (wanted->n_items != given->n_items) return false;
+    if (wanted->kind != given->kind || wanted->dtype != given->dtype) return false;
+    if (wanted->is_unranked || given->is_unranked) return wanted->is_unranked;
+    if (wanted->rank != given->rank || wanted->n_items != given->n_items) return false;
     for (int i = 0; i < wanted->rank; i++)
         if (wanted->shape[i] >= 0 && wanted->shape[i] != given->shape[i]) return false;
     for (int i = 0; i < wanted->n_items; i++)
@@ -180,14 +183,16 @@ bool mil__type_holds(const mil_type *wanted, const mil_type *given) {
 
 static const mil_type *wider_tensor(mil__types *types, const mil_type *a, const mil_type *b) {
     mil_dim shape[MIL_MAX_RANK];
+    if (b->is_unranked || a->rank != b->rank) return mil__tensor_type(types, a->dtype, 1, (mil_dim[]){mil__dim_variadic(types)});
     for (int i = 0; i < a->rank; i++) shape[i] = a->shape[i] >= 0 && a->shape[i] != b->shape[i] ? mil__dim_fresh(types) : a->shape[i];
     return mil__tensor_type(types, a->dtype, a->rank, shape);
 }
 
-const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other) {
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other, bool any_rank) {
     bool is_list = type->kind == MIL_LIST && other->kind == MIL_LIST;
     const mil_type *a = is_list ? type->items[0] : type, *b = is_list ? other->items[0] : other;
-    bool same_but_sizes = a->kind == MIL_TENSOR && b->kind == MIL_TENSOR && a->dtype == b->dtype && a->rank == b->rank;
+    bool same_but_sizes = a->kind == MIL_TENSOR && b->kind == MIL_TENSOR && a->dtype == b->dtype &&
+                          (a->rank == b->rank || (!is_list && (b->is_unranked || any_rank)));
     if (!same_but_sizes || mil__type_holds(type, other)) return type;
     const mil_type *wider = wider_tensor(types, a, b);
     return is_list && wider ? mil__list_type(types, wider, type->length) : wider;
@@ -208,7 +213,7 @@ mil_dtype mil_type_dtype(const mil_type *type) {
 
 int mil_type_rank(const mil_type *type) {
     const mil_type *tensor = tensor_of(type);
-    return tensor ? tensor->rank : 0;
+    return !tensor ? 0 : tensor->is_unranked ? MIL_UNKNOWN_RANK : tensor->rank;
 }
 
 mil_dim mil_type_dim(const mil_type *type, int axis) {

@@ -40,7 +40,7 @@ static void put_bracketed(sink *out, const mil__types *types, mil_dim dim, bool 
 
 static void put_atom(sink *out, const mil__types *types, const mil__atom *atom) {
     switch (atom->kind) {
-    case MIL__ATOM_SYMBOL: put(out, "%s", atom->symbol.name); return;
+    case MIL__ATOM_SYMBOL: put(out, "%s", atom->is_variadic ? "..." : atom->symbol.name); return;
     case MIL__ATOM_FLOOR: {
         mil_dim top = atom->args[0], bottom = atom->args[1];
         put(out, "floor(");

@@ -35,6 +35,7 @@ struct mil_type {
     mil_dtype dtype;                  /* tensor */
     int rank;                         /* tensor */
     const mil_dim *shape;             /* tensor: rank dims */
+    bool is_unranked;                 /* tensor of unknown rank: rank is 1, and the one dim is a symbol for all of them (mil__dim_variadic) */
     int n_items;                      /* list and state: 1; dict: 2 (key, value); tuple: any */
     const mil_type *const *items;
     mil_dim length;                   /* list: number of elements, symbolic when unknown */
@@ -55,17 +56,17 @@ const mil_type *mil__tuple_type(mil__types *types, int n, const mil_type *const 
 const mil_type *mil__dict_type(mil__types *types, const mil_type *key, const mil_type *value);
 const mil_type *mil__state_type(mil__types *types, const mil_type *tensor);
 
-/* Is a value of type `given` acceptable where `wanted` is declared: same kind, dtype, rank; each wanted dim equal, or
- * symbolic on either side. */
+/* Is a value of type `given` acceptable where `wanted` is declared: same kind, dtype, rank (or that unknown on either side);
+ * each wanted dim equal, or symbolic on either side. */
 bool mil__type_fits(const mil_type *wanted, const mil_type *given);
 
 /* Is every value of type `given` one of `wanted`: a known size stands for a symbol, a symbol for any other symbol, never for a
  * size. (Lengths of lists are not looked at: lists grow.) */
 bool mil__type_holds(const mil_type *wanted, const mil_type *given);
 
-/* `type` with symbols where `other` has another size: a type that holds both. `type` itself where no sizes make it one; NULL:
- * out of memory. */
-const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other);
+/* `type` with symbols where `other` has another size, or of unknown rank where `other` is (any_rank: or has another rank): a type
+ * that holds both. `type` itself where nothing of this makes it one; NULL: out of memory. */
+const mil_type *mil__type_wider(mil__types *types, const mil_type *type, const mil_type *other, bool any_rank);
 
 /* "fp16[1, S, 64]", "fp32" for rank 0, "list<fp32[2], ?>", "state<fp16[1, 8]>". Returns buf. NULL type: "none". */
 char *mil__type_text(const mil__types *types, const mil_type *type, char *buf, size_t n);
@@ -80,6 +81,10 @@ char *mil__type_text(const mil__types *types, const mil_type *type, char *buf, s
 
 mil_dim mil__dim_symbol(mil__types *types, const char *name);        /* by name; made when new */
 mil_dim mil__dim_fresh(mil__types *types);                           /* an unknown of its own, spelled "?1", "?2".. */
+/* An unknown of its own that stands for any number of dims, spelled "...". A tensor type that has it as its one dim is of
+ * unknown rank; two of one such dim have one shape. */
+mil_dim mil__dim_variadic(mil__types *types);
+bool mil__dim_is_variadic(const mil__types *types, mil_dim dim);
 mil_dim mil__dim_add(mil__types *types, mil_dim a, mil_dim b);
 mil_dim mil__dim_sub(mil__types *types, mil_dim a, mil_dim b);
 mil_dim mil__dim_mul(mil__types *types, mil_dim a, mil_dim b);

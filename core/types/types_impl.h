@@ -18,7 +18,8 @@ typedef enum mil__atom_kind { MIL__ATOM_SYMBOL, MIL__ATOM_FLOOR, MIL__ATOM_MAX, 
 
 typedef struct mil__atom {
     mil__atom_kind kind;
-    bool is_fresh;        /* symbol: made by mil__dim_fresh */
+    bool is_fresh;        /* symbol: made by mil__dim_fresh or mil__dim_variadic */
+    bool is_variadic;     /* symbol: for any number of dims */
     mil_symbol symbol;    /* symbol; max is -1 where unbounded */
     uint32_t n_args;      /* floor: 2; max, min: any */
     const mil_dim *args;

@@ -316,6 +316,18 @@ static void fitting(void) {
     CHECK(!mil__type_fits(mil__list_type(types, fixed, 2), mil__list_type(types, fixed, 3)));
     CHECK(!mil__type_fits(mil__list_type(types, fixed, 2), fixed));
     CHECK(!mil__type_fits(fixed, NULL));
+    const mil_type *any = mil__tensor_type(types, MIL_FP16, 1, (mil_dim[]){mil__dim_variadic(types)});
+    const mil_type *another = mil__tensor_type(types, MIL_FP16, 1, (mil_dim[]){mil__dim_variadic(types)});
+    CHECK(any != another && mil_type_rank(any) == MIL_UNKNOWN_RANK && mil_type_dim(any, 0) < 0 && mil_type_dim(any, 1) == 0);
+    CHECK(mil__type_fits(any, fixed) && mil__type_fits(fixed, any) && mil__type_fits(any, another));
+    CHECK(!mil__type_fits(any, mil__scalar_type(types, MIL_FP32)));
+    CHECK(mil__type_holds(any, fixed) && mil__type_holds(any, another) && !mil__type_holds(fixed, any));
+    CHECK(mil__type_wider(types, any, fixed, false) == any && mil__type_wider(types, any, another, false) == any);
+    CHECK_EQ(mil_type_rank(mil__type_wider(types, fixed, any, false)), MIL_UNKNOWN_RANK);
+    CHECK_EQ(MIL__TYPE_TEXT(types, any), "fp16[...]");
+    const mil_type *flat = mil__tensor_type(types, MIL_FP16, 1, (mil_dim[]){64});
+    CHECK(mil__type_wider(types, flat, fixed, false) == flat);
+    CHECK_EQ(mil_type_rank(mil__type_wider(types, flat, fixed, true)), MIL_UNKNOWN_RANK);
     end();
 }
 

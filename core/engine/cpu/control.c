@@ -165,9 +165,9 @@ mil_status mil__dynamic_copy(mil__cpu_context *c, uint32_t from, uint32_t to, mi
         MIL__TRY(mil__dynamic_room(c, to, bytes, 0, err));
         mil__tensor_init(&c->t[to], source->dtype, source->rank, source->shape, c->t[to].data);
         c->is_fixed[to] = c->plan->slots[from].kind == MIL__SLOT_DYNAMIC && c->is_fixed[from];
-    } else if (memcmp(source->shape, c->t[to].shape, (size_t)source->rank * sizeof *source->shape) != 0) {
+    } else if (source->rank != c->t[to].rank || memcmp(source->shape, c->t[to].shape, (size_t)source->rank * sizeof *source->shape) != 0) {
         return mil__fail(err, MIL_ETYPE, "run: a value is %s, but was to be %s", MIL__SHAPE_TEXT(source->rank, source->shape),
-                         MIL__SHAPE_TEXT(source->rank, c->t[to].shape));
+                         MIL__SHAPE_TEXT(c->t[to].rank, c->t[to].shape));
     }
     if (bytes) memcpy(c->t[to].data, source->data, bytes);
     return MIL_OK;
