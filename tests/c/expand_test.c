@@ -297,7 +297,14 @@ static const char text[] =
     "tensor<fp16, [1, 1]> zero = const()[val = tensor<fp16, [1, 1]>([[0]])];\n"
     "tensor<fp16, [4, 1, 1]> all, tensor<fp16, [1, 1]> h, tensor<fp16, [1, 1]> c = lstm(initial_c = zero, initial_h = zero, output_sequence = bool(true), "
     "weight_hh = hh, weight_ih = ih, x = s);\n"
-    "    } -> (all, c, row);\n}\n";
+    "tensor<fp16, [6, 2]> gi = constexpr_affine_dequantize()[axis = int32(0), quantized_data = tensor<int8, [6, 2]>([[1, 2], [3, 4], [5, 6], [7, 8], [9, 8], [7, 6]]), "
+    "scale = fp16(0.1), zero_point = int8(0)];\n"
+    "tensor<fp16, [6, 2]> gh = constexpr_affine_dequantize()[axis = int32(0), quantized_data = tensor<int8, [6, 2]>([[1, 2], [3, 4], [5, 6], [7, 8], [9, 8], [7, 6]]), "
+    "scale = fp16(0.1), zero_point = int8(0)];\n"
+    "tensor<fp16, [6]> gb = const()[val = tensor<fp16, [6]>([0, 1, 0, 1, 0, 1])];\n"
+    "tensor<fp16, [1, 2]> start = const()[val = tensor<fp16, [1, 2]>([[1, 2]])];\n"
+    "tensor<fp16, [1, 1, 2]> g, tensor<fp16, [1, 2]> last = gru(bias = gb, initial_h = start, weight_hh = gh, weight_ih = gi, x = s);\n"
+    "    } -> (all, c, row, g);\n}\n";
 
 /* The forms of ios18, each taking what another gives; values are read by themselves too. */
 static const char later[] =
@@ -341,7 +348,7 @@ static mil_status whole_task(void *ctx, mil_error *e) {
     static const int64_t x_shape[] = {1, 4, 1, 2}, at_shape[] = {1};
     mil_program *program = NULL;
     mil_model *model = NULL;
-    mil_tensor *in[2] = {NULL, NULL}, *out[3] = {NULL, NULL, NULL};
+    mil_tensor *in[2] = {NULL, NULL}, *out[4] = {NULL, NULL, NULL, NULL};
     (void)ctx;
     mil_status status = mil_text_parse(text, sizeof text - 1, NULL, &program, e);
     if (status == MIL_OK) status = mil_program_compile(program, NULL, &model, e);
@@ -351,7 +358,7 @@ static mil_status whole_task(void *ctx, mil_error *e) {
     double one = 0; /* bits: 0 1 2, 0 3 0 */
     if (status == MIL_OK) status = mil_tensor_get(out[2], (int64_t[]){0, 1}, &one, e);
     if (status == MIL_OK) CHECK_EQ(one, 1.0);
-    for (int i = 0; i < 3; i++) mil_tensor_free(out[i]);
+    for (int i = 0; i < 4; i++) mil_tensor_free(out[i]);
     for (int i = 0; i < 2; i++) mil_tensor_free(in[i]);
     mil_model_free(model);
     mil_program_free(program);

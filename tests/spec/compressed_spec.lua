@@ -201,6 +201,19 @@ local uses = {
     return (x:lstm { initial_h = some, initial_c = some, weight_ih = weight { 64, 24 }, weight_hh = weight { 64, 16 }, output_sequence = true,
                      weight_ih_back = weight { 64, 24 }, weight_hh_back = weight { 64, 16 }, direction = "bidirectional" })
   end },
+  { "gru, one step", "gru", { 1, 1, 24 }, function(x, weight)
+    return (x:gru { initial_h = mil.randn("fp16", { 1, 16 }, { seed = 1 }), weight_ih = weight { 48, 24 }, weight_hh = weight { 48, 16 }, bias = mil.randn("fp16", { 48 }, { seed = 2 }) })
+  end },
+  { "gru, a step of a batch", "gru", { 1, 9, 24 }, function(x, weight)
+    return (x:gru { initial_h = mil.randn("fp16", { 9, 16 }, { seed = 1 }), weight_ih = weight { 48, 24 }, weight_hh = weight { 48, 16 } })
+  end },
+  { "gru, back, a batch", "gru", { 5, 3, 24 }, function(x, weight)
+    return (x:gru { initial_h = mil.randn("fp16", { 3, 16 }, { seed = 1 }), weight_ih = weight { 48, 24 }, weight_hh = weight { 48, 16 }, output_sequence = true,
+                    direction = "reverse" })
+  end },
+  { "rnn, one step", "rnn", { 1, 1, 24 }, function(x, weight)
+    return (x:rnn { initial_h = mil.randn("fp16", { 1, 16 }, { seed = 1 }), weight_ih = weight { 16, 24 }, weight_hh = weight { 16, 16 } })
+  end },
   { "several", "expand", { 5, 40 }, function(x, weight)
     local w = weight { 40, 40 }
     return x:linear { weight = w } + w:slice_by_size { begin = { 0, 0 }, size = { 5, 40 } }

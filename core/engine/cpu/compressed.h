@@ -17,8 +17,8 @@ mil_status mil__slot_dense(mil__lower *lower, uint32_t *slot);
  * "": for none, for constexpr operations alone. */
 mil_status mil__group_dense(mil__lower *lower, const mil__group *group, const char *but);
 
-/* Takes slot b's elements for the matrix: a const is packed, once; a compressed one stays as it is, whose elements gemm
- * expands; else gemm reads what the run sets. Before the plan. */
-mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t b);
+/* Takes slot b's elements, from the first of a line that is dense on, for the matrix: a const is packed, once; a compressed one
+ * stays as it is, whose elements gemm expands; else gemm reads what the run sets. Before the plan. */
+mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t b, size_t line);
 
 #endif

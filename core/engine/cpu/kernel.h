@@ -102,6 +102,7 @@ typedef struct mil__gemm {
     const void *packed_b;           /* b as gemm_pack_b left it; NULL: b is read as it lies */
     const struct mil__compressed *source; /* b's elements, numbered as its strides count them; b has no data then, and is not
                                            * packed before. NULL: b is not compressed */
+    size_t source_at;               /* the number of b's first */
     void *c;
     mil__storage c_dtype;
     ptrdiff_t c_rs, c_cs;
@@ -205,16 +206,25 @@ typedef struct mil__sampler {
     size_t channels, image, result; /* elements from one channel to the next */
 } mil__sampler;
 
-/* ---- cell: one step of an lstm for a batch ----
- * sums [batch, 4, hidden] of the gates i, f, o, z; h and c [batch, hidden], c of the step before. All fp32.
- *     i, f = recurrent(sums + peephole c);  c = clip(f c + i cell(z));  o = recurrent(sum + peephole c);  h = o activation(c) */
+/* ---- cell: one step of a recurrent layer for a batch ----
+ * x and sums [batch, gates, hidden]: what x gives, and the gates' sums; h and c [batch, hidden], those of the step before. All fp32.
+ *     LSTM       i, f, o, z:  i, f = recurrent(sums + peephole c);  c = clip(f c + i cell(z));  o = recurrent(sum + peephole c);
+ *                h = o activation(c)
+ *     RNN        h = activation(sum)
+ *     GRU        r, o, z:  z = recurrent(sum);  h = (1 - z) activation(sum o) + z h
+ *     RESET      before that, for the sum of o:  c = recurrent(sum r) h
+ *     GRU_AFTER  GRU of x + sums; but o's is x + recurrent(x r + sum r) sum
+ * Only GRU_AFTER reads x. */
+
+typedef enum mil__cell_kind { MIL__CELL_LSTM, MIL__CELL_RNN, MIL__CELL_GRU, MIL__CELL_RESET, MIL__CELL_GRU_AFTER } mil__cell_kind;
 
 typedef enum mil__gate {
     MIL__GATE_LINEAR, MIL__GATE_RELU, MIL__GATE_TANH, MIL__GATE_SIGMOID, MIL__GATE_HARD_SIGMOID /* 0.2 x + 0.5 in 0 .. 1 */
 } mil__gate;
 
 typedef struct mil__cell {
-    size_t hidden;
+    mil__cell_kind kind;
+    size_t gates, hidden;
     mil__gate recurrent, cell, activation;
     const float *peephole;          /* [3, hidden] of i, f, o; or NULL */
     float clip;                     /* of c; INFINITY: none */
@@ -250,7 +260,7 @@ typedef struct mil__kernels {
     void (*conv_transpose)(const mil__conv *conv, size_t begin, size_t end, void *scratch);
     void (*rows_plan)(mil__rows *rows, int n_lanes);
     void (*rows)(const mil__rows *rows, const void *x, void *y, size_t begin, size_t end, void *scratch);
-    void (*cell)(const mil__cell *cell, size_t batch, const float *sums, float *h, float *c);
+    void (*cell)(const mil__cell *cell, size_t batch, const float *x, const float *sums, float *h, float *c);
     void (*reduce_plan)(mil__reduce *reduce, int n_lanes);
     void (*reduce)(const mil__reduce *reduce, const void *x, void *y, size_t begin, size_t end, void *scratch);
     void (*resize_plan)(mil__resize *resize, int n_lanes);

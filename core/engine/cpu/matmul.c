@@ -76,22 +76,24 @@ static void pack_b(mil__lower *lower, const mil__gemm *gemm, const mil_tensor *b
     for (size_t at = 0; at < lines; at += step) {
         size_t end = lines - at < step ? lines : at + step;
         lower->k->gemm_pack_b(&gemm->b, gemm->k, gemm->n, at, end, packed);
-        mil__buffer_give_back(b->buffer, (const char *)b->data + at * line, (end - at) * line);
+        mil__buffer_give_back(b->buffer, (const char *)gemm->b.data + at * line, (end - at) * line);
     }
 }
 
-mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot) {
+mil_status mil__gemm_take_b(mil__lower *lower, mil__gemm *gemm, uint32_t slot, size_t line) {
     const mil__slot *b = mil__slot_at(lower, slot);
+    size_t first = line * (gemm->b.cs == 1 ? (size_t)gemm->b.rs : (size_t)gemm->b.cs);
     if (b->source) {
         gemm->source = b->source;
+        gemm->source_at = first;
         gemm->b.dtype = MIL__F32;
         return MIL_OK;
     }
     if (b->kind != MIL__SLOT_CONST) return MIL_OK;
     void *packed;
     bool fresh;
-    gemm->b.data = b->data->data;
-    const int64_t key[MIL__PACKED_KEY] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs};
+    gemm->b.data = (const char *)b->data->data + first * bytes_of(b->data->dtype);
+    const int64_t key[MIL__PACKED_KEY] = {(int64_t)gemm->k, (int64_t)gemm->n, gemm->b.rs, gemm->b.cs, (int64_t)first};
     size_t bytes = lower->k->gemm_packed_b_bytes(gemm->k, gemm->n, gemm->b.dtype);
     MIL__TRY(mil__lower_packed(lower, b->data, key, bytes, &packed, &fresh));
     if (fresh) pack_b(lower, gemm, b->data, packed);
@@ -126,7 +128,7 @@ static mil_status emit(mil__lower *lower, const mil__group *group, matmul_params
         mil__after_share(lower, out, in[2], in, 2);
     }
     out_list[0] = out;
-    if (pack_y) MIL__TRY(mil__gemm_take_b(lower, &p->gemm, y));
+    if (pack_y) MIL__TRY(mil__gemm_take_b(lower, &p->gemm, y, 0));
     p->kernel = lower->k->gemm;
     lower->k->gemm_plan(&p->gemm, lower->n_lanes);
     mil__step step = {.run = run_matmul, .params = p, .in = in, .n_in = n_in, .out = out_list, .n_out = 1,

@@ -232,7 +232,7 @@ mil_status mil__select(mil__lower *lower, const mil__group *group);
 mil_status mil__select_apart(mil__lower *lower, const mil__group *group);
 mil__select_fn mil__select_chain, mil__select_matmul, mil__select_linear, mil__select_conv, mil__select_softmax,
     mil__select_conv_transpose, mil__select_reduce, mil__select_norm, mil__select_pool, mil__select_copy,
-    mil__select_gather, mil__select_attention, mil__select_constexpr, mil__select_lstm, mil__select_random,
+    mil__select_gather, mil__select_attention, mil__select_constexpr, mil__select_recurrent, mil__select_random,
     mil__select_l2_norm, mil__select_einsum, mil__select_resize, mil__select_sample, mil__select_crop_resize;
 /* Can `op` be applied to the result of a rooted group (bias, activation, residual)? */
 bool mil__epilogue_takes(const mil__lower *lower, const mil__group *group, const mil__op *op);
