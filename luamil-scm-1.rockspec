@@ -127,6 +127,7 @@ build = {
         "core/program/describe.c",
         "core/program/edit.c",
         "core/program/kept.c",
+        "core/program/list.c",
         "core/program/nested.c",
         "core/program/plain.c",
         "core/program/program.c",

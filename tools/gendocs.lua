@@ -130,16 +130,19 @@ local function kernels()
   return by_op
 end
 
--- {op = {values = , refusals = }}: the calls in tests/vectors in which the op has a part, that give values, or that are refused.
+-- {op = {types = , values = , refusals = }}: the calls in tests/vectors in which the op has a part: accepted, with values too, refused.
 local function vectors()
   local by_op, pipe = {}, assert(io.popen "ls tests/vectors/*.jsonl")
   for path in pipe:lines() do
     for line in lines_of(path) do
       local seen = {}
       for op in line:gmatch '"op":"([%w_]+)"' do
-        local sums = by_op[op] or { values = 0, refusals = 0 }
-        local kind = line:find('"refused":', 1, true) and "refusals" or "values"
-        if not seen[op] then sums[kind] = sums[kind] + 1 end
+        local sums = by_op[op] or { types = 0, values = 0, refusals = 0 }
+        local kind = line:find('"refused":', 1, true) and "refusals" or "types"
+        if not seen[op] then
+          sums[kind] = sums[kind] + 1
+          if line:find('"want":', 1, true) then sums.values = sums.values + 1 end
+        end
         seen[op], by_op[op] = true, sums
       end
     end
@@ -178,18 +181,18 @@ local function matrix_document()
   put "  and NEON, the best of which is chosen at run time (moving data is the same everywhere). *no work*: another view of the same memory;"
   put "  *kept compressed*: expanded inside the kernels that use it; *steps*: jumps and moves of the plan; *plain*: the plain evaluation that"
   put "  every op has but those with blocks and lists: `optimize = 0` runs that alone."
-  put "- **values**, **refusals**: calls in tests/vectors in which it has a part, whose results PyTorch or NumPy gave, and that coremltools refused;"
-  put "  types and refusals are coremltools' in all."
+  put "- **types**, **values**, **refusals**: calls in tests/vectors in which it has a part, whose result types coremltools gave; of these, those whose"
+  put "  results PyTorch or NumPy gave; and those that coremltools refused."
   put "- **bench**: `make bench-ops` has a row for it beside PyTorch."
   put ""
-  put "| op | family | since | takes | cpu | values | refusals | bench |"
-  put "| --- | --- | --- | --- | --- | --- | --- | --- |"
+  put "| op | family | since | takes | cpu | types | values | refusals | bench |"
+  put "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
   for _, name in ipairs(mil.ops()) do
-    local op, sums = mil.op(name), tested[name] or { values = 0, refusals = 0 }
+    local op, sums = mil.op(name), tested[name] or { types = 0, values = 0, refusals = 0 }
     local kernel = kernel_of[name] or (op.family == "control_flow" and name ~= "const" and "steps") or "plain"
     if name == "const" then kernel = "no work" end
-    put("| [%s](ops.md#%s) | %s | %s | %s | %s | %d | %d | %s |", name, name, op.family, op.since, cell(dtypes(op)), kernel, sums.values,
-      sums.refusals, in_bench[name] and "yes" or "")
+    put("| [%s](ops.md#%s) | %s | %s | %s | %s | %d | %d | %d | %s |", name, name, op.family, op.since, cell(dtypes(op)), kernel, sums.types,
+      sums.values, sums.refusals, in_bench[name] and "yes" or "")
   end
   return text()
 end

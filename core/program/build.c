@@ -719,6 +719,19 @@ static const char *value_name(const mil_program *program, mil_value value) {
     return name ? name : "a literal";
 }
 
+/* A const list of a vector's elements. */
+static mil_status list_const(adding *a, const mil__param *row, const mil_tensor *vector, mil_value *out) {
+    mil__attr *val;
+    bool is_list = vector->rank == 1 && (vector->dtype == MIL_STRING || mil__dtype_is_int(vector->dtype));
+    if (!is_list)
+        return adding_fail(a, MIL_ETYPE, "%s takes a list of strings or integers, but was given %s%s", row->name, mil_dtype_name(vector->dtype),
+                           vector->rank ? MIL__SHAPE_TEXT(vector->rank, vector->shape) : "");
+    MIL__TRY(mil__list_of_vector(a->program, vector, &val, a->err));
+    MIL__TRY(mil__program_const_of(a->program, a->block, val->type, NULL, (mil__slice){0}, 0, true, a->where, a->before, out, a->err));
+    a->program->ops[a->program->values[*out]->op]->attrs = val;
+    return MIL_OK;
+}
+
 /* One argument as a value: the value itself, or a const made for it. */
 static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *arg, mil_dtype hint, mil_value *out) {
     if (arg->kind == MIL_ARG_VALUE) {
@@ -737,11 +750,12 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
         return adding_fail(a, MIL_ETYPE, "%s takes one value, but a tuple of %zu was given", row->name, arg->n);
     mil_tensor *tensor = arg->tensor;
     bool in_arena = false;
-    if (arg->kind != MIL_ARG_TENSOR) MIL__TRY(make_literal(a, row, arg, hint, &tensor, &in_arena));
+    bool is_list = row->kind == MIL_PARAM_LIST;
+    if (arg->kind != MIL_ARG_TENSOR) MIL__TRY(make_literal(a, row, arg, is_list ? MIL_INT64 : hint, &tensor, &in_arena));
     char base[200];
     join_names(base, a->name ? a->name : a->op->name, row->name);
-    mil_status status = mil__program_const(a->program, a->block, tensor, NULL, true, a->where, a->before, out,
-                                           a->err);
+    mil_status status = is_list ? list_const(a, row, tensor, out)
+                                : mil__program_const(a->program, a->block, tensor, NULL, true, a->where, a->before, out, a->err);
     if (arg->kind != MIL_ARG_TENSOR && !in_arena) mil_tensor_free(tensor);
     MIL__TRY(status);
     mil__op *op = a->program->ops[a->program->values[*out]->op];

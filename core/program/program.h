@@ -270,6 +270,8 @@ mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor 
 mil_status mil__program_const_of(mil_program *program, mil_block block, const mil_type *type, mil_tensor *data,
                                  mil__slice name, uint64_t hash, bool is_inline, mil_where where, mil_operation before,
                                  mil_value *out, mil_error *err);
+/* A vector of strings or integers as a list of strings or int64: the `val` of a const, in the program's arena (list.c). */
+mil_status mil__list_of_vector(mil_program *program, const mil_tensor *vector, mil__attr **out, mil_error *err);
 /* A nested block of an operation to come (parent 0 until then); its inputs. */
 mil_status mil__block_new(mil_program *program, mil_block outer, mil_block *out, mil_error *err);
 mil_status mil__block_input(mil_program *program, mil_block block, const char *name, const mil_type *type,

@@ -38,7 +38,9 @@ typedef enum given { AT_RUN_TIME, FOLDED } given;
 
 typedef struct built {
     mil_program *program;
-    mil_block body;
+    mil_block body, block;    /* that calls go to */
+    bool is_refused;          /* an argument was */
+    mil_value variables[MAX_ITEMS]; /* of the loop whose block it is */
     mil_value results[MAX_RESULTS];
     size_t n_results;
     struct {
@@ -93,7 +95,8 @@ static mil_arg of_run_time(const vector *v, built *b, const char *name, const ch
     mil_dim dims[MIL_MAX_RANK];
     int64_t sizes[MIL_MAX_RANK];
     mil_error err;
-    if (!read_shape(type, &s)) broken(v, type);
+    bool is_state = strncmp(type, "state<", 6) == 0;
+    if (!read_shape(type + (is_state ? 6 : 0), &s)) broken(v, type);
     dims_of(v, b, &s, dims, sizes);
     const char *data = elements_of(v, name);
     mil_tensor *tensor = data ? decoded(v, s.dtype, s.rank, sizes, data) : NULL;
@@ -102,13 +105,16 @@ static mil_arg of_run_time(const vector *v, built *b, const char *name, const ch
     snprintf(b->inputs[i].name, sizeof b->inputs[i].name, "%s", name);
     for (char *c = b->inputs[i].name; *c; c++) *c = *c == '.' ? '_' : *c;
     if (how == AT_RUN_TIME &&
-        mil_program_input(b->program, b->body, b->inputs[i].name, s.dtype, s.rank, dims, false, &b->inputs[i].value, &err))
-        broken(v, err.message);
+        mil_program_input(b->program, b->body, b->inputs[i].name, s.dtype, s.rank, dims, is_state, &b->inputs[i].value, &err)) {
+        if (!is_state) broken(v, err.message);
+        b->is_refused = true; /* the opset has no states */
+    }
     return of_input(b, i);
 }
 
-/* "=x": what the outer call gives to x. */
+/* "=x": what the outer call gives to x; "=0": a loop variable. */
 static mil_arg of_other(const vector *v, built *b, const char *name) {
+    if (is_number(name)) return (mil_arg){.kind = MIL_ARG_VALUE, .value = b->variables[atoi(name) % MAX_ITEMS]};
     for (int i = 0; i < b->n_inputs; i++)
         if (!strcmp(b->inputs[i].name, name)) return of_input(b, i);
     broken(v, name);
@@ -126,6 +132,16 @@ static mil_arg of_const(const vector *v, built *b, const char *name, json_t *giv
                              : written(v, s.dtype, s.rank, sizes, json_object_get(given_, "v")));
 }
 
+static mil_arg of_words(const vector *v, built *b, json_t *words) {
+    const char *texts[MAX_ITEMS];
+    size_t lengths[MAX_ITEMS], n = json_array_size(words);
+    mil_tensor *tensor = NULL;
+    mil_error err;
+    for (size_t i = 0; i < n; i++) texts[i] = json_string_value(json_array_get(words, i)), lengths[i] = strlen(texts[i]);
+    if (mil_tensor_strings(1, n, texts, lengths, &tensor, &err)) broken(v, err.message);
+    return of_tensor(b, tensor);
+}
+
 static mil_arg of_json(const vector *v, built *b, const char *name, json_t *given_, mil_arg *items, given how);
 
 /* The result of another call. */
@@ -141,7 +157,7 @@ static mil_arg of_call(const vector *v, built *b, json_t *call, given how) {
         args[n++].name = name;
     }
     const mil_op *op = mil_op_find(json_string_value(json_object_get(call, "op")));
-    if (mil_program_add(b->program, b->body, op, args, n, NULL, (mil_where){0}, &value, 1, &n, &err)) broken(v, err.message);
+    if (mil_program_add(b->program, b->block, op, args, n, NULL, (mil_where){0}, &value, 1, &n, &err)) broken(v, err.message);
     return (mil_arg){.kind = MIL_ARG_VALUE, .value = value};
 }
 
@@ -155,6 +171,7 @@ static mil_arg of_json(const vector *v, built *b, const char *name, json_t *give
     if (text) {
         return (mil_arg){.kind = MIL_ARG_STRING, .data = json_string_value(text), .n = json_string_length(text)};
     }
+    if (json_object_get(given_, "l")) return of_words(v, b, json_object_get(given_, "l"));
     if (!json_is_array(given_)) return of_const(v, b, name, given_);
     for (size_t i = 0; i < json_array_size(given_); i++) {
         char item[48];
@@ -164,19 +181,49 @@ static mil_arg of_json(const vector *v, built *b, const char *name, json_t *give
     return (mil_arg){.kind = MIL_ARG_TUPLE, .items = items, .n = json_array_size(given_)};
 }
 
+/* A block that gives these; a loop's takes its variables. */
+static mil_block of_gives(const vector *v, built *b, json_t *gives, given how) {
+    mil_block block;
+    mil_error err;
+    const mil_arg *vars = !strcmp(v->op, "while_loop") && b->args[0].kind == MIL_ARG_TUPLE ? &b->args[0] : NULL;
+    if (mil_program_block(b->program, b->body, &block, &err)) broken(v, err.message);
+    for (size_t i = 0; vars && i < vars->n; i++)
+        if (mil_program_block_input(b->program, block, ((const mil_arg *)vars->items)[i].value, &b->variables[i], &err))
+            broken(v, err.message);
+    b->block = block;
+    for (size_t i = 0; i < json_array_size(gives); i++) {
+        mil_arg given_ = of_json(v, b, "block", json_array_get(gives, i), NULL, how);
+        if (mil_program_block_output(b->program, block, given_.value, &err)) broken(v, err.message);
+    }
+    b->block = b->body;
+    return block;
+}
+
+/* The call, of an op that holds blocks. */
+static mil_status build_nested(const vector *v, built *b, json_t *blocks, size_t n_args, given how, mil_error *err) {
+    mil_block made[2];
+    size_t n = json_array_size(blocks);
+    for (size_t i = 0; i < n && i < 2; i++) made[i] = of_gives(v, b, json_array_get(blocks, i), how);
+    return mil_program_add_nested(b->program, b->body, mil_op_find(v->op), b->args, n_args, made, n, NULL, (mil_where){0},
+                                  b->results, MAX_RESULTS, &b->n_results, err);
+}
+
 /* Adds the call to a program of its own; what the call makes of it is the status. */
 static mil_status build(const vector *v, given how, built *b, mil_error *err) {
     *b = (built){0};
     if (mil_program_new(v->opset, &b->program, err)) broken(v, err->message);
     if (mil_program_function(b->program, "main", &b->body, err)) broken(v, err->message);
+    b->block = b->body;
     const char *name;
-    json_t *each;
+    json_t *each, *blocks = json_object_get(v->row, "blocks");
     size_t n = 0;
     json_object_foreach(json_object_get(v->row, "inputs"), name, each) of_run_time(v, b, name, json_string_value(each), how);
     json_object_foreach(json_object_get(v->row, "in"), name, each) {
         b->args[n] = of_json(v, b, name, each, b->items[n], how);
         b->args[n++].name = name;
     }
+    if (b->is_refused) return MIL_ETYPE;
+    if (blocks) return build_nested(v, b, blocks, n, how, err);
     return mil_program_add(b->program, b->body, mil_op_find(v->op), b->args, n, NULL, (mil_where){0}, b->results,
                            MAX_RESULTS, &b->n_results, err);
 }
@@ -189,8 +236,24 @@ static bool same_dim(const vector *v, const char *wanted, const char *got) {
     return !strcmp(wanted, got) || (!is_number(wanted) && !is_number(got) && same_formula(wanted, got));
 }
 
+/* "fp32[2]" of "list<fp32[2], ?>", whose length is not compared: lists grow. */
+static void element_of(const char *list, char *out, size_t n) {
+    const char *type = list + strlen("list<"), *end = strchr(type, ']');
+    size_t length = end ? (size_t)(end + 1 - type) : strcspn(type, ",>");
+    snprintf(out, n, "%.*s", (int)length, type);
+}
+
 static bool same_type(const vector *v, const char *wanted, const char *got) {
     shape one, two;
+    char first[100], second[100];
+    bool is_list = strncmp(wanted, "list<", 5) == 0;
+    if (is_list != (strncmp(got, "list<", 5) == 0)) return false;
+    if (is_list) {
+        element_of(wanted, first, sizeof first);
+        element_of(got, second, sizeof second);
+        return same_type(v, first, second);
+    }
+    if (strchr(wanted, '<')) return !strcmp(wanted, got);
     if (!read_shape(wanted, &one) || !read_shape(got, &two)) return false;
     if (one.dtype != two.dtype || one.rank != two.rank) return false;
     for (int i = 0; i < one.rank; i++)

@@ -10,6 +10,10 @@ A call is an op and its named arguments; the opset is not part of it (each call 
     [ARGUMENT, ...]             a tuple
     {"op": OP, "in": {...}}     the result of another call, whose arguments are consts, such calls, or
     "=x"                        the tensor given to the parameter x of the outer call, or its input of that name
+    "state<fp16[2]>"            a state
+    {"l": [TEXT, ...]}          a const list of strings
+
+A call of cond or while_loop has blocks too: for each the list of what it gives, where "=0", "=1" .. are a loop's variables.
 """
 
 import re
@@ -36,14 +40,15 @@ class Call:
     inputs: dict = field(default_factory=dict)  # tensors known at run time that only calls within the arguments take
     steps: int = 0                            # roundings that may each be wrong by a unit of the largest result; 0: Sum's own bound
     tol: float = 0                            # relative; 0: that of the dtype
+    blocks: list = field(default_factory=list)  # of nested blocks, what each gives
 
 
-def call(op, *, bind=None, draw=None, values=True, tol=0, inputs=None, steps=0, **args):
+def call(op, *, bind=None, draw=None, values=True, tol=0, inputs=None, steps=0, blocks=None, **args):
     """A call; arguments that are None are left out, and `_` at the end of a name is dropped (for op parameters that
     this function has too)."""
     assert not set(inputs or {}) & set(args), "an input has the name of an argument"
     args = {name.rstrip("_") if name.endswith("_") else name: given for name, given in args.items() if given is not None}
-    return Call(op, args, bind or {}, draw or {}, values, inputs or {}, steps, tol)
+    return Call(op, args, bind or {}, draw or {}, values, inputs or {}, steps, tol, blocks or [])
 
 
 def split_type(text):
@@ -61,7 +66,7 @@ def symbols_of(call_):
     """The names of symbols in a call's types."""
     names = []
     for _, given in flat({**call_.inputs, **call_.args}):
-        if isinstance(given, str):
+        if isinstance(given, str) and not given.startswith("state<"):
             names += [part for part in split_type(given)[1] if not part.isdigit() and part not in names]
     return names
 

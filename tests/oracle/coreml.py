@@ -14,8 +14,8 @@ import numpy as np  # noqa: E402
 
 import coremltools as ct  # noqa: E402
 from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
-from coremltools.converters.mil.mil import Function, get_new_symbol, types  # noqa: E402
-from coremltools.converters.mil.mil.types.symbolic import is_symbolic  # noqa: E402
+from coremltools.converters.mil.mil import Function, get_new_symbol, mil_list, types  # noqa: E402
+from coremltools.converters.mil.mil.types.symbolic import is_symbolic, is_variadic  # noqa: E402
 
 import draw  # noqa: E402
 from calls import NUMPY, PACKED, is_of_others, split_type  # noqa: E402
@@ -47,6 +47,9 @@ class Asking:
         if isinstance(given, list):
             for number, each in enumerate(given):
                 self.collect(f"{name}.{number}", each)
+        elif isinstance(given, str) and given.startswith("state<"):
+            dtype, dims = split_type(given[6:-1])
+            self.placeholders[name] = mb.state_tensor_placeholder(tuple(map(int, dims)), getattr(types, dtype))
         elif isinstance(given, str) and not is_of_others(given):
             dtype, dims = split_type(given)
             shape = tuple(self.dim(part) for part in dims)
@@ -61,6 +64,8 @@ class Asking:
             return getattr(mb, given["op"])(**{n: self.argument(f"{name}.{n}", g, inputs) for n, g in given["in"].items()})
         if "s" in given:
             return mb.const(val=given["s"])
+        if "l" in given:
+            return mb.const(val=mil_list(given["l"]))
         dtype, dims = split_type(given["c"])
         shape = tuple(int(part) for part in dims)
         if "v" in given:
@@ -70,6 +75,20 @@ class Asking:
         if dtype in PACKED:
             value = value.astype(getattr(types, f"np_{dtype}_dtype"))
         return mb.const(val=value if shape else value[()])
+
+    def blocks(self, inputs):
+        """The nested blocks, as the functions that make them."""
+
+        def block(gives):
+            def make(*variables):
+                seen = {**inputs, **{str(number): variable for number, variable in enumerate(variables)}}
+                results = tuple(self.argument("block", given, seen) for given in gives)
+                return results[0] if len(results) == 1 else results
+
+            return make
+
+        names = {"cond": ("_true_fn", "_false_fn"), "while_loop": ("_cond", "_body")}.get(self.call.op, ())
+        return {name: block(gives) for name, gives in zip(names, self.call.blocks)}
 
     def results(self):
         for name, given in {**self.call.inputs, **self.call.args}.items():
@@ -83,13 +102,15 @@ class Asking:
                 raise Unasked(str(why)) from why
             if not hasattr(mb, self.call.op):
                 raise ValueError("no such op")
-            result = getattr(mb, self.call.op)(**args)
+            result = getattr(mb, self.call.op)(**args, **self.blocks(function.inputs))
         return list(result) if isinstance(result, (list, tuple)) else [result]
 
     def dim_text(self, extent):
         """A symbol by the call's own name, a formula in SymPy's words, "?" where a symbol is new."""
         if not is_symbolic(extent):
             return str(int(extent))
+        if is_variadic(extent):
+            return "..."
         names = {symbol: name for name, symbol in self.symbols.items()}
         if any(symbol not in names for symbol in extent.free_symbols):
             return "?"
@@ -98,7 +119,15 @@ class Asking:
             text = re.sub(rf"\b{re.escape(str(symbol))}\b", names[symbol], text)
         return text
 
+    def tensor_text(self, type_):
+        dims = [self.dim_text(extent) for extent in type_.get_shape()] if types.is_tensor(type_) else []
+        return types.builtin_to_string(type_.get_primitive() if dims else type_) + (f"[{', '.join(dims)}]" if dims else "")
+
     def type_text(self, variable):
+        if types.is_list(variable.sym_type):
+            return f"list<{self.tensor_text(variable.elem_type)}>"
+        if types.is_dict(variable.sym_type):
+            return "dict<string, fp64>"  # the only kind
         dtype = "string" if variable.dtype is types.str else types.builtin_to_string(variable.dtype)
         dims = [self.dim_text(extent) for extent in variable.shape]
         return dtype + (f"[{', '.join(dims)}]" if dims else "")

@@ -62,7 +62,7 @@ def elements(call, bind):
     """The elements of each argument, by its flat name; symbols have the sizes that bind gives."""
     drawn = {}
     for name, given in flat({**call.inputs, **call.args}):
-        if isinstance(given, dict) and "s" in given:
+        if isinstance(given, dict) and ("s" in given or "l" in given):
             continue
         dtype, dims = split_type(given if isinstance(given, str) else given["c"])
         shape = tuple(int(bind.get(part, part)) for part in dims)

@@ -118,8 +118,8 @@ def lines_of(call, said, counts, blobs):
     drawn = {name: blobs.number(array) for name, array in draw.consts(call).items() if "v" not in dict(flat(call.args))[name]}
     for row, opsets in verdicts.values():
         row["data"] = {**row.get("data", {}), **drawn, **endless}
-        line = {"op": call.op, "opsets": opsets, "inputs": call.inputs, "in": args, **row}
-        yield {name: part for name, part in line.items() if part != {} or name == "in"}
+        line = {"op": call.op, "opsets": opsets, "inputs": call.inputs, "in": args, "blocks": call.blocks, **row}
+        yield {name: part for name, part in line.items() if part not in ({}, []) or name == "in" or name == "out"}
 
 
 def without_infinities(call, blobs):
@@ -137,7 +137,7 @@ def make(family):
     calls = importlib.import_module(f"families.{family}").calls()
     counts, said, seen, rows, blobs = Counter(), Counter(), set(), [], Blobs()
     for call in calls:
-        key = json.dumps([call.op, call.args, call.inputs, call.bind, repr(call.draw)])
+        key = json.dumps([call.op, call.args, call.inputs, call.blocks, call.bind, repr(call.draw)])
         if key in seen:
             continue
         seen.add(key)

@@ -31,6 +31,36 @@ describe("lists of values", function()
   end)
 end)
 
+describe("a classifier", function()
+  for kind, labels in pairs { strings = { "cat", "dog", "cow" }, integers = { 10, 20, 30 } } do
+    it("is built with labels that are " .. kind, function()
+      local f = mil.func { opset = "ios16" }
+      local label, all = f:classify { probabilities = f:input("x", "fp32", { 1, 3 }):softmax(), classes = labels }
+      f:output("label", label)
+      f:output("all", all)
+      assert.equal(tostring(f), tostring(mil.parse(tostring(f))))
+      for optimize = 0, 1 do
+        assert.equal(labels[2], f:compile({ optimize = optimize }):run({ x = { 1, 3, 2 } }).label)
+      end
+    end)
+  end
+
+  it("takes as many labels as there are probabilities, and no numbers", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 3 })
+    local function fails(message, labels)
+      local ok, err = pcall(f.classify, f, { probabilities = x, classes = labels })
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find(message, 1, true), tostring(err))
+    end
+    fails("probabilities fp32[3] has 3 elements, but there are 2 classes", { "a", "b" })
+    fails("classes takes a list of strings or integers, but was given string", "a")
+    fails("classes takes a list of strings or integers, but was given fp32[3]", mil.ones("fp32", { 3 }))
+    fails("classes takes int64, but was given 1.5", { 1.5, 2, 3 })
+    assert.equal(0, #f:operations "const")
+  end)
+end)
+
 describe("ops are methods", function()
   it("of functions, with all arguments by name", function()
     local f, x = input()
