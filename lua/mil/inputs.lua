@@ -180,8 +180,12 @@ function inputs.read(f, given)
   local tensors, missing = read_files(f, given.input), {}
   local seed = given.seed or given.random
   if seed == true then seed = 0 end
+  local values = inputs.of(f)
+  for _, value in ipairs(values) do
+    if value.type.kind ~= "tensor" then fail("input %s is %s; a run takes tensors", value.name, value.type.text) end
+  end
   local sizes = seed and inputs.sizes(f, given.shape, tensors)
-  for _, value in ipairs((inputs.of(f))) do
+  for _, value in ipairs(values) do
     local may_be_absent = value.feature and value.feature.optional
     if not tensors[value.name] and (seed or not may_be_absent) then
       if seed then tensors[value.name] = random_tensor(value, sizes, seed) else missing[#missing + 1] = described(value) end

@@ -51,7 +51,7 @@ end
 
 -- What each extent that is not fixed may be; null for the others. nil: nothing is said of any.
 local function ranges_of(value)
-  if not next(value.ranges) then return nil end
+  if not next(value.ranges) or value.type.shape[1] == "..." then return nil end
   local list = json.array {}
   for k, extent in ipairs(value.type.shape) do list[k] = value.ranges[tostring(extent)] or json.null end
   return list
@@ -72,8 +72,8 @@ local function ports_of(ports, values)
   local list, by_name = json.array {}, {}
   for _, value in ipairs(values) do by_name[value.name] = value end
   for i, port in ipairs(ports) do
-    local shape = json.array {}
-    for k, extent in ipairs(port.shape) do shape[k] = type(extent) == "number" and extent or json.null end
+    local shape = port.shape[1] ~= "..." and json.array {} or json.null
+    for k, extent in ipairs(shape ~= json.null and port.shape or {}) do shape[k] = type(extent) == "number" and extent or json.null end
     list[i] = { name = port.name, dtype = port.dtype, shape = shape }
     if by_name[port.name] then describe(list[i], by_name[port.name]) end
   end

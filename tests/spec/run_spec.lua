@@ -33,6 +33,12 @@ end
 describe("luamil run", function()
   teardown(luamil.remove)
 
+  it("says that a list can't be given", function()
+    local path = luamil.write("list.mil", "program(1.3) { func main<ios18>(list<tensor<fp16, [2]>, 3> s) { } -> (s); }")
+    local _, _, err = luamil("run --random 1 " .. path)
+    assert.truthy(err:find("run: input s is list<fp16[2], ?>; a run takes tensors", 1, true), err)
+  end)
+
   for _, given in ipairs { "--input x=@x.npy --input k=@k.npy", "--input x=@both.npz --input k=@both.safetensors",
     "--input @both.npz", "--input=@both.safetensors", "--input @double.npz" } do
     it("takes " .. given, function()
