@@ -51,6 +51,7 @@ mil_status mil__infer_reduce_arg(mil__call *call) {
     MIL__TRY(mil__get_int(call, "axis", &given));
     MIL__TRY(mil__axis(call, "axis", given, mil__rank(mil__arg(call, "x")), &axis));
     MIL__TRY(output_dtype(call, &dtype));
+    MIL__TRY(mil__index_dtype_fits(call, axis, dtype));
     return result(call, 1u << axis, dtype);
 }
 

@@ -70,6 +70,13 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
     return MIL_OK;
 }
 
+mil_status mil__index_dtype_fits(mil__call *call, int axis, mil_dtype dtype) {
+    mil_dim extent = mil__dim(mil__arg(call, "x"), axis);
+    if (extent <= 0 || extent - 1 <= mil__dtype(dtype)->max) return MIL_OK;
+    return mil__call_fail(call, MIL_EVALUE, "indices of axis %d of %s go up to %lld, and %s to %lld", axis, MIL__ARG_TEXT(call, "x"),
+                          (long long)extent - 1, mil_dtype_name(dtype), (long long)mil__dtype(dtype)->max);
+}
+
 /* ---- vectors of integers ---- */
 
 mil_status mil__is_vector(mil__call *call, const char *name, mil_dim *length) {

@@ -22,6 +22,9 @@ mil_status mil__axis(mil__call *call, const char *param, int64_t axis, int rank,
 static inline int mil__rank(const mil__operand *operand) { return operand->type->rank; }
 static inline mil_dim mil__dim(const mil__operand *operand, int axis) { return operand->type->shape[axis]; }
 
+/* Fails (MIL_EVALUE) where indices of an axis of x are more than the dtype holds: uint16 has 65536 of them. */
+mil_status mil__index_dtype_fits(mil__call *call, int axis, mil_dtype dtype);
+
 /* A parameter that must be a vector: its values, as mil__get_ints has them. A value that is not known fails too. */
 mil_status mil__get_vector(mil__call *call, const char *name, int max, int64_t *out, int *n);
 /* Fails (MIL_ETYPE) unless the parameter's type is a vector; *length is its extent, maybe symbolic. */

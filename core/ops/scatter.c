@@ -5,7 +5,7 @@
  *   scatter_along_axis  the same, with an index for each element: pieces of 1
  *   scatter_nd          for each vector of indices a piece of what is not indexed
  *
- * fp16 is computed in single precision, and rounds once. */
+ * fp16 is computed in single precision, and rounds once. max and min give NaN where either is NaN, as the ops of that name do. */
 #include "ops/indices.h"
 #include "ops/rules.h"
 
@@ -82,8 +82,8 @@ static void put_floats(int mode, float *to, const float *from, int64_t n) {
     case SUB: for (int64_t i = 0; i < n; i++) to[i] -= from[i]; break;
     case MUL: for (int64_t i = 0; i < n; i++) to[i] *= from[i]; break;
     case DIV: for (int64_t i = 0; i < n; i++) to[i] /= from[i]; break;
-    case MAX: for (int64_t i = 0; i < n; i++) to[i] = from[i] > to[i] ? from[i] : to[i]; break;
-    case MIN: for (int64_t i = 0; i < n; i++) to[i] = from[i] < to[i] ? from[i] : to[i]; break;
+    case MAX: for (int64_t i = 0; i < n; i++) to[i] = from[i] > to[i] || from[i] != from[i] ? from[i] : to[i]; break;
+    case MIN: for (int64_t i = 0; i < n; i++) to[i] = from[i] < to[i] || from[i] != from[i] ? from[i] : to[i]; break;
     }
 }
 

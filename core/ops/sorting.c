@@ -122,6 +122,7 @@ mil_status mil__infer_topk(mil__call *call) {
     MIL__TRY(get_axis(call, &axis));
     MIL__TRY(mil__get_int(call, "k", &k));
     MIL__TRY(indices_dtype(call, &indices));
+    if (indices) MIL__TRY(mil__index_dtype_fits(call, axis, indices));
     if (k < 0 || (x->shape[axis] >= 0 && k > x->shape[axis]))
         return mil__call_fail(call, MIL_EVALUE, "k = %lld, but axis %d of %s has %s elements", (long long)k, axis,
                               MIL__ARG_TEXT(call, "x"), MIL__DIM_TEXT(call->types, x->shape[axis]));

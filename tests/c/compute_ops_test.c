@@ -26,6 +26,8 @@ static const call_row refusals[] = {
     {"reduce_sum", 15, "x=fp16[2, 3] axes={1, -1}", "reduce_sum: axes lists axis 1 twice"},
     {"reduce_sum", 15, "x=fp16[2, 3] axes={2}", "reduce_sum: axes = 2 is out of range for rank 2 (-2 to 1)"},
     {"reduce_argmax", 15, "x=fp16", "reduce_argmax: axis = -1 is out of range: a scalar has no axes"},
+    {"reduce_argmax", 17, "x=fp16[65537] axis=0 output_dtype=\"uint16\"",
+     "reduce_argmax: indices of axis 0 of x fp16[65537] go up to 65536, and uint16 to 65535"},
     {"reduce_argmax", 17, "x=fp16[2] output_dtype=\"int8\"", "reduce_argmax: output_dtype \"int8\" is none of int32|uint16"},
     {"linear", 15, "x=fp16[1, 4] weight=@fp16[8, 3]", "linear: weight fp16[8, 3] takes 3 features, but x fp16[1, 4] has 4"},
     {"linear", 15, "x=fp16[1, 3] weight=@fp16[8, 3] bias=@fp16[3]",

@@ -85,6 +85,8 @@ static const call_row refusals[] = {
     {"gather_nd", 18, "x=fp16[2, 3] indices=int32[4, 3]",
      "gather_nd: the last axis of indices int32[4, 3] takes a known number of indices, at most 2 for x fp16[2, 3]"},
     {"topk", 18, "x=fp16[2, 3] k=4", "topk: k = 4, but axis 1 of x fp16[2, 3] has 3 elements"},
+    {"topk", 18, "x=fp16[65537] output_indices_dtype=\"uint16\"",
+     "topk: indices of axis 0 of x fp16[65537] go up to 65536, and uint16 to 65535"},
     {"topk", 18, "x=fp16[2, 3] return_indices=false output_indices_dtype=\"int32\"",
      "topk: output_indices_dtype is given, but return_indices is false"},
     {"select", 18, "cond=bool[2] a=fp16[3] b=fp16[3]",
