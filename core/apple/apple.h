@@ -20,6 +20,7 @@ typedef struct mil__object *mil__id;
 typedef struct mil__class_object *mil__class;
 typedef struct mil__selector *mil__sel;
 typedef struct mil__iosurface_object *mil__iosurface;
+typedef struct mil__objc_block mil__objc_block; /* below */
 #if defined(__APPLE__) && defined(__x86_64__)
 typedef signed char mil__bool; /* BOOL there */
 #else
@@ -114,13 +115,13 @@ enum { MIL__SURFACE_READ_ONLY = 1 }; /* of IOSurfaceLock and Unlock, which must 
 
 /* A global block is never copied or freed by those who take it: it must live until it was last called. invoke gets the block
  * first, then the block's own arguments. */
-typedef struct mil__objc_block {
+struct mil__objc_block {
     void *isa;
     int flags, reserved;
     void (*invoke)(void);
     const struct mil__objc_block_layout *layout;
     void *ctx; /* ours */
-} mil__objc_block;
+};
 void mil__objc_block_init(mil__objc_block *block, void (*invoke)(void), void *ctx);
 
 #endif

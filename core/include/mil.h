@@ -703,9 +703,10 @@ typedef struct mil_compile_options {
     int64_t max_turns;        /* of a while_loop in a run: one that would make more fails with MIL_ELIMIT; 0: any number */
     mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
+    const char *units;        /* engine coreml: where it may run things: "all" (NULL), "cpu", "cpu_and_gpu", "cpu_and_ane" */
 } mil_compile_options;
 /* In the order of the fields, since C++ before 20 knows no names here. */
-#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL }
+#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL }
 
 /* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
  * Any number of threads may run one model at once, each with its own context. */

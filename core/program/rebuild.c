@@ -98,13 +98,13 @@ static mil_status copy_kept(rebuilding *r, mil__kept_what what, uint32_t from, u
     return MIL_OK;
 }
 
-/* What is said of an input beyond its type; a part keeps what fills it, and what its package said of it. */
+/* What is said of an input beyond its type, and what its package said of it; a part keeps what fills it. */
 static mil_status copy_said(rebuilding *r, mil_value from, mil_value to, bool has_its_type) {
     const mil__shapes *shapes = has_its_type ? mil__input_shapes(r->from, from) : NULL;
     if (shapes) MIL__TRY(mil_program_input_shapes(r->to, to, shapes->n, shapes->shapes, r->err));
     const mil__standard *standard = r->given ? mil__input_standard(r->from, from) : NULL;
     if (standard) MIL__TRY(mil__input_set_standard(r->to, to, standard->number, r->err));
-    return r->given ? copy_kept(r, MIL__KEPT_INPUT, from, to) : MIL_OK;
+    return copy_kept(r, MIL__KEPT_INPUT, from, to);
 }
 
 static mil_status make_inputs(rebuilding *r, const mil__block *from, mil_block to, const mil_type *const *inputs) {

@@ -324,7 +324,7 @@ end)
 
 describe("engines", function()
   it("are listed, and say whether they are there", function()
-    assert.equal("cpu", mil.engines()[#mil.engines()])
+    assert.matches("%f[%w]cpu%f[%W]", table.concat(mil.engines(), " "))
     assert.is_true(mil.available "cpu")
     local there, reason = mil.available "gpu"
     assert.is_nil(there)

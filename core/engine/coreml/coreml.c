@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* Engine "coreml": Core ML's public interface, with which a program runs on the processor, the GPU and the Neural Engine of a Mac, as
+ * Core ML places it. The program is saved as a package and compiled by Core ML (bundle.c); a context predicts with it (context.c). */
+#include <stdio.h>
+
+#include "base/file.h"
+#include "engine/coreml/coreml.h"
+
+/* ---- the engine ---- */
+
+static bool available(const char **reason) {
+    static _Thread_local char text[256];
+    mil_error err;
+    if (mil__apple_open(MIL__COREML_LIBRARIES, &err) == MIL_OK) return true;
+    snprintf(text, sizeof text, "%.250s", err.message);
+    if (reason) *reason = text;
+    return false;
+}
+
+static int describe(char *buf, size_t n) {
+    char devices[100];
+    const char *reason;
+    if (!available(&reason)) return snprintf(buf, n, "coreml (not here: %s)", reason);
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    int used = mil__coreml_devices(devices, sizeof devices);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    return used ? snprintf(buf, n, "coreml (%s)", devices) : snprintf(buf, n, "coreml");
+}
+
+/* ---- ports ---- */
+
+static mil_status fill_port(mil__coreml_model *model, const mil_program *program, mil_value id, mil__coreml_port *out, mil_error *err) {
+    const mil__value *value = program->values[id];
+    const mil_type *type = value->type->kind == MIL_STATE ? value->type->items[0] : value->type;
+    mil_dim *shape = mil__arena_copy(&model->arena, type->shape, (size_t)type->rank * sizeof *shape);
+    const char *name = mil__arena_text(&model->arena, value->name, strlen(value->name));
+    if (!shape || !name) return mil__nomem(err);
+    *out = (mil__coreml_port){.name = name, .dtype = type->dtype, .rank = type->rank, .shape = shape};
+    if (value->type->kind == MIL_STATE) out->kind = MIL__COREML_STATE;
+    return MIL_OK;
+}
+
+/* What the saved package has as an image: see image_fits in package/write_feature.c. */
+static mil_status find_image(const mil_program *program, mil_value id, mil__coreml_port *port, mil_error *err) {
+    mil_feature feature;
+    MIL__TRY(mil_value_feature(program, id, &feature, err));
+    mil__free(feature.description);
+    bool is_gray = strncmp(feature.color, "gray", 4) == 0;
+    bool is_image = strcmp(feature.kind, "image") == 0 && port->kind == MIL__COREML_ARRAY && port->rank == 4;
+    if (!is_image || port->shape[1] != (is_gray ? 1 : 3) || !*feature.color || !mil__dtype_is_float(port->dtype)) return MIL_OK;
+    port->kind = MIL__COREML_IMAGE;
+    port->color = feature.color;
+    return MIL_OK;
+}
+
+static mil_status make_ports(mil__coreml_model *model, const mil_program *program, mil_error *err) {
+    const mil__block *body = program->blocks[program->functions[0].block];
+    model->n_inputs = body->n_inputs;
+    model->n_outputs = body->n_outputs;
+    model->inputs = mil__arena_zero(&model->arena, body->n_inputs, sizeof *model->inputs);
+    model->outputs = mil__arena_zero(&model->arena, body->n_outputs, sizeof *model->outputs);
+    if (!model->inputs || !model->outputs) return mil__nomem(err);
+    for (size_t i = 0; i < model->n_inputs; i++) {
+        MIL__TRY(fill_port(model, program, body->inputs[i], &model->inputs[i], err));
+        MIL__TRY(find_image(program, body->inputs[i], &model->inputs[i], err));
+        model->has_states |= model->inputs[i].kind == MIL__COREML_STATE;
+    }
+    for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(fill_port(model, program, body->outputs[i], &model->outputs[i], err));
+    return MIL_OK;
+}
+
+/* ---- compiling ---- */
+
+/* MLComputeUnits' numbers. */
+static const struct {
+    const char *name;
+    long number;
+} units[] = {{"all", 2}, {"cpu", 0}, {"cpu_and_gpu", 1}, {"cpu_and_ane", 3}};
+
+static const char *unit_at(const void *ctx, size_t i) { return (void)ctx, units[i].name; }
+
+static mil_status find_units(const char *name, long *out, mil_error *err) {
+    if (!name) name = "all";
+    for (size_t i = 0; i < MIL__COUNT(units); i++)
+        if (strcmp(units[i].name, name) == 0) return *out = units[i].number, MIL_OK;
+    const char *near = mil__nearest(name, MIL__COUNT(units), unit_at, NULL);
+    return mil__fail(err, MIL_ENAME, "compile: units is all, cpu, cpu_and_gpu or cpu_and_ane, but was given \"%.40s\"%s%s%s", name,
+                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* A kept bundle that Core ML does not load any more is made anew. */
+static mil_status compile_and_load(mil__coreml_model *model, const mil_program *program, mil_error *err) {
+    mil__id loaded = NULL;
+    MIL__TRY(mil__coreml_compile(model, program, err));
+    mil_status status = mil__coreml_load(model, &loaded, err);
+    if (status == MIL_EUNSUPPORTED && model->was_kept) {
+        mil__coreml_forget(model);
+        MIL__TRY(mil__coreml_compile(model, program, err));
+        status = mil__coreml_load(model, &loaded, err);
+    }
+    if (status == MIL_OK) atomic_store(&model->spare, loaded);
+    return status;
+}
+
+static mil_status set_up(mil__coreml_model *model, const mil_program *program, const mil_compile_options *options, mil_error *err) {
+    MIL__TRY(find_units(options->units, &model->units, err));
+    MIL__TRY(make_ports(model, program, err));
+    if (model->has_states && !(mil__responds(MLModel, newState) && mil__responds(MLModel, predictWithState) && mil__responds(MLState, withArray)))
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: the program has states, which Core ML has from macOS 15 on");
+    return compile_and_load(model, program, err);
+}
+
+static void unload(void *compiled) {
+    mil__coreml_model *model = compiled;
+    mil__id spare = atomic_exchange(&model->spare, NULL);
+    if (spare) {
+        void *pool = mil__apple.objc_autoreleasePoolPush();
+        mil__apple.objc_release(spare);
+        mil__apple.objc_autoreleasePoolPop(pool);
+    }
+    if (model->bundle && !model->is_kept) mil__folder_remove(model->bundle);
+    mil__free(model->bundle);
+    model->bundle = NULL;
+}
+
+static void free_model(void *compiled) {
+    mil__coreml_model *model = compiled;
+    unload(model);
+    mil__arena_free(&model->arena);
+    mil__free(model);
+}
+
+static mil_status compile(mil_program *program, const mil_compile_options *options, void **out, mil_error *err) {
+    mil__coreml_model *model = mil__calloc(1, sizeof *model);
+    mil_status status = model ? MIL_OK : mil__nomem(err);
+    if (model) {
+        void *pool = mil__apple.objc_autoreleasePoolPush();
+        status = set_up(model, program, options, err);
+        mil__apple.objc_autoreleasePoolPop(pool);
+    }
+    mil_program_free(program);
+    if (status == MIL_OK) *out = model;
+    else if (model) free_model(model);
+    return status;
+}
+
+/* ---- describing ---- */
+
+static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
+    const mil__coreml_model *model = compiled;
+    const char *name = "";
+    (void)err;
+    for (size_t i = 0; i < MIL__COUNT(units); i++)
+        if (units[i].number == model->units) name = units[i].name;
+    mil__str_printf(out, "coreml, units %s\nbundle %s, %s\n", name, model->bundle ? model->bundle : "-",
+                    !model->is_kept ? "of this model alone" : model->was_kept ? "compiled before" : "compiled now, and kept");
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    if (model->bundle) mil__coreml_print_plan(model, out);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    return MIL_OK;
+}
+
+static void memory(const void *compiled, mil_model_memory *out) { out->weights += ((const mil__coreml_model *)compiled)->weight_bytes; }
+
+const mil__engine mil__engine_coreml = {
+    .name = "coreml",
+    .available = available,
+    .describe = describe,
+    .compile = compile,
+    .context_new = mil__coreml_context_new,
+    .context_free = mil__coreml_context_free,
+    .run = mil__coreml_run,
+    .unload = unload,
+    .free = free_model,
+    .print = print,
+    .memory = memory,
+};
