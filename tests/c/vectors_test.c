@@ -462,21 +462,37 @@ static void check_line(const char *file, int line, json_t *row, json_t *blobs, c
     }
 }
 
+/* A value of a line, with the parts that lines share in the place of their numbers. */
+static json_t *whole(json_t *value, json_t *shared) {
+    const char *name;
+    size_t i;
+    json_t *each, *number = json_object_get(value, "@");
+    if (number) return json_array_get(shared, (size_t)json_integer_value(number));
+    json_object_foreach(value, name, each) json_object_set(value, name, whole(each, shared));
+    json_array_foreach(value, i, each) json_array_set(value, i, whole(each, shared));
+    return value;
+}
+
 static void check_file(const char *path, char **words, int n_words) {
     FILE *file = fopen(path, "r");
     char *text = NULL;
     size_t room = 0;
-    json_t *blobs = NULL;
+    json_t *blobs = NULL, *shared = NULL;
     counts = (tally){0};
     for (int line = 1; file && getline(&text, &room, file) >= 0; line++) {
         json_error_t err;
         json_t *row = json_loads(text, 0, &err);
         if (!row) broken(&(vector){.file = path, .line = line}, err.text);
-        if (line == 1) blobs = json_incref(json_object_get(row, "blobs"));
-        check_line(path, line, row, blobs, words, n_words);
+        if (line == 1) {
+            blobs = json_incref(json_object_get(row, "blobs"));
+            shared = json_incref(json_object_get(row, "shared"));
+        } else {
+            check_line(path, line, whole(row, shared), blobs, words, n_words);
+        }
         json_decref(row);
     }
     json_decref(blobs);
+    json_decref(shared);
     free(text);
     if (file) fclose(file);
 }

@@ -78,6 +78,43 @@ class Blobs:
         return self.numbers[blob]
 
 
+SHARED = 24  # characters from which on a part of several lines stands once
+
+
+def parts_of(value):
+    """A line's parts, from the outside in, that may stand elsewhere: not what says which ops a line is of."""
+    if isinstance(value, str) or (isinstance(value, (dict, list)) and value):
+        text = compact(value)
+        if len(text) >= SHARED and '"op":' not in text:
+            yield text
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name != "op":
+                yield from parts_of(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from parts_of(part)
+
+
+def shared(rows):
+    """Lossless: the lines with {"@": n} for each part that is in several, and those parts, by number."""
+    count = Counter(text for row in rows for text in parts_of(row))
+    numbers, found = {}, []
+
+    def put(value):
+        text = compact(value)
+        if count[text] > 1:
+            if text not in numbers:
+                numbers[text] = len(found)
+                found.append(value)
+            return {"@": numbers[text]}
+        if isinstance(value, dict):
+            return {name: part if name == "op" else put(part) for name, part in value.items()}
+        return [put(part) for part in value] if isinstance(value, list) else value
+
+    return [put(row) for row in rows], found
+
+
 def with_values(call, opset, types, blobs):
     """What a line holds beside types where values are compared: elements of arguments, wanted results."""
     if not call.values or call.op not in values.REFERENCE or any(s not in call.bind for s in symbols_of(call)):
@@ -132,6 +169,17 @@ def without_infinities(call, blobs):
     return args, endless
 
 
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def write(family, head, rows):
+    lines, parts = shared(rows)
+    with open(VECTORS / f"{family}.jsonl", "w") as out:
+        for row in [{**head, "shared": parts}, *lines]:
+            out.write(compact(row) + "\n")
+
+
 def make(family):
     """Writes a family's file; gives the number of lines."""
     calls = importlib.import_module(f"families.{family}").calls()
@@ -142,9 +190,7 @@ def make(family):
             continue
         seen.add(key)
         rows += list(lines_of(call, said, counts, blobs))
-    with open(VECTORS / f"{family}.jsonl", "w") as out:
-        for row in [{"made with": versions(), "blobs": blobs.all}, *rows]:
-            out.write(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n")
+    write(family, {"made with": versions(), "blobs": blobs.all}, rows)
     print(f"{family}: {len(rows)} lines; by opset: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
     for text, n in sorted(said.items()):
         print(f"    {n} x {text}")

@@ -115,13 +115,22 @@ local function write_call(name, row, opset, blobs)
   return true
 end
 
+-- A value of a line, with the parts that lines share in the place of their numbers.
+local function whole(value, shared)
+  if type(value) ~= "table" then return value end
+  if value["@"] then return shared[value["@"] + 1] end
+  for name, part in pairs(value) do value[name] = whole(part, shared) end
+  return value
+end
+
 local function write_family(family)
   local file = assert(io.open("tests/vectors/" .. family .. ".jsonl"))
-  local blobs = json.decode(file:read()).blobs
+  local head = json.decode(file:read())
+  local blobs = head.blobs
   local done, rows = {}, 0
   for line in file:lines() do
     rows = rows + 1
-    local row = json.decode(line)
+    local row = whole(json.decode(line), head.shared)
     local n = done[row.op] or 0
     if row.out and not row.blocks and n < most and (n == 0 or rows % 7 == 0) then
       local opset = row.opsets[n % #row.opsets + 1]
