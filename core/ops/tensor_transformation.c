@@ -464,6 +464,13 @@ mil_status mil__infer_slice_by_index(mil__call *call) {
     return slice_symbols(call, &s[0]);
 }
 
+/* Bounds that the run gave take another part than was inferred, or than the update fills. */
+static mil_status wrong_count(mil__call *call, int axis, const slice *s, int64_t count, int64_t wanted) {
+    return mil__call_fail(call, MIL_EVALUE, "begin %lld, end %lld, stride %lld at axis %d of %s take %lld, but %lld are wanted", (long long)s->begin,
+                          (long long)s->end, (long long)s->stride, axis, MIL__ARG_TEXT(call, "x"), (long long)(count > 0 ? count : 0),
+                          (long long)wanted);
+}
+
 /* The part of `whole` that the slices take: its first element, and strides for the axes of `part`. */
 static mil_status find_part(mil__call *call, const mil_tensor *whole, const mil_tensor *part, char **at, int64_t *strides) {
     slice s[MIL_MAX_RANK];
@@ -474,7 +481,8 @@ static mil_status find_part(mil__call *call, const mil_tensor *whole, const mil_
         if (s[i].squeeze) {
             MIL__TRY(squeezed_index(call, i, &s[i], whole->shape[i], &first));
         } else {
-            if (numpy_count(&s[i], whole->shape[i], &first) != part->shape[rank]) return outside(call, i, &s[i]);
+            int64_t count = numpy_count(&s[i], whole->shape[i], &first);
+            if (count != part->shape[rank]) return wrong_count(call, i, &s[i], count, part->shape[rank]);
             strides[rank++] = whole->strides[i] * s[i].stride;
         }
         offset += first * whole->strides[i];

@@ -229,6 +229,18 @@ describe("sizes that only the run knows", function()
     assert.same({ 2, 3, 4, 5, 6, 7 }, run(6))
     fails("ETYPE", "x fp32[6] and y fp32[4] do not broadcast", run, 4)
   end)
+
+  it("are those of the update that goes there", function()
+    local f = mil.func()
+    local x, from, to = f:input("x", "fp32", { 4 }), f:input("from", "int32", { 1 }), f:input("to", "int32", { 1 })
+    f:output("y", x:slice_update { update = { 7, 8 }, begin = from, ["end"] = to })
+    local model = f:compile()
+    local function run(a, b) return model:run({ x = { 1, 2, 3, 4 }, from = { a }, to = { b } }).y:table() end
+    assert.same({ 1, 2, 7, 8 }, run(2, 4))
+    assert.same({ 1, 2, 7, 8 }, run(-2, 4))
+    fails("EVALUE", "slice_update: begin 3, end 4, stride 1 at axis 0 of x fp32[4] take 1, but 2 are wanted", run, 3, 4)
+    assert.same({ 7, 8, 3, 4 }, run(0, 2))
+  end)
 end)
 
 describe("limits", function()
