@@ -31,7 +31,7 @@
 typedef enum luamil_kind {
     LUAMIL_NONE, /* no object of ours */
     LUAMIL_PROGRAM, LUAMIL_FUNCTION, LUAMIL_VALUE, LUAMIL_TENSOR, LUAMIL_WEIGHTS, LUAMIL_MODEL, LUAMIL_STEP, LUAMIL_RUN,
-    LUAMIL_OPERATION, LUAMIL_STATE, LUAMIL_DICTIONARY,
+    LUAMIL_OPERATION, LUAMIL_STATE, LUAMIL_DICTIONARY, LUAMIL_LOWERED, LUAMIL_DIALECT,
     LUAMIL_N_KINDS
 } luamil_kind;
 
@@ -208,6 +208,7 @@ void luamil_open_models(lua_State *L);
 void luamil_open_runs(lua_State *L);
 void luamil_open_states(lua_State *L);
 void luamil_open_dictionaries(lua_State *L);
+void luamil_open_lowered(lua_State *L);
 /* dictionary.c: the table of outputs on top of the stack gets labels and dictionaries in place of their tensors; or the one
  * tensor on top of it becomes one, if the port is of one. */
 void luamil_dress_outputs(lua_State *L, const mil_model *model);
@@ -238,6 +239,7 @@ void luamil_give_shapes(lua_State *L, int index, luamil_program *owner, mil_valu
 luamil_value *luamil_check_value(lua_State *L, int index, const char *fn);
 void luamil_push_where(lua_State *L, mil_where where);
 extern const luaL_Reg luamil_edits[], luamil_value_edits[]; /* edit.c: methods of programs and functions, of values */
+extern const luaL_Reg luamil_lowerings[]; /* lower.c: methods of programs and functions */
 /* operation.c; `like`: an object of the program; the others take it from index 1 */
 void luamil_push_operation(lua_State *L, int like, luamil_program *owner, mil_operation operation);
 void luamil_push_args(lua_State *L, luamil_program *owner, mil_operation operation); /* {name -> value or list}; 0: none */

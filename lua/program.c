@@ -448,10 +448,13 @@ void luamil_open_programs(lua_State *L) {
                                            function_fields, function_field};
     int top = lua_gettop(L);
     luamil_open_operations(L);
+    luamil_open_lowered(L);
     luamil_new_class(L, &programs);
     luamil_set_methods(L, luamil_edits);
+    luamil_set_methods(L, luamil_lowerings);
     luamil_new_class(L, &functions);
     luamil_set_methods(L, luamil_edits);
+    luamil_set_methods(L, luamil_lowerings);
     luamil_open_values(L);
     luamil_open_ops(L, top + 3, top + 2);
     lua_settop(L, top);

@@ -678,6 +678,49 @@ typedef struct mil_save_options {
  * bundles also as mil_program_verify. The message says path, function and value. */
 mil_status mil_program_save(const mil_program *program, const char *path, const mil_save_options *options, mil_error *err);
 
+/* ------------------------------------------------------------------------------------------------ lowering -- */
+
+/* A program made anew of what an engine is known to take, for one of its functions. */
+typedef struct mil_lower_options {
+    const char *engine;       /* NULL: "ane", the only one that needs it */
+    const char *route;        /* of it: "direct" (NULL), "e5rt" */
+    const char *chip;         /* "M1" to "M5", with what follows ("M1 Max"); NULL: any */
+    const char *entry;        /* function; NULL: mil_program_entry */
+    bool fp32_ports;          /* inputs and outputs are fp32, cast inside; else fp16 */
+    bool pack;                /* one input that holds all */
+} mil_lower_options;
+
+/* How an input or output of the program lies in one of the lowered program's ports, which has four axes (by e5rt, up to eight): its
+ * element (i0, i1, ..) is the port's element at begin[a] + the sum of ik * step[k] over the axes k whose axis[k] is a. */
+typedef struct mil_lowered_view {
+    const char *name;         /* of the input or output, */
+    mil_dtype dtype;          /*   its own dtype, */
+    size_t port;              /* number of the lowered program's input or output */
+    int rank;                 /* of the input or output */
+    int64_t shape[MIL_MAX_RANK]; /* likewise */
+    int axis[MIL_MAX_RANK];
+    int64_t step[MIL_MAX_RANK];
+    int64_t begin[MIL_MAX_RANK];
+} mil_lowered_view;
+
+/* Owned whole. */
+typedef struct mil_lowered {
+    mil_program *program;     /* one function, main; any engine can run it. Who sets this to NULL owns it instead */
+    const mil_lowered_view *inputs, *outputs; /* in the program's order */
+    size_t n_inputs, n_outputs;
+} mil_lowered;
+
+/* Lowers a function of fixed sizes. Inside all floats are fp16; ports have names that ascend in their order. Inputs and outputs are
+ * floats, bools or integers of 8 bits; a port has all of them as floats. Results are those of the program, as far as fp16
+ * goes. options may be NULL.
+ * Fails: MIL_EINVAL (options), MIL_ENAME (no such function), MIL_ETYPE (a size that is not fixed), MIL_EUNSUPPORTED (states, lists,
+ * control flow; inputs and outputs of other dtypes; an output that is a const), MIL_ESTATE (weights that are not at hand), what
+ * inference says, MIL_ENOMEM. Threads: any. */
+mil_status mil_program_lower(const mil_program *program, const mil_lower_options *options, mil_lowered **out, mil_error *err);
+void mil_lowered_free(mil_lowered *lowered);
+/* The input or output as a view of a port's tensor, of whatever strides: what is written to one is in the other. */
+mil_status mil_lowered_tensor(const mil_lowered_view *view, mil_tensor *port, mil_tensor **out, mil_error *err);
+
 /* ----------------------------------------------------------------------------------------- engines, models -- */
 
 size_t mil_engine_count(void);

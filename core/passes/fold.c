@@ -22,7 +22,7 @@ static bool can_fold(const mil_program *program, const mil__op *op) {
     return true;
 }
 
-static mil_status evaluate(mil_program *program, const mil__op *op, mil__arena *arena, mil_error *err) {
+mil_status mil__pass_evaluate(mil_program *program, const mil__op *op, mil__arena *arena, mil_error *err) {
     mil__call call = {.op = op->decl, .opset = program->functions[0].opset, .types = program->types, .arena = arena,
                       .err = err};
     MIL__TRY(mil__call_of(program, op, &call));
@@ -51,7 +51,7 @@ static mil_status visit(mil__pass_state *state, mil_operation operation) {
     for (uint32_t i = 0; i < op->n_outputs; i++) known = known && program->values[op->outputs[i]]->data;
     if (!known) {
         mil__arena arena = {0};
-        mil_status status = evaluate(program, op, &arena, NULL);
+        mil_status status = mil__pass_evaluate(program, op, &arena, NULL);
         mil__arena_free(&arena);
         if (status == MIL_ENOMEM) return mil__nomem(state->err);
         if (status != MIL_OK) return MIL_OK; /* the run will say why */

@@ -28,6 +28,9 @@ mil_status mil__passes_run(mil_program *program, const char *disable, bool stric
 /* MIL_ENAME, with the nearest name, where `disable` names what is neither a pass nor "fuse". */
 mil_status mil__passes_check(const char *disable, mil_error *err);
 
+/* Computes the results of an operation whose operands are all known: they are so from then on. */
+mil_status mil__pass_evaluate(mil_program *program, const mil__op *op, mil__arena *arena, mil_error *err);
+
 /* The names of the fusions of the cpu engine's step list may be disabled the same way. */
 bool mil__pass_disabled(const char *disable, const char *name);
 

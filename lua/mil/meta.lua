@@ -298,6 +298,18 @@ function program:remove_output(output) end
 ---@return mil.function
 function program:extract(part) end
 
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?}
+---@return mil.function
+---@return mil.lowered
+function program:lower(options) end
+
+---Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names.
+---@param options? {route: string?, long: boolean?}
+---@return string
+---@return table<string, string>
+function program:dialect(options) end
+
 ---What the model says of itself (author, license, version, description, and what users added); with pairs: sets them, or removes where false.
 ---@param pairs? table<string, string|false>
 ---@return table<string, string>|mil.program
@@ -423,6 +435,18 @@ function func:remove_output(output) end
 ---@param part {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}
 ---@return mil.function
 function func:extract(part) end
+
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?}
+---@return mil.function
+---@return mil.lowered
+function func:lower(options) end
+
+---Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names.
+---@param options? {route: string?, long: boolean?}
+---@return string
+---@return table<string, string>
+function func:dialect(options) end
 
 ---That of its program.
 ---@param pairs? table<string, string|false>
@@ -584,6 +608,21 @@ function state:copy() end
 ---Makes it zeros again.
 ---@return mil.state
 function state:reset() end
+
+---@class mil.lowered
+---@field inputs {name: string, dtype: string, port: string, shape: integer[], axis: integer[], step: integer[], begin: integer[]}[] # Each input: its port, for each of its axes the axis of the port and the step there, and where it begins, by the port's axes.
+---@field outputs {name: string, dtype: string, port: string, shape: integer[], axis: integer[], step: integer[], begin: integer[]}[] # The same of outputs.
+local lowered = {}
+
+---The lowered program's inputs, by the names of its ports, from the original's.
+---@param inputs table<string, mil.tensor>
+---@return table<string, mil.tensor>
+function lowered:pack(inputs) end
+
+---The original's outputs, as views of what the lowered program's ports hold.
+---@param outputs table<string, mil.tensor>
+---@return table<string, mil.tensor>
+function lowered:unpack(outputs) end
 
 ---@class mil.dictionary
 local dictionary = {}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Lowering of what goes along axes: sums, means, normalizations, softmax.
+ *
+ * Everything is stored in fp16, so a sum may not pass 65504: a sum of n squares would, from a root mean square of sqrt(65504 / n)
+ * on (8 for 1024 channels). So squares are made of x * 2^-k, with 4^k about sqrt(n): sums then hold up to a root mean square of
+ * about (65504 / sqrt(n))^(1/2) (45), and small values lose little. Means of many elements are made the same way. */
+#include <math.h>
+
+#include "ops/params.h"
+#include "passes/ane.h"
+
+static bool done(mil__lowering *l, const mil__op *op, mil__ane_form form, mil_value value) {
+    mil__ane_give(l, op->outputs[0], form, value);
+    return true;
+}
+
+static bool is_float(const mil__lowering *l, const mil__op *op) { return mil__dtype_is_float(mil__old_type(l, op->outputs[0])->dtype); }
+
+/* ---- sums ---- */
+
+static double count(const mil__lowering *l, mil_value x, const int64_t *axes, size_t n) {
+    double product = 1;
+    for (size_t i = 0; x && i < n; i++) product *= (double)mil__new_type(l, x)->shape[axes[i]];
+    return product;
+}
+
+mil_value mil__ane_mean(mil__lowering *l, mil_value x, const int64_t *axes, size_t n) {
+    enum { MANY = 1024 };
+    double elements = count(l, x, axes, n), scale = elements > MANY ? ldexp(1, -(int)(log2(elements) / 2)) : 1;
+    if (l->is_e5rt) return mil__ane_reduce(l, "reduce_mean", x, axes, n);
+    if (scale != 1) x = mil__ane_with(l, "mul", x, scale);
+    return mil__ane_with(l, "mul", mil__ane_reduce(l, "reduce_sum", x, axes, n), 1 / (elements * scale));
+}
+
+/* The sum of squares times *scale, for that. */
+static mil_value scaled_squares(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double *scale) {
+    double elements = count(l, x, axes, n);
+    int k = (int)lround(log2(elements) / 4);
+    *scale = ldexp(1, -2 * k);
+    if (k) x = mil__ane_with(l, "mul", x, ldexp(1, -k));
+    return mil__ane_reduce(l, "reduce_sum", mil__ane_binary(l, "mul", x, x), axes, n);
+}
+
+/* fp16 has nothing below 6e-8, and what is near that is lost on the way. */
+static double least_epsilon(double epsilon) { return epsilon < 1e-5 ? 1e-5 : epsilon; }
+
+mil_value mil__ane_inverse_rms(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double epsilon) {
+    double scale;
+    mil_value squares = scaled_squares(l, x, axes, n, &scale);
+    mil_value mean = mil__ane_with(l, "mul", squares, 1 / (count(l, x, axes, n) * scale));
+    return mil__ane_with(l, "pow", mil__ane_with(l, "add", mean, least_epsilon(epsilon)), -0.5);
+}
+
+/* ---- reductions ---- */
+
+/* The axes of a reduction in the form that x has: its last axis alone is axis 1 of CHANNELS. */
+static size_t axes_in(mil__lowering *l, uint32_t axes, mil_value old, mil__ane_form *form, int64_t *out) {
+    const mil_type *type = mil__old_type(l, old);
+    size_t n = 0;
+    bool is_last = type->rank && axes == 1u << (type->rank - 1);
+    *form = is_last && !mil__old_data(l, old) && l->values[old].native == MIL__CHANNELS ? MIL__CHANNELS : MIL__PLAIN;
+    if (*form == MIL__CHANNELS) return out[0] = 1, 1;
+    for (int i = 0; i < type->rank; i++)
+        if (axes >> i & 1) out[n++] = i + (type->rank < 4 ? 4 - type->rank : 0);
+    return n;
+}
+
+/* The reduction and what is made of its operand and result, where the route has not the op itself. */
+static mil_value reduced(mil__lowering *l, const char *name, mil_value x, const int64_t *axes, size_t n) {
+    if (strcmp(name, "reduce_mean") == 0) return mil__ane_mean(l, x, axes, n);
+    bool is_plain = l->is_e5rt || strcmp(name, "reduce_sum") == 0 || strcmp(name, "reduce_max") == 0 || strcmp(name, "reduce_min") == 0;
+    if (is_plain) return mil__ane_reduce(l, name, x, axes, n);
+    if (strcmp(name, "reduce_l1_norm") == 0) return mil__ane_reduce(l, "reduce_sum", mil__ane_unary(l, "abs", x), axes, n);
+    if (strcmp(name, "reduce_log_sum") == 0)
+        return MIL__ADD(l, "log", MIL__VALUE("x", mil__ane_reduce(l, "reduce_sum", x, axes, n)), MIL__NUMBER("epsilon", 1e-5));
+    mil_value squares = mil__ane_reduce(l, "reduce_sum", mil__ane_binary(l, "mul", x, x), axes, n);
+    return strcmp(name, "reduce_l2_norm") == 0 ? mil__ane_unary(l, "sqrt", squares) : squares;
+}
+
+bool mil__lower_reduce(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    mil_value old = mil__ane_arg(op, "x");
+    mil__ane_form form;
+    int64_t axes[MIL_MAX_RANK];
+    if (!params || !is_float(l, op)) return !params;
+    size_t n = axes_in(l, params->axes, old, &form, axes);
+    mil_value x = mil__ane_get(l, old, form);
+    if (n == 0) return mil__ane_alias(l, op->outputs[0], old), true;
+    mil_value value = reduced(l, op->decl->name, x, axes, n);
+    bool keeps = mil__ane_number(l, op, "keep_dims", 0) != 0;
+    if (keeps && form == MIL__CHANNELS) return done(l, op, form, value);
+    mil__ane_give_any(l, op->outputs[0], value);
+    return true;
+}
+
+bool mil__lower_softmax(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    mil__ane_form form;
+    int64_t axes[MIL_MAX_RANK];
+    if (!params) return true;
+    size_t n = axes_in(l, params->axes, mil__ane_arg(op, "x"), &form, axes);
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), form);
+    return n != 1 ? false : done(l, op, form, MIL__ADD(l, "softmax", MIL__VALUE("x", x), MIL__INT_("axis", axes[0])));
+}
+
+/* ---- normalizations ---- */
+
+/* A factor or summand of an affine map, in the shape that fits a form; NULL: there is none. */
+static mil_value known_as(mil__lowering *l, const mil__op *op, const char *name, int rank, const int64_t *shape) {
+    mil_value value = mil__ane_arg(op, name);
+    const mil_tensor *data = value ? mil__old_data(l, value) : NULL;
+    return data ? mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), rank, shape)) : 0;
+}
+
+static mil_value affine(mil__lowering *l, const mil__op *op, mil_value x, int rank, const int64_t *shape) {
+    mil_value gamma = known_as(l, op, "gamma", rank, shape), beta = known_as(l, op, "beta", rank, shape);
+    if (gamma) x = mil__ane_binary(l, "mul", x, gamma);
+    return beta ? mil__ane_binary(l, "add", x, beta) : x;
+}
+
+static mil_value normalized(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double epsilon) {
+    mil_value centred = mil__ane_binary(l, "sub", x, mil__ane_mean(l, x, axes, n));
+    return mil__ane_binary(l, "mul", centred, mil__ane_inverse_rms(l, centred, axes, n, epsilon));
+}
+
+/* gamma and beta have the extents of the axes alone. */
+bool mil__lower_layer_norm(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    mil__ane_form form;
+    int64_t axes[MIL_MAX_RANK], shape[MIL_MAX_RANK];
+    if (!params) return true;
+    mil_value old = mil__ane_arg(op, "x");
+    size_t n = axes_in(l, params->axes, old, &form, axes);
+    mil_value x = mil__ane_get(l, old, form);
+    if (!x) return true;
+    const mil_type *type = mil__new_type(l, x);
+    for (int i = 0; i < type->rank; i++) shape[i] = 1;
+    for (size_t i = 0; i < n; i++) shape[axes[i]] = type->shape[axes[i]];
+    int rank = type->rank;
+    return done(l, op, form, affine(l, op, normalized(l, x, axes, n, params->epsilon), rank, shape));
+}
+
+/* [n, channels, ...]: as many ones before and behind the channels as x has axes there. */
+static int channel_shape(const mil_type *type, int64_t shape[MIL_MAX_RANK]) {
+    int rank = mil__plain_shape(type, shape);
+    for (int i = 0; i < rank; i++)
+        if (i != rank - type->rank + 1) shape[i] = 1;
+    return rank;
+}
+
+bool mil__lower_instance_norm(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    int64_t axes[MIL_MAX_RANK], shape[MIL_MAX_RANK];
+    size_t n = 0;
+    if (!params || l->is_e5rt) return !params;
+    const mil_type *type = mil__old_type(l, mil__ane_arg(op, "x"));
+    int rank = channel_shape(type, shape);
+    for (int i = rank - type->rank + 2; i < rank; i++) axes[n++] = i;
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN);
+    return done(l, op, MIL__PLAIN, affine(l, op, normalized(l, x, axes, n, params->epsilon), rank, shape));
+}
+
+static double element(const mil_tensor *data, int64_t i, double none) {
+    return data ? mil__load_f64(data, data->rank ? i * data->strides[0] : 0) : none;
+}
+
+static const mil_tensor *data_of(const mil__lowering *l, const mil__op *op, const char *name) {
+    mil_value value = mil__ane_arg(op, name);
+    return value ? mil__old_data(l, value) : NULL;
+}
+
+/* x * gamma / sqrt(variance + epsilon) + (beta - mean * that), made here in fp64. */
+bool mil__lower_batch_norm(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    const mil_tensor *mean = data_of(l, op, "mean"), *variance = data_of(l, op, "variance");
+    int64_t shape[MIL_MAX_RANK], channels;
+    if (!params || !mean || !variance) return !params;
+    int rank = channel_shape(mil__old_type(l, mil__ane_arg(op, "x")), shape);
+    channels = mil__numel(mean);
+    mil_tensor *factor = NULL, *summand = NULL;
+    if (mil_tensor_new(MIL_FP32, 1, &channels, &factor, l->err) != MIL_OK || mil_tensor_new(MIL_FP32, 1, &channels, &summand, l->err) != MIL_OK) {
+        mil_tensor_free(factor);
+        return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), true;
+    }
+    for (int64_t i = 0; i < channels; i++) {
+        double by = element(data_of(l, op, "gamma"), i, 1) / sqrt(element(variance, i, 1) + params->epsilon);
+        mil__store_f64(factor, i, by);
+        mil__store_f64(summand, i, element(data_of(l, op, "beta"), i, 0) - element(mean, i, 0) * by);
+    }
+    mil_value a = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, factor), rank, shape));
+    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, summand), rank, shape));
+    mil_tensor_free(factor);
+    mil_tensor_free(summand);
+    mil_value scaled = mil__ane_binary(l, "mul", mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN), a);
+    return done(l, op, MIL__PLAIN, mil__ane_binary(l, "add", scaled, b));
+}
+
+/* Over the last three axes. */
+bool mil__lower_l2_norm(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    mil__ane_form form;
+    int64_t axes[MIL_MAX_RANK];
+    double scale;
+    if (!params) return true;
+    size_t n = axes_in(l, params->axes, mil__ane_arg(op, "x"), &form, axes);
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), form), squares = scaled_squares(l, x, axes, n, &scale);
+    double epsilon = least_epsilon(params->epsilon);
+    mil_value inverse = mil__ane_with(l, "pow", mil__ane_with(l, "add", mil__ane_with(l, "mul", squares, 1 / scale), epsilon), -0.5);
+    return done(l, op, form, mil__ane_binary(l, "mul", x, inverse));
+}

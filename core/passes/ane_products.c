@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* Lowering of products: linear layers and matrices as 1x1 convolutions, convolutions, products of two values, attention. */
+#include <math.h>
+
+#include "ops/params.h"
+#include "passes/ane.h"
+
+enum { MOST_COPIES = 64 }; /* that a batch is expanded to */
+
+static bool done(mil__lowering *l, const mil__op *op, mil__ane_form form, mil_value value) {
+    mil__ane_give(l, op->outputs[0], form, value);
+    return true;
+}
+
+/* ---- 1x1 convolutions ---- */
+
+mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias) {
+    static const int64_t ones[] = {1, 1}, zeros[] = {0, 0, 0, 0};
+    if (!x || l->status != MIL_OK) return 0;
+    int64_t out = weight->shape[0], in = weight->shape[1];
+    mil_value w = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, weight), 4, (const int64_t[]){out, in, 1, 1}));
+    mil_value y = MIL__ADD(l, "conv", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, ones),
+                           MIL__WORD("pad_type", "valid"), MIL__INTS("pad", 4, zeros), MIL__INTS("dilations", 2, ones),
+                           MIL__INT_("groups", 1));
+    if (!bias) return y;
+    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, bias), 4, (const int64_t[]){1, out, 1, 1}));
+    return mil__ane_binary(l, "add", y, b);
+}
+
+static bool is_all_zero(const mil_tensor *data) {
+    for (int64_t i = 0, n = mil__numel(data); i < n; i++)
+        if (mil__load_f64(data, i * (data->rank ? data->strides[0] : 0)) != 0) return false;
+    return true;
+}
+
+static const mil_tensor *bias_of(const mil__lowering *l, const mil__op *op) {
+    mil_value bias = mil__ane_arg(op, "bias");
+    const mil_tensor *data = bias ? mil__old_data(l, bias) : NULL;
+    return data && !is_all_zero(data) ? data : NULL;
+}
+
+static bool is_float(const mil__lowering *l, const mil__op *op) { return mil__dtype_is_float(mil__old_type(l, op->outputs[0])->dtype); }
+
+bool mil__lower_linear(mil__lowering *l, const mil__op *op) {
+    const mil_tensor *weight = mil__old_data(l, mil__ane_arg(op, "weight"));
+    if (!weight || !is_float(l, op)) return false;
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), MIL__CHANNELS);
+    return done(l, op, MIL__CHANNELS, mil__ane_project(l, x, weight, bias_of(l, op)));
+}
+
+/* ---- matmul ---- */
+
+/* The matrix that a known operand is, if all else in it are ones: [out, in]. NULL: it is not (or the lowering failed). */
+static mil_tensor *matrix_of(mil__lowering *l, const mil_tensor *data, bool transposed) {
+    mil_tensor *copy = NULL, *turned = NULL;
+    if (!data || data->rank < 2 || !mil__dtype_is_float(data->dtype)) return NULL;
+    int64_t rows = data->shape[data->rank - 2], last = data->shape[data->rank - 1];
+    if (mil__numel(data) != rows * last || mil__numel(data) == 0) return NULL;
+    if (mil_tensor_convert(data, data->dtype, &copy, l->err) != MIL_OK) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), NULL;
+    mil_tensor *flat = mil__ane_shaped(l, copy, 2, (const int64_t[]){rows, last});
+    if (!transposed || !flat) return flat;
+    if (mil_tensor_transpose(flat, (const int[]){1, 0}, &turned, l->err) != MIL_OK) mil__ane_fail(l, MIL_ENOMEM, "out of memory");
+    mil_tensor_free(flat);
+    return turned;
+}
+
+/* A batch of 1 along an axis repeated. */
+static mil_value repeated(mil__lowering *l, mil_value x, int axis, int64_t n) {
+    mil_value copies[MOST_COPIES];
+    for (int64_t i = 0; i < n; i++) copies[i] = x;
+    return mil__ane_concat(l, copies, (size_t)n, axis);
+}
+
+static mil_value expanded(mil__lowering *l, mil_value x, const mil_type *other) {
+    for (int axis = 0; axis < 2 && x; axis++) {
+        int64_t n = other->shape[axis];
+        if (mil__new_type(l, x)->shape[axis] == 1 && n > 1 && n <= MOST_COPIES) x = repeated(l, x, axis, n);
+    }
+    return x;
+}
+
+/* [a, b, c, M, K] -> [1, a*b*c, M, K]: products of a higher rank are refused. */
+static mil_value of_rank_4(mil__lowering *l, mil_value x) {
+    const mil_type *type = mil__new_type(l, x);
+    int64_t batches = 1;
+    if (type->rank <= 4) return x;
+    for (int i = 0; i + 2 < type->rank; i++) batches *= type->shape[i];
+    return mil__ane_reshape(l, x, 4, (const int64_t[]){1, batches, type->shape[type->rank - 2], type->shape[type->rank - 1]});
+}
+
+static bool same_batches(const mil_type *x, const mil_type *y) {
+    bool same = x->rank == y->rank;
+    for (int i = 0; same && i + 2 < x->rank; i++) same = x->shape[i] == y->shape[i];
+    return same;
+}
+
+mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool transpose_x, bool transpose_y) {
+    if (!x || !y || l->status != MIL_OK) return 0;
+    const mil_type *a = mil__new_type(l, x), *b = mil__new_type(l, y);
+    if (a->rank > 4 && same_batches(a, b)) x = of_rank_4(l, x), y = of_rank_4(l, y);
+    if (a->rank == 4 && b->rank == 4) x = expanded(l, x, b), y = expanded(l, y, mil__new_type(l, x));
+    return MIL__ADD(l, "matmul", MIL__VALUE("x", x), MIL__VALUE("y", y), MIL__BOOL_ARG("transpose_x", transpose_x),
+                    MIL__BOOL_ARG("transpose_y", transpose_y));
+}
+
+/* A vector is a matrix of one column as y. */
+static mil_value right_side(mil__lowering *l, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    if (type->rank != 1) return mil__ane_get(l, old, MIL__PLAIN);
+    return mil__ane_reshape(l, mil__ane_get(l, old, MIL__PLAIN), 4, (const int64_t[]){1, 1, type->shape[0], 1});
+}
+
+/* By a known matrix on the right: a linear layer. */
+static bool by_known(mil__lowering *l, const mil__op *op, mil_value x, mil_tensor *weight) {
+    mil_value value = mil__ane_project(l, mil__ane_get(l, x, MIL__CHANNELS), weight, NULL);
+    mil_tensor_free(weight);
+    return done(l, op, MIL__CHANNELS, value);
+}
+
+/* A known matrix [M, K] on the left of [K, N]: the rows of y are channels as they are. */
+static bool of_known(mil__lowering *l, const mil__op *op, mil_value y, mil_tensor *weight) {
+    const mil_type *type = mil__old_type(l, y);
+    int64_t rows = type->shape[type->rank - 2], last = mil__last(type);
+    mil_value value = mil__ane_reshape(l, mil__ane_get(l, y, MIL__PLAIN), 4, (const int64_t[]){1, rows, 1, last});
+    value = mil__ane_project(l, value, weight, NULL);
+    mil_tensor_free(weight);
+    mil__ane_give_any(l, op->outputs[0], value);
+    return true;
+}
+
+bool mil__lower_matmul(mil__lowering *l, const mil__op *op) {
+    mil_value x = mil__ane_arg(op, "x"), y = mil__ane_arg(op, "y");
+    bool turn_x = mil__ane_number(l, op, "transpose_x", 0) != 0, turn_y = mil__ane_number(l, op, "transpose_y", 0) != 0;
+    const mil_type *a = mil__old_type(l, x), *b = mil__old_type(l, y);
+    if (!is_float(l, op)) return false;
+    mil_tensor *weight = !turn_x && !mil__old_data(l, x) ? matrix_of(l, mil__old_data(l, y), !turn_y) : NULL;
+    if (weight && a->rank >= b->rank) return by_known(l, op, x, weight);
+    mil_tensor_free(weight);
+    bool is_one = b->rank >= 2 && mil__rows(b) == b->shape[b->rank - 2];
+    weight = !turn_y && !mil__old_data(l, y) && is_one ? matrix_of(l, mil__old_data(l, x), turn_x) : NULL;
+    if (weight) return of_known(l, op, y, weight);
+    mil_value value = mil__ane_matmul(l, mil__ane_get(l, x, MIL__PLAIN), right_side(l, y), turn_x && a->rank > 1, turn_y && b->rank > 1);
+    mil__ane_give_any(l, op->outputs[0], value);
+    return true;
+}
+
+/* nchw,nwhr->nchr and chw,whr->chr: products over w, for each n and h. */
+bool mil__lower_einsum(mil__lowering *l, const mil__op *op) {
+    const mil__values *values = mil__op_arg_named(op, "values");
+    static const int perm[] = {0, 2, 1, 3};
+    if (!is_float(l, op) || values->n != 2) return false;
+    mil_value x = mil__ane_transpose(l, mil__ane_get(l, values->values[0], MIL__PLAIN), perm);
+    mil_value y = mil__ane_transpose(l, mil__ane_get(l, values->values[1], MIL__PLAIN), perm);
+    return done(l, op, MIL__PLAIN, mil__ane_transpose(l, mil__ane_matmul(l, x, y, false, false), perm));
+}
+
+/* ---- convolutions ---- */
+
+typedef struct settled { /* of two spatial axes */
+    int64_t strides[2], dilations[2], pad[4];
+    int spatial;
+    bool is_padded;
+} settled;
+
+/* A convolution along one axis has that as its width. */
+static settled settle(const struct mil__conv_params *params) {
+    settled s = {.strides = {1, 1}, .dilations = {1, 1}, .spatial = params->spatial};
+    for (int i = 0, at = 2 - params->spatial; i < params->spatial && at >= 0; i++, at++) {
+        s.strides[at] = params->strides[i];
+        s.dilations[at] = params->dilations[i];
+        s.pad[2 * at] = params->pad_before[i];
+        s.pad[2 * at + 1] = params->pad_after[i];
+        s.is_padded = s.is_padded || params->pad_before[i] || params->pad_after[i];
+    }
+    return s;
+}
+
+/* [n, c, w] -> [n, c, 1, w]. */
+static mil_value with_height(mil__lowering *l, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    const mil_tensor *data = mil__old_data(l, old);
+    if (type->rank != 3) return mil__ane_get(l, old, MIL__OWN);
+    const int64_t shape[] = {type->shape[0], type->shape[1], 1, type->shape[2]};
+    if (data) return mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, shape));
+    return mil__ane_reshape(l, mil__ane_get(l, old, MIL__OWN), 4, shape);
+}
+
+static mil_value add_bias(mil__lowering *l, const mil__op *op, mil_value y) {
+    mil_value bias = mil__ane_arg(op, "bias");
+    const mil_tensor *data = bias ? mil__old_data(l, bias) : NULL;
+    if (!bias || (data && is_all_zero(data))) return y;
+    const int64_t shape[] = {1, mil__old_type(l, bias)->shape[0], 1, 1};
+    if (data) return mil__ane_binary(l, "add", y, mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, shape)));
+    return mil__ane_binary(l, "add", y, mil__ane_reshape(l, mil__ane_get(l, bias, MIL__OWN), 4, shape));
+}
+
+bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
+    const struct mil__conv_params *params = mil__ane_params(l, op);
+    if (!params || params->spatial > 2) return !params;
+    settled s = settle(params);
+    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
+    mil_value y = MIL__ADD(l, "conv", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
+                           MIL__WORD("pad_type", s.is_padded || l->is_e5rt ? "custom" : "valid"), MIL__INTS("pad", 4, s.pad),
+                           MIL__INTS("dilations", 2, s.dilations), MIL__INT_("groups", params->groups));
+    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
+    return true;
+}
+
+/* Its result's shape is given, since a pad and an output_shape can say different things. */
+bool mil__lower_conv_transpose(mil__lowering *l, const mil__op *op) {
+    const struct mil__conv_params *params = mil__ane_params(l, op);
+    const mil_type *type = mil__old_type(l, op->outputs[0]);
+    if (!params || params->spatial > 2) return !params;
+    settled s = settle(params);
+    for (int i = 0; i < 4; i++)
+        if (s.pad[i] < 0) return false;
+    int64_t shape[] = {type->shape[0], type->shape[1], type->rank == 4 ? type->shape[2] : 1, mil__last(type)};
+    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
+    mil_value y = MIL__ADD(l, "conv_transpose", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
+                           MIL__WORD("pad_type", "custom"), MIL__INTS("pad", 4, s.pad), MIL__INTS("dilations", 2, s.dilations),
+                           MIL__INT_("groups", params->groups), MIL__INTS("output_shape", 4, shape));
+    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
+    return true;
+}
+
+/* ---- cumsum ---- */
+
+/* ones[out][in]: 1 where element `in` counts for the sum at `out`. */
+static mil_tensor *ones_for(mil__lowering *l, int64_t n, bool exclusive, bool reverse) {
+    mil_tensor *data = NULL;
+    if (mil_tensor_new(MIL_FP16, 2, (const int64_t[]){n, n}, &data, l->err) != MIL_OK) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), NULL;
+    for (int64_t out = 0; out < n; out++)
+        for (int64_t in = 0; in < n; in++) {
+            bool counts = reverse ? in >= out : in <= out;
+            if (counts && !(exclusive && in == out)) ((uint16_t *)data->data)[out * n + in] = 0x3c00;
+        }
+    return data;
+}
+
+/* Swaps an axis and the last one. */
+static mil_value swapped(mil__lowering *l, mil_value x, int axis) {
+    int perm[MIL_MAX_RANK], rank = x ? mil__new_type(l, x)->rank : 0;
+    for (int i = 0; i < rank; i++) perm[i] = i == axis ? rank - 1 : i == rank - 1 ? axis : i;
+    return mil__ane_transpose(l, x, perm);
+}
+
+bool mil__lower_cumsum(mil__lowering *l, const mil__op *op) {
+    enum { MOST = 2048 };
+    mil_value old = mil__ane_arg(op, "x");
+    const mil_type *type = mil__old_type(l, old);
+    int64_t axis = mil__ane_axis(l, op, "axis", 0, type->rank), n = type->rank ? type->shape[axis] : 0, shape[MIL_MAX_RANK];
+    if (!is_float(l, op) || n < 1 || n > MOST) return false;
+    mil_tensor *ones = ones_for(l, n, mil__ane_number(l, op, "exclusive", 0) != 0, mil__ane_number(l, op, "reverse", 0) != 0);
+    if (!ones) return true;
+    int rank = mil__plain_shape(type, shape), at = (int)axis + rank - type->rank;
+    mil_value x = swapped(l, mil__ane_get(l, old, MIL__PLAIN), at);
+    int64_t rows = n ? mil__numel(ones) / n : 0, others = 1;
+    for (int i = 0; i < rank; i++) others *= i == at ? 1 : shape[i];
+    shape[at] = shape[rank - 1], shape[rank - 1] = n;
+    mil_value wide = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, (const int64_t[]){1, others, 1, rows}), (const int[]){0, 3, 2, 1});
+    mil_value sums = mil__ane_transpose(l, mil__ane_project(l, wide, ones, NULL), (const int[]){0, 3, 2, 1});
+    mil_tensor_free(ones);
+    return done(l, op, MIL__PLAIN, swapped(l, mil__ane_reshape(l, sums, rank, shape), at));
+}
+
+/* ---- attention ---- */
+
+/* What is added to the scores: a mask of bools is 0 where they are true. */
+static mil_value added_mask(mil__lowering *l, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    const mil_tensor *data = mil__old_data(l, old);
+    int64_t shape[MIL_MAX_RANK];
+    int rank = mil__plain_shape(type, shape);
+    mil_tensor *half = NULL;
+    if (type->dtype != MIL_BOOL) return mil__ane_get(l, old, MIL__PLAIN);
+    if (!data) return mil__ane_with(l, "mul", mil__ane_with(l, "sub", mil__ane_half_of_bool(l, mil__ane_get(l, old, MIL__PLAIN)), 1), 30000);
+    if (mil_tensor_convert(data, MIL_FP16, &half, l->err) != MIL_OK) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), 0;
+    for (int64_t i = 0, n = mil__numel(half); i < n; i++) ((uint16_t *)half->data)[i] = ((uint16_t *)half->data)[i] ? 0 : mil__double_to_half(-30000);
+    return mil__ane_const(l, mil__ane_shaped(l, half, rank, shape));
+}
+
+/* The query is scaled before the product, which so stays further from where the engine's products end. */
+bool mil__lower_attention(mil__lowering *l, const mil__op *op) {
+    mil_value query = mil__ane_arg(op, "query"), mask = mil__ane_arg(op, "attn_mask");
+    double scale = 1 / sqrt((double)mil__last(mil__old_type(l, query)));
+    mil_value q = mil__ane_with(l, "mul", mil__ane_get(l, query, MIL__PLAIN), scale);
+    mil_value k = mil__ane_get(l, mil__ane_arg(op, "key"), MIL__PLAIN), v = mil__ane_get(l, mil__ane_arg(op, "value"), MIL__PLAIN);
+    mil_value scores = mil__ane_matmul(l, q, k, false, true);
+    if (mask && scores && mil__old_type(l, mask)->rank > 4 && mil__new_type(l, scores)->rank == 4) return false;
+    if (mask) scores = mil__ane_binary(l, "add", scores, added_mask(l, mask));
+    mil_value weights = MIL__ADD(l, "softmax", MIL__VALUE("x", scores), MIL__INT_("axis", -1));
+    mil__ane_give_any(l, op->outputs[0], mil__ane_matmul(l, weights, v, false, false));
+    return true;
+}
