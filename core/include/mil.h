@@ -412,7 +412,7 @@ typedef enum mil_arg_kind {
     MIL_ARG_INTS,     /*   int64s, */
     MIL_ARG_BOOLS,    /*   or bools, of the dtype that the op wants there: that of its group, else the declared one */
     MIL_ARG_STRING
-} mil_arg_kind;
+} mil_arg_kind; /* for a parameter that is a list (classify's classes): a vector of strings, as MIL_ARG_TENSOR, or of integers */
 
 typedef struct mil_arg {
     const char *name; /* of the parameter; ignored inside a tuple */
