@@ -221,6 +221,8 @@ static void no_memory(void) {
         {"gather", 18, "x=@fp16[2, 3] indices={1, 0} axis=1", NULL},
         {"topk", 18, "x=@fp16[2, 3] k=2", NULL},
         {"shape", 18, "x=fp16[2, N]", NULL},
+        {"reshape", 18, "x=fp16[2, 3] shape=int32[N]", NULL},
+        {"fill", 18, "shape=int32[N] value=1", NULL},
     };
     check_no_memory(rows, sizeof rows / sizeof *rows);
 }

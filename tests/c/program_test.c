@@ -257,10 +257,19 @@ static mil_status step_identity(built *b, mil_value y) {
     return mil_program_output(b->program, b->block, "out", b->x, &y, &err);
 }
 
+static mil_status step_list(built *b, mil_value y) {
+    (void)y;
+    mil_arg args[] = {{.name = "probabilities", .kind = MIL_ARG_VALUE, .value = b->x},
+                      {.name = "classes", .kind = MIL_ARG_INTS, .data = (int64_t[]){5, 6, 7, 8}, .n = 4, .rank = 1}};
+    mil_value outs[2];
+    size_t n;
+    return mil_program_add(b->program, b->block, mil_op_find("classify"), args, 2, "classified", (mil_where){NULL, 0}, outs, 2, &n, &err);
+}
+
 /* Tries each step with the first allocation failing, the second and so on; the program is of such a size that its tables
  * must grow sooner or later. */
 static void unchanged_without_memory(void) {
-    static mil_status (*const steps[])(built *, mil_value) = {step_input, step_add, step_rename, step_output, step_identity};
+    static mil_status (*const steps[])(built *, mil_value) = {step_input, step_add, step_rename, step_output, step_identity, step_list};
     long failures[sizeof steps / sizeof *steps] = {0};
     mil_set_allocator(test_realloc, NULL);
     for (int size = 0; size < 140; size++)
