@@ -135,6 +135,7 @@ build = {
         "core/passes/cse.c",
         "core/passes/dce.c",
         "core/passes/fold.c",
+        "core/passes/partition.c",
         "core/passes/pass.c",
         "core/passes/simplify.c",
         "core/program/build.c",
