@@ -17,6 +17,14 @@ static inline bool mil__is_cancelled(const mil__cancel *cancel) {
     return atomic_load_explicit(cancel->count, memory_order_relaxed) != cancel->start;
 }
 
+/* A text that is handed to the engine as it is, with its weights files; borrowed for the call. */
+typedef struct mil__engine_text {
+    const char *text;
+    size_t n;
+    const mil_text_file *files;
+    size_t n_files;
+} mil__engine_text;
+
 typedef struct mil__engine {
     const char *name;
     /* False and a static reason where it can't be used. */
@@ -24,6 +32,9 @@ typedef struct mil__engine {
     int (*describe)(char *buf, size_t n);
     /* program: one function, verified, of the engine's own (it frees it, on failure too). */
     mil_status (*compile)(mil_program *program, const mil_compile_options *options, void **out, mil_error *err);
+    /* The same of a text; program: what it says of its one function, without weights. NULL: the engine takes none. */
+    mil_status (*compile_text)(mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
+                               mil_error *err);
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);
     void (*context_free)(void *context);

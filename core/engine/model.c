@@ -176,34 +176,54 @@ static mil_status engine_of(const char *name, const mil__engine **out, mil_error
     return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);
 }
 
-static mil_status compile(mil_model *model, const mil_program *program, const mil_compile_options *options,
+/* text: NULL, or what the engine is given in the program's place */
+static mil_status compile(mil_model *model, const mil_program *program, const mil__engine_text *text, const mil_compile_options *options,
                           mil_error *err) {
     mil_block function;
     mil_program *own = NULL;
     MIL__TRY(entry_of(program, options->entry, &function, err));
     MIL__TRY(engine_of(options->engine, &model->engine, err));
+    if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
     if (program->blocks[function]->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
-    return model->engine->compile(own, options, &model->impl, err);
+    return text ? model->engine->compile_text(own, text, options, &model->impl, err) : model->engine->compile(own, options, &model->impl, err);
 }
 
-mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
-                               mil_error *err) {
+static mil_status new_model(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, mil_model **out,
+                            mil_error *err) {
     static const mil_compile_options defaults = MIL_COMPILE_DEFAULTS;
     *out = NULL;
     mil_model *model = mil__calloc(1, sizeof *model);
     if (!model) return mil__nomem(err);
     atomic_init(&model->count, 1);
     atomic_init(&model->users, 1);
-    mil_status status = compile(model, program, options ? options : &defaults, err);
+    mil_status status = compile(model, program, text, options ? options : &defaults, err);
     if (status != MIL_OK) {
         mil_model_free(model);
         return status;
     }
     *out = model;
     return MIL_OK;
+}
+
+mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
+                               mil_error *err) {
+    return new_model(program, NULL, options, out, err);
+}
+
+mil_status mil_text_compile(const char *text, size_t n, const mil_text_file *files, size_t n_files, const mil_compile_options *options,
+                            mil_model **out, mil_error *err) {
+    /* Nothing is there: consts in files have no data, which nobody asks for here. */
+    const mil_text_options reading = {.name = "text", .model_path = "/nowhere", .unchecked = true, .weights_may_lack = true};
+    const mil__engine_text given = {text, n, files, n_files};
+    mil_program *program;
+    *out = NULL;
+    MIL__TRY(mil_text_parse(text, n, &reading, &program, err));
+    mil_status status = new_model(program, &given, options, out, err);
+    mil_program_free(program);
+    return status;
 }
 
 mil_model *mil_model_retain(mil_model *model) {

@@ -747,9 +747,11 @@ typedef struct mil_compile_options {
     mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
     const char *units;        /* engine coreml: where it may run things: "all" (NULL), "cpu", "cpu_and_gpu", "cpu_and_ane" */
+    const char *route;        /* engine ane: "direct"; NULL: the first that can be had */
+    unsigned qos;             /* engine ane: quality of service: 9 background, 17 utility, 25 user initiated, 33 user interactive; 0: 21 */
 } mil_compile_options;
 /* In the order of the fields, since C++ before 20 knows no names here. */
-#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL }
+#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL, NULL, 0 }
 
 /* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
  * Any number of threads may run one model at once, each with its own context. */
@@ -758,6 +760,11 @@ typedef struct mil_context mil_context;
 
 mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
                                mil_error *err);
+/* Hands n bytes of MIL text (one function) and its weights files to an engine that takes text (ane), untouched: for those who
+ * write its dialect by hand. All is borrowed for the call. Of the text only the function's inputs and outputs are read here.
+ * Fails: as mil_text_parse and mil_program_compile do; MIL_EUNSUPPORTED (the engine takes no text). */
+mil_status mil_text_compile(const char *text, size_t n, const mil_text_file *files, size_t n_files, const mil_compile_options *options,
+                            mil_model **out, mil_error *err);
 mil_model *mil_model_retain(mil_model *model);
 void mil_model_free(mil_model *model);
 /* Gives back weights and plans at once; later runs are MIL_ESTATE. Runs under way finish first. */

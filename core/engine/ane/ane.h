@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the Neural Engine's engine share: programs as the engine takes them, the routes, folders.
+ *
+ *     ane.c      the engine: takes a program or a text, chooses a route, copies between tensors and ports
+ *     direct.c   route "direct": _ANEInMemoryModel: descriptor, compile, load, unload; one lock, one count of compiles
+ *     layout.c     what the loaded model reports of its ports: order, strides, sizes; computed where it reports nothing
+ *     request.c    surfaces, the request, a run
+ *     folder.c   the folder of files that the system's compiler reads beside what it is given
+ *
+ * Nothing here is called without the frameworks being open (route->open). docs/explanation/neural-engine.md has the sources
+ * of everything that is known of them. */
+#ifndef MIL__ENGINE_ANE_H
+#define MIL__ENGINE_ANE_H
+
+#include "apple/apple.h"
+#include "engine/engine.h"
+
+/* ---- a program as the engine takes it ---- */
+
+/* An input or output of it; all extents are fixed. */
+typedef struct mil__ane_port {
+    const char *name;
+    mil_dtype dtype;
+    int rank;
+    int64_t shape[MIL_MAX_RANK];
+    /* what a route finds out when it loads: */
+    int64_t strides[MIL_MAX_RANK]; /* of its memory, in elements */
+    size_t bytes;                  /* of its memory, at least */
+    size_t symbol;                 /* its place among the inputs, or the outputs, in the order of the loaded model */
+} mil__ane_port;
+
+typedef struct mil__ane_text {
+    const char *text;
+    size_t n;
+} mil__ane_text;
+
+/* Everything is borrowed while it is loaded, the ports for as long as it is. */
+typedef struct mil__ane_source {
+    mil__ane_text texts[2];    /* in one spelling, and where the engine refuses it, in the other */
+    int n_texts;
+    const mil_text_file *files; /* weights, by the names that the texts have for them */
+    size_t n_files;
+    mil__ane_port *ports;      /* inputs, then outputs */
+    size_t n_inputs, n_outputs;
+    unsigned qos;
+    bool is_given;             /* the text is a user's: nothing in it stands for the weights */
+} mil__ane_source;
+
+/* ---- routes ---- */
+
+/* A way to the engine. What it loads may be run by several contexts at once; a context by one thread. */
+typedef struct mil__ane_route {
+    const char *name;
+    /* Opens the frameworks. Fails: MIL_EUNSUPPORTED, what is missing, by name. */
+    mil_status (*open)(mil_error *err);
+    /* Compiles and loads; fills the layout of the ports. */
+    mil_status (*load)(mil__ane_source *source, void **out, mil_error *err);
+    void (*unload)(void *loaded);  /* once; contexts may still be freed */
+    void (*free)(void *loaded);
+    mil_status (*context_new)(void *loaded, void **out, mil_error *err); /* ports' memory: zeros */
+    void (*context_free)(void *context);
+    /* The memory of port i, from begin to end only: to be written (inputs), to be read (outputs). Never across a run. */
+    mil_status (*begin)(void *context, size_t port, void **memory, mil_error *err);
+    void (*end)(void *context, size_t port);
+    mil_status (*run)(void *context, mil_error *err);
+    void (*print)(const void *loaded, mil__str *out);
+    size_t (*context_bytes)(const void *loaded);
+} mil__ane_route;
+
+extern const mil__ane_route mil__ane_direct;
+
+/* ---- folders (folder.c) ---- */
+
+/* A private folder in the system's place for temporary files, filled with a program's files and removed at the end; what a
+ * process that died left there is removed when the next one makes its first. Programs of one name share one. */
+typedef struct mil__ane_folder mil__ane_folder;
+/* name: letters, digits and _; text: model.mil. Files' names begin with "@model_path/", and their path may not lead out of it.
+ * Fails: MIL_EINVAL (files' names), MIL_EIO, MIL_ENOMEM. */
+mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, const mil_text_file *files, size_t n,
+                                mil__ane_folder **out, mil_error *err);
+const char *mil__ane_folder_path(const mil__ane_folder *folder);
+void mil__ane_folder_close(mil__ane_folder *folder);
+
+/* ---- the direct route's parts ---- */
+
+/* What the loaded model reports of its ports, into the source's; out says what it reported, for people. The foundation is open.
+ * Fails: MIL_EUNSUPPORTED (a layout that is not that of the program). */
+typedef struct mil__ane_report {
+    bool has_layout, has_order; /* reported; else computed, and the order of the names */
+} mil__ane_report;
+mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err);
+
+/* A context's surfaces and request. */
+typedef struct mil__ane_request mil__ane_request;
+typedef struct mil__ane_loaded mil__ane_loaded;
+struct mil__ane_loaded {
+    mil__id model;     /* _ANEInMemoryModel, retained; nil once unloaded */
+    mil__id options;   /* an empty dictionary, retained */
+    unsigned qos;
+    mil__ane_port *ports; /* the source's */
+    size_t n_inputs, n_outputs;
+    mil__ane_folder *folder;
+    mil__ane_report report;
+    int spelling;      /* which of the source's texts */
+    bool was_compiled; /* false: the system had a compiled copy */
+    atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */
+};
+mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err);
+void mil__ane_request_free(void *request);
+mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err);
+void mil__ane_request_end(void *request, size_t port);
+mil_status mil__ane_request_run(void *request, mil_error *err);
+size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port);
+
+#endif

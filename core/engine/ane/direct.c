@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* The direct route: a MIL text and its weights, in memory, to _ANEInMemoryModel.
+ *
+ *     text, weights -> _ANEInMemoryModelDescriptor -> _ANEInMemoryModel -> its name (a hash)
+ *       -> the same files in a folder of that name -> compile, unless the system has a compiled copy -> load -> layout
+ *
+ * One lock is held over all of that and over unloading: what the system does there is not made for several threads. Compiles
+ * are counted, since a process that makes more than about 119 is said to fail in ways that give no reason. */
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/ane/ane.h"
+
+enum { MAX_COMPILES = 115, RETRY_MS = 100 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool forked;
+static unsigned n_compiles, n_loaded;                 /* by this process; under the lock, like the two below */
+static enum { UNKNOWN, BY_TEXT, BY_WEIGHTS } naming;  /* do programs that differ in weights alone have different names? */
+static int preferred;                                 /* the spelling that was taken last */
+
+/* ---- the process ---- */
+
+static void after_fork(void) { atomic_store(&forked, true); }
+
+/* When a run fails, the framework may ask the model for its UUID, which in-memory models don't have: the process would end.
+ * This function of the runtime gives nil for whatever object, and stays when this library is unloaded. */
+static void answer_uuid(void) {
+    if (!mil__apple.class_addMethod || !mil__apple.objc_getAssociatedObject) return;
+    mil__sel selector = mil__apple.sel_registerName("getUUID");
+    if (mil__apple.class_getInstanceMethod(mil__apple.ANEInMemoryModel, selector)) return;
+    mil__apple.class_addMethod(mil__apple.ANEInMemoryModel, selector, (void (*)(void))mil__apple.objc_getAssociatedObject, "@@:");
+}
+
+static void set_up(void) {
+    pthread_atfork(NULL, NULL, after_fork);
+    answer_uuid();
+}
+
+static mil_status open_route(mil_error *err) {
+    return mil__apple_open(MIL__APPLE_FOUNDATION | MIL__APPLE_SURFACES | MIL__LIBRARY(ane), err);
+}
+
+static mil_status check_process(mil_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up);
+    if (!atomic_load_explicit(&forked, memory_order_relaxed)) return MIL_OK;
+    return mil__fail(err, MIL_ESTATE, "the Neural Engine can't be used in a process that was forked off one that used it");
+}
+
+/* ---- names ---- */
+
+static mil__id make_weights(const mil_text_file *files, size_t n, bool other) {
+    mil__id *keys = mil__alloc(2 * n * sizeof *keys), *values = keys ? keys + n : NULL, made = NULL;
+    for (size_t i = 0; keys && i < n; i++) {
+        mil__id names[] = {mil__ns_string("offset"), mil__ns_string("data")};
+        mil__id data = other ? mil__ns_data("other", 5) : mil__ns_data(files[i].data, files[i].n);
+        keys[i] = mil__ns_string(files[i].name);
+        values[i] = mil__ns_dictionary(names, (mil__id[]){mil__ns_number(0), data}, 2);
+    }
+    if (keys) made = mil__ns_dictionary(keys, values, n);
+    mil__free(keys);
+    return made;
+}
+
+/* Autoreleased. */
+static mil_status make_model(const mil__ane_text *text, mil__id weights, mil__id *out, mil_error *err) {
+    mil__id data = mil__ns_data(text->text, text->n);
+    if (!data || !weights) return mil__nomem(err);
+    mil__id descriptor = mil__send_class(ANEInMemoryModelDescriptor, fromText, data, weights, NULL);
+    if (!descriptor) return mil__fail(err, MIL_EUNSUPPORTED, "compile: the Neural Engine's framework takes no text and weights of this form");
+    *out = mil__send_class(ANEInMemoryModel, fromDescriptor, descriptor);
+    return *out ? MIL_OK : mil__fail(err, MIL_EUNSUPPORTED, "compile: the Neural Engine's framework makes no model of the program");
+}
+
+static const char *name_of(mil__id model) {
+    const char *name = mil__read_text(mil__send(model, ANEInMemoryModel, identifier));
+    return name ? name : "";
+}
+
+/* Asked once, of a program with other weights: nothing is compiled for it. A text of our own making holds their hash. */
+static mil_status find_naming(const mil__ane_source *source, const mil__ane_text *text, mil__id model, mil_error *err) {
+    mil__id other;
+    if (naming != UNKNOWN || source->n_files == 0 || !source->is_given) return MIL_OK;
+    MIL__TRY(make_model(text, make_weights(source->files, source->n_files, true), &other, err));
+    naming = strcmp(name_of(model), name_of(other)) == 0 ? BY_TEXT : BY_WEIGHTS;
+    return MIL_OK;
+}
+
+/* ---- compiling and loading ---- */
+
+static mil_status spend_compile(mil_error *err) {
+    if (n_compiles >= MAX_COMPILES)
+        return mil__fail(err, MIL_ELIMIT, "compile: this process has compiled %u programs for the Neural Engine, and the system is known to fail after about 119; "
+                         "programs that were compiled before load without, others need another process", n_compiles);
+    n_compiles++;
+    return MIL_OK;
+}
+
+static mil_status compile_program(const mil__ane_loaded *loaded, mil_error *err) {
+    mil__id error = NULL;
+    MIL__TRY(spend_compile(err));
+    if (mil__send(loaded->model, ANEInMemoryModel, compile, loaded->qos, loaded->options, &error)) return MIL_OK;
+    return mil__fail_nserror(err, MIL_EUNSUPPORTED, error, "compile: the Neural Engine's compiler refused the program");
+}
+
+static bool load_once(const mil__ane_loaded *loaded, mil__id *error) {
+    *error = NULL;
+    return mil__send(loaded->model, ANEInMemoryModel, load, loaded->qos, loaded->options, error);
+}
+
+/* The daemon may be busy: tried twice. */
+static mil_status load_program(const mil__ane_loaded *loaded, mil_error *err) {
+    mil__id error;
+    char what[120];
+    if (load_once(loaded, &error)) return MIL_OK;
+    nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
+    if (load_once(loaded, &error)) return MIL_OK;
+    snprintf(what, sizeof what, "compile: the Neural Engine can't load the program (%u are loaded by this process)", n_loaded);
+    return mil__fail_nserror(err, MIL_EIO, error, what);
+}
+
+/* A copy that the system compiled before, in this process or another. False: there is none, or it can't be loaded. */
+static bool load_copy(const mil__ane_loaded *loaded) {
+    mil__id error;
+    if (!mil__responds(ANEInMemoryModel, compiledModelExists)) return false;
+    if (!mil__send(loaded->model, ANEInMemoryModel, compiledModelExists)) return false;
+    if (mil__responds(ANEInMemoryModel, setModelURL) && mil__responds(NSURL, fileURL)) {
+        mil__id path = mil__ns_string(mil__ane_folder_path(loaded->folder));
+        mil__id url = path ? mil__send_class(NSURL, fileURL, path) : NULL;
+        if (url) mil__send(loaded->model, ANEInMemoryModel, setModelURL, url);
+    }
+    return load_once(loaded, &error);
+}
+
+static void drop(mil__ane_loaded *loaded, bool is_loaded) {
+    mil__id error = NULL;
+    if (is_loaded) {
+        mil__send(loaded->model, ANEInMemoryModel, unload, loaded->qos, &error); /* nothing can be done where it fails */
+        n_loaded--;
+    }
+    if (loaded->model) mil__apple.objc_release(loaded->model);
+    loaded->model = NULL;
+    mil__ane_folder_close(loaded->folder);
+    loaded->folder = NULL;
+}
+
+/* May a copy be one of other weights? Then it is not used. */
+static bool may_use_copy(const mil__ane_source *source) {
+    return source->n_files == 0 || naming == BY_WEIGHTS || !source->is_given;
+}
+
+static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, const mil__ane_text *text, mil_error *err) {
+    mil__id model;
+    MIL__TRY(make_model(text, make_weights(source->files, source->n_files, false), &model, err));
+    MIL__TRY(find_naming(source, text, model, err));
+    loaded->model = mil__apple.objc_retain(model);
+    MIL__TRY(mil__ane_folder_open(name_of(model), text, source->files, source->n_files, &loaded->folder, err));
+    loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
+    if (loaded->was_compiled) MIL__TRY(compile_program(loaded, err));
+    if (loaded->was_compiled) MIL__TRY(load_program(loaded, err));
+    n_loaded++;
+    mil__id attributes = mil__responds(ANEInMemoryModel, modelAttributes) ? mil__send(loaded->model, ANEInMemoryModel, modelAttributes) : NULL;
+    mil_status status = mil__ane_layout(attributes, source, &loaded->report, err);
+    if (status != MIL_OK) drop(loaded, true);
+    return status;
+}
+
+/* What was parsed but can't be placed on the engine is not a matter of spelling. */
+static bool may_be_spelling(const mil_error *why) {
+    return why->code == MIL_EUNSUPPORTED && strstr(why->message, "refused") && !strstr(why->message, "CompilationFailure");
+}
+
+static mil_status load_either(mil__ane_loaded *loaded, mil__ane_source *source, mil_error *err) {
+    mil_error why, second;
+    loaded->spelling = source->n_texts > 1 ? preferred : 0;
+    mil_status status = load_text(loaded, source, &source->texts[loaded->spelling], &why);
+    if (status != MIL_OK) drop(loaded, false);
+    if (status != MIL_OK && source->n_texts > 1 && may_be_spelling(&why)) {
+        loaded->spelling = !loaded->spelling;
+        status = load_text(loaded, source, &source->texts[loaded->spelling], &second);
+        if (status != MIL_OK) drop(loaded, false);
+    }
+    if (status == MIL_OK && source->n_texts > 1) preferred = loaded->spelling;
+    if (status != MIL_OK && err) *err = why;
+    return status;
+}
+
+static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **out, mil_error *err) {
+    mil__id options = mil__send_class(NSDictionary, empty);
+    mil__ane_loaded *loaded = options ? mil__calloc(1, sizeof *loaded) : NULL;
+    if (!loaded) return mil__nomem(err);
+    loaded->options = mil__apple.objc_retain(options);
+    loaded->qos = source->qos;
+    loaded->ports = source->ports;
+    loaded->n_inputs = source->n_inputs;
+    loaded->n_outputs = source->n_outputs;
+    atomic_init(&loaded->least_bytes, 0);
+    *out = loaded;
+    return MIL_OK;
+}
+
+static void free_loaded(void *loaded) {
+    mil__ane_loaded *l = loaded;
+    if (!l) return;
+    mil__apple.objc_release(l->options);
+    mil__free(l);
+}
+
+static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
+    mil__ane_loaded *loaded = NULL;
+    MIL__TRY(check_process(err));
+    pthread_mutex_lock(&lock);
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    mil_status status = new_loaded(source, &loaded, err);
+    if (status == MIL_OK) status = load_either(loaded, source, err);
+    if (status == MIL_OK) *out = loaded;
+    else free_loaded(loaded);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+static void unload(void *loaded) {
+    if (atomic_load(&forked)) return; /* what it talked to stayed with the parent */
+    pthread_mutex_lock(&lock);
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    drop(loaded, true);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    pthread_mutex_unlock(&lock);
+}
+
+static mil_status run(void *context, mil_error *err) {
+    MIL__TRY(check_process(err));
+    return mil__ane_request_run(context, err);
+}
+
+/* ---- telling ---- */
+
+static void print(const void *loaded, mil__str *out) {
+    const mil__ane_loaded *l = loaded;
+    mil__str_printf(out, "route: direct, in the %s spelling, %s\n", l->spelling ? "long" : "short",
+                    l->was_compiled ? "compiled" : "from the system's compiled copy");
+    mil__str_printf(out, "layout: %s; order of the ports: %s\n", l->report.has_layout ? "as the loaded model reports it" : "computed, since none is reported",
+                    l->report.has_order ? "as the loaded model reports it" : "by name, since none is reported");
+    for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) {
+        const mil__ane_port *port = &l->ports[i];
+        mil__str_printf(out, "%s %zu: %s %s%s, strides %s, surface of %zu bytes\n", i < l->n_inputs ? "input" : "output", port->symbol, port->name,
+                        mil_dtype_name(port->dtype), MIL__SHAPE_TEXT(port->rank, port->shape), MIL__SHAPE_TEXT(port->rank, port->strides),
+                        mil__ane_surface_bytes(l, i));
+    }
+}
+
+static size_t context_bytes(const void *loaded) {
+    const mil__ane_loaded *l = loaded;
+    size_t sum = 0;
+    for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) sum += mil__ane_surface_bytes(l, i);
+    return sum;
+}
+
+const mil__ane_route mil__ane_direct = {
+    .name = "direct",
+    .open = open_route,
+    .load = load,
+    .unload = unload,
+    .free = free_loaded,
+    .context_new = mil__ane_request_new,
+    .context_free = mil__ane_request_free,
+    .begin = mil__ane_request_begin,
+    .end = mil__ane_request_end,
+    .run = run,
+    .print = print,
+    .context_bytes = context_bytes,
+};

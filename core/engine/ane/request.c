@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* A context of the direct route: a surface for each port, and the request that names them; made once, evaluated many times.
+ *
+ * All inputs' surfaces have one size and all outputs' another, the largest that one of them needs, in whole pages of 16 KiB:
+ * some sources saw surfaces of different sizes refused, none saw a larger one refused. Where the first run finds them
+ * too small all the same (status 0x1d), they are made anew with 48 KiB at least, and the run is tried again. */
+#include <stdio.h>
+
+#include "engine/ane/ane.h"
+
+enum { PAGE = 16384, LARGER = 49152 };
+
+struct mil__ane_request {
+    const mil__ane_loaded *loaded;
+    size_t n;                 /* ports */
+    size_t least_bytes;
+    mil__iosurface *surfaces; /* by port */
+    mil__id *objects;         /* _ANEIOSurfaceObject, by port; retained */
+    mil__id request;          /* _ANERequest, retained */
+};
+
+static size_t needed(const mil__ane_loaded *loaded, size_t from, size_t to) {
+    size_t most = 0;
+    for (size_t i = from; i < to; i++)
+        if (loaded->ports[i].bytes > most) most = loaded->ports[i].bytes;
+    return most;
+}
+
+static size_t surface_bytes(const mil__ane_loaded *loaded, size_t port, size_t least) {
+    size_t n = loaded->n_inputs, bytes = port < n ? needed(loaded, 0, n) : needed(loaded, n, n + loaded->n_outputs);
+    if (bytes < least) bytes = least;
+    return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port) {
+    return surface_bytes(loaded, port, atomic_load(&loaded->least_bytes));
+}
+
+/* ---- making and freeing ---- */
+
+static void release(struct mil__ane_request *r) {
+    if (r->request) mil__apple.objc_release(r->request);
+    for (size_t i = 0; i < r->n && r->objects; i++)
+        if (r->objects[i]) mil__apple.objc_release(r->objects[i]);
+    for (size_t i = 0; i < r->n && r->surfaces; i++) mil__surface_free(r->surfaces[i]);
+    mil__free(r->objects);
+    mil__free(r->surfaces);
+    r->request = NULL, r->objects = NULL, r->surfaces = NULL;
+}
+
+static mil_status lock(mil__iosurface surface, uint32_t options, mil_error *err) {
+    int code = mil__apple.IOSurfaceLock(surface, options, NULL);
+    return code ? mil__fail(err, MIL_EIO, "run: an IOSurface can't be locked (0x%x)", (unsigned)code) : MIL_OK;
+}
+
+static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_error *err) {
+    size_t bytes = surface_bytes(r->loaded, port, r->least_bytes);
+    MIL__TRY(mil__surface_new(bytes, &r->surfaces[port], err));
+    MIL__TRY(lock(r->surfaces[port], 0, err));
+    memset(mil__apple.IOSurfaceGetBaseAddress(r->surfaces[port]), 0, bytes);
+    mil__apple.IOSurfaceUnlock(r->surfaces[port], 0, NULL);
+    mil__id object = mil__send_class(ANEIOSurfaceObject, fromSurface, r->surfaces[port]);
+    if (!object) return mil__fail(err, MIL_EIO, "run: the Neural Engine takes no IOSurface of %zu bytes for %s", bytes, r->loaded->ports[port].name);
+    r->objects[port] = mil__apple.objc_retain(object);
+    return MIL_OK;
+}
+
+/* The ports [from, to) in the loaded model's order; their indices are 0, 1, 2, .. then. */
+static void in_order(const struct mil__ane_request *r, size_t from, size_t to, mil__id *room, mil__id *objects, mil__id *indices) {
+    for (size_t i = from; i < to; i++) room[r->loaded->ports[i].symbol] = r->objects[i];
+    *objects = mil__ns_array(room, to - from);
+    for (size_t i = 0; i < to - from; i++) room[i] = mil__ns_number(i);
+    *indices = mil__ns_array(room, to - from);
+}
+
+static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
+    mil__id inputs, input_indices, outputs, output_indices, request = NULL, *room = mil__calloc(r->n, sizeof *room);
+    if (!room) return mil__nomem(err);
+    in_order(r, 0, r->loaded->n_inputs, room, &inputs, &input_indices);
+    in_order(r, r->loaded->n_inputs, r->n, room, &outputs, &output_indices);
+    mil__free(room);
+    if (inputs && input_indices && outputs && output_indices)
+        request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, mil__ns_number(0));
+    if (!request) return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework makes no request");
+    if (mil__responds(ANERequest, validate) && !mil__send(request, ANERequest, validate))
+        return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid");
+    r->request = mil__apple.objc_retain(request);
+    return MIL_OK;
+}
+
+/* In a pool. */
+static mil_status make(struct mil__ane_request *r, mil_error *err) {
+    r->surfaces = mil__calloc(r->n, sizeof *r->surfaces);
+    r->objects = mil__calloc(r->n, sizeof *r->objects);
+    if (!r->surfaces || !r->objects) return mil__nomem(err);
+    for (size_t i = 0; i < r->n; i++) MIL__TRY(make_surface(r, i, err));
+    return make_request(r, err);
+}
+
+mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err) {
+    const mil__ane_loaded *l = loaded;
+    struct mil__ane_request *r = mil__calloc(1, sizeof *r);
+    if (!r) return mil__nomem(err);
+    *r = (struct mil__ane_request){.loaded = l, .n = l->n_inputs + l->n_outputs, .least_bytes = atomic_load(&l->least_bytes)};
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    mil_status status = make(r, err);
+    if (status != MIL_OK) release(r);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    if (status == MIL_OK) *out = r;
+    else mil__free(r);
+    return status;
+}
+
+void mil__ane_request_free(void *request) {
+    if (!request) return;
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    release(request);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    mil__free(request);
+}
+
+/* ---- the ports' memory ---- */
+
+static uint32_t lock_options(const struct mil__ane_request *r, size_t port) { return port < r->loaded->n_inputs ? 0 : MIL__SURFACE_READ_ONLY; }
+
+mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err) {
+    struct mil__ane_request *r = request;
+    MIL__TRY(lock(r->surfaces[port], lock_options(r, port), err));
+    *memory = mil__apple.IOSurfaceGetBaseAddress(r->surfaces[port]);
+    return MIL_OK;
+}
+
+void mil__ane_request_end(void *request, size_t port) {
+    struct mil__ane_request *r = request;
+    mil__apple.IOSurfaceUnlock(r->surfaces[port], lock_options(r, port), NULL);
+}
+
+/* ---- running ---- */
+
+static bool evaluate(const struct mil__ane_request *r, mil_error *why) {
+    mil__id error = NULL;
+    if (mil__send(r->loaded->model, ANEInMemoryModel, evaluate, r->loaded->qos, r->loaded->options, r->request, &error)) return true;
+    mil__fail_nserror(why, MIL_EIO, error, "run: the Neural Engine failed");
+    return false;
+}
+
+static mil_status copy_surface(mil__iosurface to, mil__iosurface from, mil_error *err) {
+    MIL__TRY(lock(from, MIL__SURFACE_READ_ONLY, err));
+    mil_status status = lock(to, 0, err);
+    if (status == MIL_OK) {
+        size_t bytes = mil__apple.IOSurfaceGetAllocSize(from), room = mil__apple.IOSurfaceGetAllocSize(to);
+        memcpy(mil__apple.IOSurfaceGetBaseAddress(to), mil__apple.IOSurfaceGetBaseAddress(from), bytes < room ? bytes : room);
+        mil__apple.IOSurfaceUnlock(to, 0, NULL);
+    }
+    mil__apple.IOSurfaceUnlock(from, MIL__SURFACE_READ_ONLY, NULL);
+    return status;
+}
+
+/* Other surfaces, larger ones, with what is in the inputs. */
+static mil_status make_larger(struct mil__ane_request *r, mil_error *err) {
+    struct mil__ane_request larger = {.loaded = r->loaded, .n = r->n, .least_bytes = LARGER};
+    mil_status status = make(&larger, err);
+    for (size_t i = 0; i < r->loaded->n_inputs && status == MIL_OK; i++) status = copy_surface(larger.surfaces[i], r->surfaces[i], err);
+    if (status != MIL_OK) {
+        release(&larger);
+        return status;
+    }
+    release(r);
+    *r = larger;
+    return MIL_OK;
+}
+
+/* What may succeed when it is tried again: a submission that was cancelled after a pause (macOS 27), and surfaces that are too
+ * small. Nothing else is tried twice. */
+static mil_status run_again(struct mil__ane_request *r, mil_error *why) {
+    if (strstr(why->message, "ancelled") && evaluate(r, why)) return MIL_OK;
+    if (!strstr(why->message, "status=0x1d") || r->least_bytes >= LARGER) return why->code;
+    mil_error first = *why;
+    if (make_larger(r, why) != MIL_OK || !evaluate(r, why)) {
+        *why = first;
+        return why->code;
+    }
+    atomic_store(&((mil__ane_loaded *)r->loaded)->least_bytes, LARGER); /* of contexts to come */
+    return MIL_OK;
+}
+
+mil_status mil__ane_request_run(void *request, mil_error *err) {
+    struct mil__ane_request *r = request;
+    mil_error why;
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    mil_status status = evaluate(r, &why) ? MIL_OK : run_again(r, &why);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    if (status != MIL_OK && err) *err = why;
+    return status;
+}
