@@ -112,7 +112,7 @@ static mil_precision option_precision(lua_State *L, int options, const char *fn)
 
 int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
     static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit",
-                                       "max_turns", "progress", "units", NULL};
+                                       "max_turns", "progress", "units", "route", "qos", NULL};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     mil_error err;
     mil_model_memory memory;
@@ -136,6 +136,8 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
         if (options.max_turns < 0) luamil_fail(L, MIL_EVALUE, "%s: max_turns is a number of turns", fn);
     }
     options.units = option_string(L, at, fn, "units", NULL);
+    options.route = option_string(L, at, fn, "route", NULL);
+    options.qos = (unsigned)option_int(L, at, fn, "qos", 0, 0, 63);
     options.progress = luamil_begin_progress(L, at, fn, &progress);
     options.progress_ctx = &progress;
     luamil_model *self = new_model(L);

@@ -119,7 +119,7 @@ return {
   -- models
   { "f:compile()", "script:1: compile: function main has no output" },
   { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"; did you mean main?' },
-  { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu, coreml' },
+  { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu, ane, coreml' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { x = 'a' }", 'script:3: run: input x takes fp16, but was given "a"' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { z = 1 }", 'script:3: run: no input "z"; the model has x, i, v' },

@@ -217,7 +217,7 @@ local function face_classes()
 end
 
 local compile_options = '{engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, '
-  .. "disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?}"
+  .. "disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?}"
 local progress = "fun(stage: string, part: number): boolean?"
 
 local function lua_document()

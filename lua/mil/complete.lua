@@ -178,6 +178,7 @@ local choices = {
   engine = mil.engines, available = mil.engines,
   pad_type = function() return { "valid", "same", "same_lower", "custom" } end,
   precision = function() return { "default", "strict" } end,
+  route = function() return { "direct" } end,
   units = function() return { "all", "cpu", "cpu_and_gpu", "cpu_and_ane" } end,
   op = mil.ops,
 }
@@ -201,7 +202,7 @@ end
 
 -- ---- names of parameters ----
 
-local compile_options = { "engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", "max_turns", "units" }
+local compile_options = { "engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", "max_turns", "units", "route", "qos" }
 
 -- The names that the call whose table opens at `brace` takes; nil where it is no such call.
 local function parameters_of(before, brace, env)

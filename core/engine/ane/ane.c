@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The Neural Engine: takes a program, or a text with its weights files, and runs it by a route (ane.h).
  *
- *     compile:  program -> text in both spellings, ports -> route->load, which finds the layout of the ports
- *     context:  the ports' memory, and for each input and output of the model a view of the port that it lies in
+ *     compile:  program -> lowered -> text in both spellings, ports -> route->load, which finds the layout of the ports
+ *     context:  the ports' memory, and for each input and output of the model a view of the port that it lies in, as the
+ *               lowering says; a text's are the ports themselves
  *     run:      inputs copied into their views (which converts them), route->run, outputs copied out of theirs */
 #include <stdio.h>
 
@@ -14,14 +15,20 @@ typedef struct ane_model {
     mil__arena arena;      /* of the ports */
     const mil__ane_route *route;
     mil__ane_source source;
+    mil_lowered *lowered;  /* NULL: of a text; without its program, once that is loaded */
+    size_t n_inputs, n_outputs; /* of the model: views */
     void *loaded;
 } ane_model;
 
 typedef struct ane_context {
     const ane_model *model;
     void *impl;            /* the route's */
-    void **memory;         /* by port, between begin and end */
-    mil_tensor *views;     /* by port */
+    struct view {
+        mil_tensor tensor; /* data: of the run under way */
+        mil_dtype dtype;   /* the model's own */
+        size_t port;
+        int64_t offset;    /* bytes, of its first element */
+    } *views;              /* of the model's inputs, then of its outputs */
 } ane_context;
 
 /* ---- what there is ---- */
@@ -84,7 +91,7 @@ static mil_status make_port(ane_model *model, const mil_program *program, mil_va
     if (!is_taken)
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: the Neural Engine takes inputs and outputs of fixed sizes, fp16 or fp32, of rank %d at most; %s is %s",
                          (int)MAX_RANK, v->name, MIL__TYPE_TEXT(program->types, type));
-    *out = (mil__ane_port){.name = mil__arena_text(&model->arena, v->name, strlen(v->name)), .dtype = type->dtype, .rank = type->rank};
+    *out = (mil__ane_port){.name = mil__arena_text(&model->arena, v->name, strlen(v->name)), .dtype = type->dtype, .own_dtype = type->dtype, .rank = type->rank};
     memcpy(out->shape, type->shape, (size_t)type->rank * sizeof *type->shape);
     return out->name ? MIL_OK : mil__nomem(err);
 }
@@ -115,17 +122,41 @@ static mil_status print_texts(ane_model *model, const mil_program *program, mil_
     return MIL_OK;
 }
 
+/* M1 and M2 compute some things otherwise; the names of their engines are known (docs/explanation/neural-engine.md). */
+static const char *chip_of_machine(void) {
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    const char *name = mil__responds(ANEDeviceInfo, architecture) ? mil__read_text(mil__send_class(ANEDeviceInfo, architecture)) : NULL;
+    const char *chip = !name ? NULL : strncmp(name, "h13", 3) == 0 ? "M1" : strncmp(name, "h14", 3) == 0 ? "M2" : NULL;
+    mil__apple.objc_autoreleasePoolPop(pool);
+    return chip;
+}
+
+static mil_status lower(ane_model *model, const mil_program *program, mil_error *err) {
+    const mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine()};
+    MIL__TRY(mil_program_lower(program, &options, &model->lowered, err));
+    model->n_inputs = model->lowered->n_inputs;
+    model->n_outputs = model->lowered->n_outputs;
+    const mil_program *low = model->lowered->program;
+    return make_ports(model, low, low->blocks[low->functions[0].block], err);
+}
+
 static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
     mil_dialect *texts[2] = {NULL, NULL};
-    mil_status status = print_texts(model, program, texts, err);
+    MIL__TRY(lower(model, program, err));
+    mil_status status = print_texts(model, model->lowered->program, texts, err);
     if (status == MIL_OK) status = model->route->load(&model->source, &model->loaded, err);
     mil_dialect_free(texts[0]);
     mil_dialect_free(texts[1]);
+    mil_program_free(model->lowered->program);
+    model->lowered->program = NULL;
     return status;
 }
 
-static mil_status load_text(ane_model *model, const mil__engine_text *text, mil_error *err) {
+static mil_status load_text(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
     mil__ane_source *s = &model->source;
+    MIL__TRY(make_ports(model, program, program->blocks[program->functions[0].block], err));
+    model->n_inputs = s->n_inputs;
+    model->n_outputs = s->n_outputs;
     s->texts[0] = (mil__ane_text){text->text, text->n};
     s->n_texts = 1;
     s->files = text->files;
@@ -142,6 +173,7 @@ static void unload(void *compiled) {
 static void free_model(void *compiled) {
     ane_model *model = compiled;
     if (model->loaded) model->route->free(model->loaded);
+    mil_lowered_free(model->lowered);
     mil__arena_free(&model->arena);
     mil__free(model);
 }
@@ -151,8 +183,7 @@ static mil_status set_up(ane_model *model, const mil_program *program, const mil
     if (options->qos > MAX_QOS) return mil__fail(err, MIL_EVALUE, "compile: qos is 1 to %d, or 0 for %d, but was given %u", (int)MAX_QOS, (int)DEFAULT_QOS, options->qos);
     model->source.qos = options->qos ? options->qos : DEFAULT_QOS;
     MIL__TRY(choose_route(options->route, &model->route, err));
-    MIL__TRY(make_ports(model, program, program->blocks[program->functions[0].block], err));
-    MIL__TRY(text ? load_text(model, text, err) : load_program(model, program, err));
+    MIL__TRY(text ? load_text(model, program, text, err) : load_program(model, program, err));
     mil__ane_source *s = &model->source; /* what was borrowed is gone now */
     s->n_texts = 0, s->files = NULL, s->n_files = 0;
     return MIL_OK;
@@ -181,52 +212,63 @@ static mil_status compile_text(mil_program *program, const mil__engine_text *tex
 static void context_free(void *context) {
     ane_context *c = context;
     if (c->impl) c->model->route->context_free(c->impl);
-    mil__free(c->memory);
     mil__free(c->views);
     mil__free(c);
 }
 
+/* The view i of the model: of a lowered program's, where its elements lie in the port. */
+static void make_view(const ane_model *model, size_t i, struct view *out) {
+    bool is_input = i < model->n_inputs;
+    const mil_lowered_view *lowered = !model->lowered ? NULL
+                                      : is_input      ? &model->lowered->inputs[i]
+                                                      : &model->lowered->outputs[i - model->n_inputs];
+    out->port = !lowered ? i : lowered->port + (is_input ? 0 : model->source.n_inputs);
+    const mil__ane_port *port = &model->source.ports[out->port];
+    out->dtype = lowered ? lowered->dtype : port->own_dtype;
+    mil__tensor_init(&out->tensor, port->dtype, lowered ? lowered->rank : port->rank, lowered ? lowered->shape : port->shape, NULL);
+    for (int k = 0; k < out->tensor.rank; k++)
+        out->tensor.strides[k] = lowered ? lowered->step[k] * port->strides[lowered->axis[k]] : port->strides[k];
+    for (int a = 0; lowered && a < port->rank; a++) out->offset += lowered->begin[a] * port->strides[a] * (mil_dtype_bits(port->dtype) / 8);
+}
+
 static mil_status context_new(void *compiled, void **out, mil_error *err) {
     const ane_model *model = compiled;
-    size_t n = model->source.n_inputs + model->source.n_outputs;
+    size_t n = model->n_inputs + model->n_outputs;
     ane_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = model;
-    c->memory = mil__calloc(n, sizeof *c->memory);
     c->views = mil__calloc(n, sizeof *c->views);
-    mil_status status = c->memory && c->views ? model->route->context_new(model->loaded, &c->impl, err) : mil__nomem(err);
-    for (size_t i = 0; i < n && status == MIL_OK; i++) {
-        const mil__ane_port *port = &model->source.ports[i];
-        mil__tensor_init(&c->views[i], port->dtype, port->rank, port->shape, NULL);
-        memcpy(c->views[i].strides, port->strides, (size_t)port->rank * sizeof *port->strides);
-    }
+    mil_status status = c->views ? model->route->context_new(model->loaded, &c->impl, err) : mil__nomem(err);
+    for (size_t i = 0; i < n && status == MIL_OK; i++) make_view(model, i, &c->views[i]);
     if (status == MIL_OK) *out = c;
     else context_free(c);
     return status;
 }
 
-/* One port after the other, so that a lock is held no longer than its copy. */
-static mil_status copy_port(ane_context *c, size_t i, const mil_tensor *from, mil_tensor *to, mil_error *err) {
+/* Into the view, or out of it. */
+static mil_status copy_view(ane_context *c, struct view *view, const mil_tensor *from, mil_tensor *to, mil_error *err) {
     const mil__ane_route *route = c->model->route;
-    MIL__TRY(route->begin(c->impl, i, &c->views[i].data, err));
-    mil_status status = mil_tensor_copy(to ? to : &c->views[i], from ? from : &c->views[i], err);
-    route->end(c->impl, i);
+    void *memory;
+    MIL__TRY(route->begin(c->impl, view->port, &memory, err));
+    view->tensor.data = (char *)memory + view->offset;
+    mil_status status = mil_tensor_copy(to ? to : &view->tensor, from ? from : &view->tensor, err);
+    route->end(c->impl, view->port);
     return status;
 }
 
 static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel,
                       mil_error *err) {
     ane_context *c = context;
-    const mil__ane_source *s = &c->model->source;
+    size_t n_inputs = c->model->n_inputs, n_outputs = c->model->n_outputs;
     (void)given; /* shapes are fixed: what is there fits */
-    for (size_t i = 0; i < s->n_outputs; i++) {
-        const mil_tensor *view = &c->views[s->n_inputs + i];
-        if (!outputs[i]) MIL__TRY(mil__tensor_raw(view->dtype, view->rank, view->shape, &outputs[i], err));
+    for (size_t i = 0; i < n_outputs; i++) {
+        const struct view *view = &c->views[n_inputs + i];
+        if (!outputs[i]) MIL__TRY(mil__tensor_raw(view->dtype, view->tensor.rank, view->tensor.shape, &outputs[i], err));
     }
-    for (size_t i = 0; i < s->n_inputs; i++) MIL__TRY(copy_port(c, i, inputs[i], NULL, err));
+    for (size_t i = 0; i < n_inputs; i++) MIL__TRY(copy_view(c, &c->views[i], inputs[i], NULL, err));
     if (mil__is_cancelled(cancel)) return mil__fail(err, MIL_ECANCELLED, "run: cancelled");
     MIL__TRY(c->model->route->run(c->impl, err));
-    for (size_t i = 0; i < s->n_outputs; i++) MIL__TRY(copy_port(c, s->n_inputs + i, NULL, outputs[i], err));
+    for (size_t i = 0; i < n_outputs; i++) MIL__TRY(copy_view(c, &c->views[n_inputs + i], NULL, outputs[i], err));
     return MIL_OK;
 }
 

@@ -20,7 +20,8 @@
 /* An input or output of it; all extents are fixed. */
 typedef struct mil__ane_port {
     const char *name;
-    mil_dtype dtype;
+    mil_dtype dtype;               /* of its memory: the text's, unless the loaded model reports another */
+    mil_dtype own_dtype;           /* the text's */
     int rank;
     int64_t shape[MIL_MAX_RANK];
     /* what a route finds out when it loads: */
