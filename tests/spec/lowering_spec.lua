@@ -206,4 +206,95 @@ describe("lowering for the Neural Engine", function()
       for _, options in ipairs(all) do compare(built, options, row[4] or 2e-3, row[5]) end
     end)
   end
+
+  local graphs = {
+    { "layers/gpt2_block", "gpt2_block", { 7, 24, 3 } },
+    { "layers/llama_block", "llama_block", { 7, 32, { heads = 4, kv_heads = 2 } } },
+    { "layers/resnet_block", "resnet_block", { { 2, 8, 9, 11 }, 1 } },
+    { "layers/resnet_block", "resnet_block_down", { { 1, 8, 10, 10 }, 2 } },
+    { "layers/mobilenet_block", "mobilenet_block", { { 1, 8, 7, 9 }, 1 } },
+    { "kernels/swiglu", "swiglu", { 24, 19 } },
+    { "kernels/packed_matmul", nil, { 32, 16, 24 } },
+    { "kernels/attention_head", nil, { 16, 24 } },
+  }
+  local unpack = table.unpack or unpack
+  for _, row in ipairs(graphs) do
+    it("graphs/" .. row[1] .. (row[2] and ", " .. row[2] or ""), function()
+      local graph = dofile("graphs/" .. row[1] .. ".lua")
+      local g
+      if row[2] then g = graph(mil.weights("tests/vectors/graphs/" .. row[2] .. ".safetensors"), unpack(row[3]))
+      else g = graph(unpack(row[3])) end
+      for _, options in ipairs(all) do compare(g, options, 3e-2, 0.5) end
+    end)
+  end
+
+  -- The Neural Engine's idioms are what a plain layer is.
+  local function random_weight(seed, ...) return mil.randn("fp32", { ... }, { seed = seed }) end
+  local function small(t) return t:map(function(x) return x * 0.2 end) end
+
+  it("graphs/kernels/linear_conv is a linear layer", function()
+    local w = { weight = small(random_weight(1, 12, 16)), bias = random_weight(2, 12) }
+    local idiom = dofile "graphs/kernels/linear_conv.lua"(w, 32)
+    local plain = mil.func()
+    plain:output("y", plain:input("x", "fp32", { 32, 16 }):linear { weight = w.weight, bias = w.bias })
+    local x = mil.randn("fp16", { 1, 16, 1, 32 }, { seed = 3 })
+    local y = idiom:compile { engine = "cpu" }:run { x = x }.y
+    local wanted = plain:compile { engine = "cpu" }:run { x = x:reshape({ 16, 32 }):transpose():to "fp32" }.y
+    assert.is_true(furthest(y:reshape({ 12, 32 }):transpose(), wanted) < 4e-3)
+    compare(idiom, {}, 4e-3)
+    local lowered = plain:lower() -- which is what the linear layer becomes
+    assert.truthy(tostring(lowered):find("conv(", 1, true))
+  end)
+
+  it("graphs/kernels/ffn_stack is layers with residuals", function()
+    local w = {}
+    for i = 1, 3 do w[i] = { up = small(random_weight(2 * i, 24, 8)), down = small(random_weight(2 * i + 1, 8, 24)) } end
+    local idiom = dofile "graphs/kernels/ffn_stack.lua"(w, 32)
+    local plain = mil.func()
+    local h = plain:input("x", "fp32", { 32, 8 })
+    for _, layer in ipairs(w) do h = h + h:linear({ weight = layer.up }):relu():linear { weight = layer.down } end
+    plain:output("y", h)
+    local x = mil.randn("fp16", { 1, 8, 1, 32 }, { seed = 3 })
+    local y = idiom:compile { engine = "cpu" }:run { x = x }.y
+    local wanted = plain:compile { engine = "cpu" }:run { x = x:reshape({ 8, 32 }):transpose():to "fp32" }.y
+    assert.is_true(furthest(y:reshape({ 8, 32 }):transpose(), wanted) < 1e-2)
+    compare(idiom, {}, 1e-2)
+  end)
+
+  -- Random programs over a few shapes, of operations that keep or change the form of values.
+  local function random_program(seed)
+    local state = seed
+    local function pick(n)
+      state = (state * 16807) % 2147483647
+      return state % n + 1
+    end
+    local g = mil.func()
+    local values = { g:input("x", "fp32", { 1, 6, 8 }), g:input("w", "fp32", { 1, 6, 8 }) }
+    local makers = {
+      function(a) return a:relu() end, function(a) return a:tanh() end, function(a, b) return a + b end, function(a, b) return a:maximum(b) end,
+      function(a) return a:linear { weight = small(random_weight(pick(99), 8, 8)), bias = small(random_weight(pick(99), 8)) } end,
+      function(a) return a:layer_norm { axes = { -1 } } end, function(a) return a:softmax { axis = pick(2) } end,
+      function(a, b) return g:concat({ values = { a, b }, axis = 2 }):slice_by_size { begin = { 0, 0, 3 }, size = { 1, 6, 8 } } end,
+      function(a) return a - a:reduce_mean { axes = { pick(2) }, keep_dims = true } end,
+      function(a) return a:reshape({ shape = { 1, 6, 2, 4 } }):transpose({ perm = { 0, 1, 3, 2 } }):reshape { shape = { 1, 6, 8 } } end,
+      function(a) return a:transpose({ perm = { 0, 2, 1 } }):matmul { y = small(random_weight(pick(99), 6, 6)) }:transpose { perm = { 0, 2, 1 } } end,
+      function(a, b) return a:matmul({ y = b, transpose_y = true }):softmax({ axis = -1 }):matmul(b) end,
+      function(a) return a:gather { indices = { 1, 0, 3, 3, 2, 5 }, axis = 1 } end, function(a) return a:gelu() end,
+      function(a, b) return g:select { cond = a:less(b), a = a, b = b } end,
+    }
+    for _ = 1, 4 + pick(8) do
+      local a, b = values[pick(#values)], values[pick(#values)]
+      values[#values + 1] = makers[pick(#makers)](a, b)
+    end
+    g:output("first", values[#values])
+    g:output("second", values[#values - 1] * 1.5)
+    return g
+  end
+
+  it("random programs", function()
+    for seed = 1, 40 do
+      local g = random_program(seed * 7919)
+      compare(g, all[seed % #all + 1], 6e-2, 0.5)
+    end
+  end)
 end)
