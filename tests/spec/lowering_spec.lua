@@ -297,4 +297,20 @@ describe("lowering for the Neural Engine", function()
       compare(g, all[seed % #all + 1], 6e-2, 0.5)
     end
   end)
+
+  -- Models of others, where they are there: real networks (with lstm, which stays what it is) and hand-made programs.
+  local corpus = {
+    "packages/silero-unified_int8.mlpackage", "packages/silero-unified_palette_4bit.mlpackage", "packages/silero-vad-unified-v6.0.0.mlpackage",
+    "bundles/add_model.mlmodelc", "mil/espresso-matmul.mil", "mil/mx-fp16-subnormal-cast.mil", "mil/mx-pipeline-masked-model0.mil",
+  }
+  for _, name in ipairs(corpus) do
+    it("corpus: " .. name, function()
+      local path = "../shared/corpus/" .. name
+      local there = io.open(path)
+      if not there then return pending "is not here" end
+      there:close()
+      local main = mil.load(path).entry
+      for _, options in ipairs { {}, { route = "e5rt" } } do compare(main, options, 4e-3) end
+    end)
+  end
 end)
