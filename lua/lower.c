@@ -98,7 +98,7 @@ static mil_tensor *port_tensor(lua_State *L, const luamil_lowered *self, size_t 
     mil_error err;
     int64_t shape[MIL_MAX_RANK];
     mil_value value = port_value(L, self, port, false);
-    lua_getfield(L, into, mil_value_name(self->program, value));
+    luamil_option(L, into, mil_value_name(self->program, value));
     luamil_tensor *there = luamil_test(L, -1, LUAMIL_TENSOR);
     if (there) return there->tensor;
     const mil_type *type = mil_value_type(self->program, value);
@@ -120,10 +120,10 @@ static int lowered_pack(lua_State *L) {
     for (size_t i = 0; i < self->lowered->n_inputs; i++) {
         const mil_lowered_view *view = &self->lowered->inputs[i];
         luamil_tensor *slot = luamil_new_tensor(L); /* index 4 */
-        lua_getfield(L, 2, view->name);
+        luamil_option(L, 2, view->name);
+        mil_tensor *port = port_tensor(L, self, view->port, 3);
         const luamil_tensor *given = luamil_test(L, 5, LUAMIL_TENSOR);
         if (!given || !given->tensor) return luamil_fail(L, MIL_EINVAL, "pack: input %s is a tensor, but was given %s", view->name, LUAMIL_WHAT(L, 5));
-        mil_tensor *port = port_tensor(L, self, view->port, 3);
         if (mil_lowered_tensor(view, port, &slot->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
         if (mil_tensor_copy(slot->tensor, given->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
         lua_settop(L, 3);
@@ -142,7 +142,7 @@ static int lowered_unpack(lua_State *L) {
         const mil_lowered_view *view = &self->lowered->outputs[i];
         const char *name = port_name(L, self, view->port, true);
         luamil_tensor *made = luamil_new_tensor(L); /* index 4 */
-        lua_getfield(L, 2, name);
+        luamil_option(L, 2, name);
         const luamil_tensor *port = luamil_test(L, 5, LUAMIL_TENSOR);
         if (!port || !port->tensor) return luamil_fail(L, MIL_EINVAL, "unpack: port %s is a tensor, but was given %s", name, LUAMIL_WHAT(L, 5));
         if (mil_lowered_tensor(view, port->tensor, &made->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
@@ -203,7 +203,7 @@ static int lowered_gc(lua_State *L) {
 
 static int lowered_tostring(lua_State *L) {
     const luamil_lowered *self = check_lowered(L, "tostring");
-    lua_pushfstring(L, "lowered: %d inputs, %d outputs", (int)self->lowered->n_inputs, (int)self->lowered->n_outputs);
+    lua_pushfstring(L, "lowered: %d in, %d out", (int)self->lowered->n_inputs, (int)self->lowered->n_outputs);
     return 1;
 }
 

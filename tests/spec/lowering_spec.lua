@@ -228,6 +228,20 @@ describe("lowering for the Neural Engine", function()
     end)
   end
 
+  it("says what ports are given and lack", function()
+    local g = build({ "", { { 2, 8 } }, function(x) return x:relu() end }, "fp32")
+    local lowered, how = g:lower()
+    assert.equal("lowered: 1 in, 1 out", tostring(how))
+    local function message(fn, ...) return tostring(select(2, pcall(fn, ...))) end
+    assert.matches("pack: input in1 is a tensor, but was given nil", message(how.pack, how, {}), 1, true)
+    assert.matches("pack: takes the inputs by name, but was given 3", message(how.pack, how, 3), 1, true)
+    assert.matches("unpack: port out01 is a tensor, but was given 1", message(how.unpack, how, { out01 = 1 }), 1, true)
+    assert.matches("lower: fp32 is a boolean, but was given 1", message(g.lower, g, { fp32 = 1 }), 1, true)
+    assert.matches("did you mean route", message(g.lower, g, { rout = "e5rt" }), 1, true)
+    lowered:remove_output "out01"
+    assert.matches("port 1 is gone", message(how.unpack, how, {}), 1, true)
+  end)
+
   -- The Neural Engine's idioms are what a plain layer is.
   local function random_weight(seed, ...) return mil.randn("fp32", { ... }, { seed = seed }) end
   local function small(t) return t:map(function(x) return x * 0.2 end) end
