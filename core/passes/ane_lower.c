@@ -92,7 +92,7 @@ static bool takes_channels(const mil_program *program, const mil__op *op) {
 
 /* Is its result in the form of its first operand? */
 static bool keeps_form(const mil__op *op) {
-    static const char *const more[] = {"mul", "pow", "square", "gelu", "softplus", "cast", "identity", "layer_norm", "log", "rsqrt"};
+    static const char *const more[] = {"mul", "pow", "square", "gelu", "softplus", "cast", "identity", "layer_norm", "log", "rsqrt", "sin", "cos"};
     const rule *r = rule_of(op);
     return (r && r->lower == mil__lower_elementwise) || is_among(op->decl->name, more, MIL__COUNT(more));
 }

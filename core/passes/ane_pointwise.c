@@ -128,9 +128,30 @@ bool mil__lower_round(mil__lowering *l, const mil__op *op) {
     return done(l, op, form, MIL__ADD(l, "select", MIL__VALUE("cond", is_small), MIL__VALUE("a", rounded), MIL__VALUE("b", x)));
 }
 
+/* sin(x + 2 pi phase), of itself where the chip has it. Else, with s from -1 to 1 such that x is pi s but for whole turns, Taylor's
+ * polynomial of sin(pi s), whose factors fp16 can hold (those of sin(x) it can't). */
+static mil_value wave(mil__lowering *l, mil_value x, bool is_cosine) {
+    static const double factors[] = {-0.0073704309, 0.0821458866, -0.5992645293, 2.5501640399, -5.1677127800, 3.1415926536};
+    if (!l->is_old) return mil__ane_unary(l, is_cosine ? "cos" : "sin", x);
+    mil_value turns = mil__ane_with(l, "mul", x, 0.15915494);
+    if (is_cosine) turns = mil__ane_with(l, "add", turns, 0.25);
+    mil_value rest = mil__ane_binary(l, "sub", turns, mil__ane_unary(l, "floor", mil__ane_with(l, "add", turns, 0.5)));
+    mil_value s = mil__ane_with(l, "mul", rest, 2), square = mil__ane_binary(l, "mul", s, s);
+    mil_value sum = mil__ane_with(l, "mul", square, factors[0]);
+    for (size_t i = 1; i + 1 < MIL__COUNT(factors); i++)
+        sum = mil__ane_binary(l, "mul", mil__ane_with(l, "add", sum, factors[i]), square);
+    return mil__ane_binary(l, "mul", mil__ane_with(l, "add", sum, factors[MIL__COUNT(factors) - 1]), s);
+}
+
+bool mil__lower_wave(mil__lowering *l, const mil__op *op) {
+    mil__ane_form form;
+    mil_value x = x_of(l, op, &form);
+    return done(l, op, form, wave(l, x, strcmp(op->decl->name, "cos") == 0));
+}
+
 bool mil__lower_tan(mil__lowering *l, const mil__op *op) {
     mil__ane_form form;
-    mil_value x = x_of(l, op, &form), sine = mil__ane_unary(l, "sin", x), cosine = mil__ane_unary(l, "cos", x);
+    mil_value x = x_of(l, op, &form), sine = wave(l, x, false), cosine = wave(l, x, true);
     return done(l, op, form, mil__ane_binary(l, "real_div", sine, cosine));
 }
 

@@ -71,7 +71,7 @@ local f -- the function that a row is built in
 
 local rows = {
   unary("relu"), unary("relu6", nil, 4), unary("sigmoid"), unary("tanh"), unary("silu"), unary "softsign", unary("abs"), unary "atan",
-  unary "erf", unary("exp"), unary "exp2", unary "sin", unary "cos", unary("tan", 4e-3, 0.3), unary "sinh", unary "cosh", unary "square",
+  unary "erf", unary("exp"), unary "exp2", unary("sin", 6e-3, 2), unary("cos", 6e-3, 2), unary("tan", 6e-3, 0.3), unary "sinh", unary "cosh", unary "square",
   unary("softplus", nil, 8), unary("gelu", 2e-3), unary("gelu", 2e-3, 3, { mode = "TANH_APPROXIMATION" }),
   unary("gelu", 2e-3, 3, { mode = "SIGMOID_APPROXIMATION" }), unary("round", nil, 4), unary("floor", nil, 3), unary "ceil", unary "sign",
   unary("leaky_relu", nil, nil, { alpha = 0.1 }), unary("elu", nil, nil, { alpha = 0.7 }), unary("clip", nil, nil, { alpha = -0.5, beta = 0.5 }),
