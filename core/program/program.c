@@ -409,6 +409,15 @@ mil_status mil__block_more_outputs(mil_program *program, mil_block block, mil_er
     return grow_values(program, &b->outputs, b->n_outputs, &b->cap_outputs) ? MIL_OK : mil__nomem(err);
 }
 
+/* What a classify gives is what a package's description calls the predicted label, and its probabilities. */
+static void note_classifier(mil_program *program, const mil__block *body, mil_value value) {
+    const mil__value *v = program->values[value];
+    if (body->outer || !v->op || strcmp(program->ops[v->op]->decl->name, "classify") != 0) return;
+    mil__function *function = &program->functions[body->function];
+    mil_value *place = v->index ? &function->probabilities : &function->label;
+    if (!*place) *place = value;
+}
+
 mil_status mil__block_output(mil_program *program, mil_block block, mil_value value, mil_error *err) {
     mil__block *b = program->blocks[block];
     MIL__TRY(mil__block_more_outputs(program, block, err));
@@ -416,6 +425,7 @@ mil_status mil__block_output(mil_program *program, mil_block block, mil_value va
     program->values[value]->n_uses++;
     program->values[value]->is_output = true;
     if (program->users) mil__users_add_output(program, block, value);
+    note_classifier(program, b, value);
     return MIL_OK;
 }
 

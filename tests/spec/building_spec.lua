@@ -39,6 +39,15 @@ describe("a classifier", function()
       f:output("label", label)
       f:output("all", all)
       assert.equal(tostring(f), tostring(mil.parse(tostring(f))))
+      local path = os.tmpname() .. ".mlpackage"
+      f:save(path)
+      local read, file = mil.load(path), assert(io.open(path .. "/Data/com.apple.CoreML/model.mlmodel", "rb"))
+      local bytes = file:read "*a"
+      file:close()
+      os.execute("rm -rf " .. path)
+      assert.equal(labels[2], read:compile():run({ x = { 1, 3, 2 } }).label)
+      assert.truthy(bytes:find("\90\5label", 1, true)) -- the description's predictedFeatureName, 11,
+      assert.truthy(bytes:find("\98\3all", 1, true))   -- and predictedProbabilitiesName, 12
       for optimize = 0, 1 do
         assert.equal(labels[2], f:compile({ optimize = optimize }):run({ x = { 1, 3, 2 } }).label)
       end
