@@ -721,6 +721,73 @@ void mil_lowered_free(mil_lowered *lowered);
 /* The input or output as a view of a port's tensor, of whatever strides: what is written to one is in the other. */
 mil_status mil_lowered_tensor(const mil_lowered_view *view, mil_tensor *port, mil_tensor **out, mil_error *err);
 
+/* ----------------------------------------------------------------------------------------------- checking -- */
+
+/* Would an engine take a program? Said on every machine, from rows of data: what others found out about the engine, each with
+ * its source. Today there are rows for "ane", the Neural Engine. */
+typedef enum mil_severity {
+    MIL_REMARK,               /* what one report says and several others contradict; what the engine sees to; what values alone decide */
+    MIL_NOTE,                 /* it runs, but slowly, or on some chips with a doubt */
+    MIL_WARNING,              /* sources disagree, or it fails on some chips */
+    MIL_ERROR                 /* whoever tried it says that it is refused, or computes something else */
+} mil_severity;
+const char *mil_severity_name(mil_severity severity); /* "error"; static */
+
+/* A rule of an engine, as documents and tools show it. All is static; text that there is none of is NULL. */
+typedef struct mil_rule {
+    const char *id;           /* "conv_bias" */
+    const char *place;        /* operation, input, output, function */
+    const char *ops;          /* that it is about, with blanks between; NULL: all, or none */
+    mil_severity severity;
+    bool is_certain;          /* it holds for every call of its ops: of an error, the op is refused */
+    const char *routes;       /* "direct", "e5rt", "direct e5rt" */
+    const char *chips;        /* "M1 M2"; NULL: all */
+    int since_system;         /* the macOS from which on it was seen; 0: any */
+    const char *message;      /* what is wrong */
+    const char *fails;        /* who says that it fails, and where that was seen */
+    const char *runs;         /* who says that it runs */
+    const char *advice;       /* what to write instead */
+    const char *source;       /* where the facts are */
+} mil_rule;
+/* Rule i of an engine; false beyond the end, and for engines that have none. */
+bool mil_rule_at(const char *engine, size_t i, mil_rule *out);
+/* Who has seen an op run on the engine by a route, as text; NULL: nobody is known to. Static. */
+const char *mil_op_ran(const mil_op *op, const char *engine, const char *route);
+
+typedef struct mil_check_options {
+    const char *engine;       /* NULL: "ane" */
+    const char *route;        /* "direct" or "e5rt"; NULL: direct */
+    const char *chip;         /* "m1" to "m5" and later, whatever follows ("M1 Pro"); NULL: any of them */
+    const char *system;       /* macOS, "26.5"; NULL: any */
+    const char *entry;        /* the function; NULL: all */
+    bool strict;              /* warnings are errors */
+    bool all;                 /* remarks too */
+} mil_check_options;
+
+/* Something that a rule found. Strings live as long as the report. */
+typedef struct mil_finding {
+    mil_severity severity;    /* one less than the rule's where it holds for some of the chips or systems asked about only */
+    const char *rule;         /* its id */
+    const char *message;      /* one line: "conv: a kernel wider than 15 is refused: weight fp16[8, 8, 1, 17]" */
+    const char *fails, *runs, *advice, *source; /* the rule's; NULL where it has none */
+    const char *function;     /* its name */
+    const char *op;           /* NULL: no operation is to blame */
+    const char *value;        /* its first result, or the input or output; NULL */
+    mil_operation operation;  /* 0: none */
+    mil_where where;          /* of the script or text */
+} mil_finding;
+
+/* What was found, in the order of the program; owned. */
+typedef struct mil_report mil_report;
+
+/* Checks the program as it stands; takes time for what it holds. options may be NULL.
+ * Fails: MIL_ENAME (an engine without rules, a route, a function), MIL_EVALUE (a chip, a system), MIL_ENOMEM. */
+mil_status mil_program_check(const mil_program *program, const mil_check_options *options, mil_report **out, mil_error *err);
+void mil_report_free(mil_report *report);
+size_t mil_report_count(const mil_report *report);
+size_t mil_report_n(const mil_report *report, mil_severity severity); /* of that severity */
+const mil_finding *mil_report_at(const mil_report *report, size_t i); /* NULL beyond the end */
+
 /* ----------------------------------------------------------------------------------------- engines, models -- */
 
 size_t mil_engine_count(void);
