@@ -240,6 +240,7 @@ luamil_value *luamil_check_value(lua_State *L, int index, const char *fn);
 void luamil_push_where(lua_State *L, mil_where where);
 extern const luaL_Reg luamil_edits[], luamil_value_edits[]; /* edit.c: methods of programs and functions, of values */
 extern const luaL_Reg luamil_lowerings[]; /* lower.c: methods of programs and functions */
+extern const luaL_Reg luamil_checks[], luamil_rule_functions[]; /* check.c: likewise; and functions of the module */
 /* operation.c; `like`: an object of the program; the others take it from index 1 */
 void luamil_push_operation(lua_State *L, int like, luamil_program *owner, mil_operation operation);
 void luamil_push_args(lua_State *L, luamil_program *owner, mil_operation operation); /* {name -> value or list}; 0: none */

@@ -36,6 +36,7 @@ LUAMIL_API int luaopen_mil(lua_State *L) {
     luamil_open_models(L);
     lua_createtable(L, 0, 48);
     set_functions(L, luamil_program_functions);
+    set_functions(L, luamil_rule_functions);
     set_functions(L, luamil_dim_functions);
     set_functions(L, luamil_tensor_functions);
     set_functions(L, luamil_weights_functions);

@@ -452,9 +452,11 @@ void luamil_open_programs(lua_State *L) {
     luamil_new_class(L, &programs);
     luamil_set_methods(L, luamil_edits);
     luamil_set_methods(L, luamil_lowerings);
+    luamil_set_methods(L, luamil_checks);
     luamil_new_class(L, &functions);
     luamil_set_methods(L, luamil_edits);
     luamil_set_methods(L, luamil_lowerings);
+    luamil_set_methods(L, luamil_checks);
     luamil_open_values(L);
     luamil_open_ops(L, top + 3, top + 2);
     lua_settop(L, top);

@@ -259,6 +259,7 @@ static int64_t largest_of(const mil__look *look, const char *name) {
 }
 
 WHEN(kernel_width_above) { return kernel(look, 3) > look->limit && found(look, "weight"); }
+WHEN(kernel_width_to_16_above) { return kernel(look, 3) <= 16 && mil__when_kernel_width_above(look); }
 WHEN(kernel_height_above) { return kernel(look, 2) > look->limit && found(look, "weight"); }
 WHEN(strided_kernel_above) { return largest_of(look, "strides") > 1 && kernel(look, 3) > look->limit && found(look, "weight"); }
 WHEN(is_strided) {

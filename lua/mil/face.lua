@@ -18,6 +18,8 @@ local rows = {
   { "mil.engine(name: string) -> string", "A line about an engine." },
   { "mil.cancel()", "Asks every model that runs to stop." },
   { "mil.last_error() -> table?", "The error object that was raised last; for PUC Lua 5.1, where errors are strings." },
+  { "mil.rules(engine?: string) -> table[]", "What is known of an engine (\"ane\"), as f:check uses it." },
+  { "mil.ran(op: string, route: string) -> string?", "Who has seen an op run on the Neural Engine by a route; nil where nobody is known to." },
   { "mil.members(object: any) -> string[]", "The names of the fields and methods of an object of the module." },
 
   -- programs
@@ -34,6 +36,8 @@ local rows = {
 
   { "program:func(name: string) -> mil.function", "The function of that name, made if there is none." },
   { "program:functions() -> mil.function[]", "Its functions, in the order in which they were made." },
+  { "program:check(options?: string|{engine: string?, route: string?, chip: string?, system: string?, entry: string?, strict: boolean?, all: boolean?}) -> mil.report",
+    "Would the engine (\"ane\") take it? What is known against it, in order, with errors, warnings and notes counted; printed as a compiler's warnings are." },
   { "program:compile(options?: mil.compile_options) -> mil.model", "The program compiled for an engine." },
   { "program:verify() -> mil.program", "Checks all that must hold of it; raises where something does not." },
   { "program:save(path: string, options?: {progress: mil.progress?, alone: boolean?}) -> mil.program",
@@ -87,6 +91,8 @@ local rows = {
   { "function:undo(mark?: integer) -> mil.function",
     "Takes back the last operation; with a mark, all that were made since and that nobody uses." },
   { "function:mark() -> integer", "A mark of now, for f:undo(mark)." },
+  { "function:check(options?: string|{engine: string?, route: string?, chip: string?, system: string?, entry: string?, strict: boolean?, all: boolean?}) -> mil.report",
+    "The same for the function." },
   { "function:compile(options?: mil.compile_options) -> mil.model", "The function compiled for an engine." },
   { "function:verify() -> mil.function", "Checks all that must hold of its program; raises where something does not." },
   { "function:save(path: string, options?: {progress: mil.progress?, alone: boolean?}) -> mil.function", "Writes its program, as program:save." },

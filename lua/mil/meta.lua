@@ -6,6 +6,8 @@
 ---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table
 ---@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?}
 ---@alias mil.progress fun(stage: string, part: number): boolean?
+---@alias mil.finding {severity: string, rule: string, message: string, fails: string?, runs: string?, advice: string?, source: string, ["function"]: string, op: string?, value: string?, where: string?, operation: mil.operation?}
+---@alias mil.report mil.finding[]|{errors: integer, warnings: integer, notes: integer, remarks: integer, engine: string, route: string}
 
 ---@class mil
 ---@field version string # The library's version.
@@ -52,6 +54,17 @@ function mil.cancel() end
 ---The error object that was raised last; for PUC Lua 5.1, where errors are strings.
 ---@return table?
 function mil.last_error() end
+
+---What is known of an engine ("ane"), as f:check uses it.
+---@param engine? string
+---@return table[]
+function mil.rules(engine) end
+
+---Who has seen an op run on the Neural Engine by a route; nil where nobody is known to.
+---@param op string
+---@param route string
+---@return string?
+function mil.ran(op, route) end
 
 ---The names of the fields and methods of an object of the module.
 ---@param object any
@@ -231,6 +244,11 @@ function program:func(name) end
 ---@return mil.function[]
 function program:functions() end
 
+---Would the engine ("ane") take it? What is known against it, in order, with errors, warnings and notes counted; printed as a compiler's warnings are.
+---@param options? string|{engine: string?, route: string?, chip: string?, system: string?, entry: string?, strict: boolean?, all: boolean?}
+---@return mil.report
+function program:check(options) end
+
 ---The program compiled for an engine.
 ---@param options? mil.compile_options
 ---@return mil.model
@@ -373,6 +391,11 @@ function func:undo(mark) end
 ---A mark of now, for f:undo(mark).
 ---@return integer
 function func:mark() end
+
+---The same for the function.
+---@param options? string|{engine: string?, route: string?, chip: string?, system: string?, entry: string?, strict: boolean?, all: boolean?}
+---@return mil.report
+function func:check(options) end
 
 ---The function compiled for an engine.
 ---@param options? mil.compile_options
