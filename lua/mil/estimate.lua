@@ -46,16 +46,22 @@ local function chip_of(name)
   return key, chip
 end
 
--- options: {chip = "m1", entry = name}. Gives {chip, us, flops, bytes, unknown, source, error, rows = {{op, name, flops, bytes, us, bound}}}:
+-- A function is itself; of a program, the one that is named or meant.
+local function function_of(what, name)
+  local is_function = pcall(function() return what.program end)
+  return is_function and what or require("mil.inputs").entry(what, name)
+end
+
+-- what: a program or function; options: {chip = "m1", entry = name}. Gives {chip, us, flops, bytes, unknown, source, error, rows = {{op, name, flops, bytes, us, bound}}}:
 -- bound is what an operation waits for, of the whole too: "compute", "bytes" or "dispatch". unknown counts operations without an estimate.
-function estimate.of(program, given)
+function estimate.of(what, given)
   local mil, flops = require "mil", require "mil.flops"
   given = given or {}
   local key, chip = chip_of(given.chip)
   local sums = { chip = key, us = chip.floor, flops = 0, bytes = 0, dispatch_us = chip.floor, unknown = 0, rows = {}, source = estimate.source,
     error = estimate.error }
   local by = { compute = 0, bytes = 0 }
-  local entry = require("mil.inputs").entry(program, given.entry)
+  local entry = function_of(what, given.entry)
   for _, operation in ipairs(entry:operations()) do
     local is_data = operation.type == "const" or operation.type:find "^constexpr_"
     local n = not is_data and flops.of(operation, mil.op(operation.type).family)
