@@ -139,6 +139,17 @@ $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
 	$(SAY) $(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
 
+# The stand-ins for Apple's frameworks: one library under several names, with a copy of the core that is its own.
+STANDIN_ANE := $(patsubst %,$(BUILD)/standin/ane/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine)
+standin: $(STANDIN_ANE)
+$(BUILD)/tests/ane_test: CFLAGS_ += -Itests
+$(BUILD)/tests/ane_test: | $(STANDIN_ANE)
+$(BUILD)/standin/ane/libobjc.A.so: tests/standin/ane/ane.c tests/standin/ane/ane.h $(BUILD)/libmil.a
+	@mkdir -p $(@D)
+	$(SAY) $(CC) $(CFLAGS_) -Itests -shared -Wl,-Bsymbolic $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
+$(filter-out %/libobjc.A.so,$(STANDIN_ANE)): $(BUILD)/standin/ane/libobjc.A.so
+	@ln -sf libobjc.A.so $@
+
 ctest: $(C_TESTS)
 	@tools/sum.sh $(C_TESTS)
 
@@ -279,5 +290,5 @@ $(LIBLUAMIL): $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run cross-darwin check-all all install uninstall lib lua program ctest spec test asan test-asan clean
+.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run cross-darwin check-all all install uninstall lib lua program ctest standin spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)

@@ -32,8 +32,8 @@ typedef struct mil__engine {
     int (*describe)(char *buf, size_t n);
     /* program: one function, verified, of the engine's own (it frees it, on failure too). */
     mil_status (*compile)(mil_program *program, const mil_compile_options *options, void **out, mil_error *err);
-    /* The same of a text; program: what it says of its one function, without weights. NULL: the engine takes none. */
-    mil_status (*compile_text)(mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
+    /* The same of a text; program, borrowed: what it says of its one function, without weights. NULL: the engine takes none. */
+    mil_status (*compile_text)(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
                                mil_error *err);
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);

@@ -184,11 +184,13 @@ static mil_status compile(mil_model *model, const mil_program *program, const mi
     MIL__TRY(entry_of(program, options->entry, &function, err));
     MIL__TRY(engine_of(options->engine, &model->engine, err));
     if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
+    if (text && program->n_functions != 1) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text that is handed on has one function");
     if (program->blocks[function]->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));
+    if (text) return model->engine->compile_text(program, text, options, &model->impl, err);
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
-    return text ? model->engine->compile_text(own, text, options, &model->impl, err) : model->engine->compile(own, options, &model->impl, err);
+    return model->engine->compile(own, options, &model->impl, err);
 }
 
 static mil_status new_model(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, mil_model **out,

@@ -189,20 +189,21 @@ static mil_status set_up(ane_model *model, const mil_program *program, const mil
     return MIL_OK;
 }
 
-static mil_status compile_either(mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out, mil_error *err) {
+static mil_status compile_either(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out, mil_error *err) {
     ane_model *model = mil__calloc(1, sizeof *model);
     mil_status status = model ? set_up(model, program, text, options, err) : mil__nomem(err);
-    mil_program_free(program);
     if (status == MIL_OK) *out = model;
     else if (model) free_model(model);
     return status;
 }
 
 static mil_status compile(mil_program *program, const mil_compile_options *options, void **out, mil_error *err) {
-    return compile_either(program, NULL, options, out, err);
+    mil_status status = compile_either(program, NULL, options, out, err);
+    mil_program_free(program);
+    return status;
 }
 
-static mil_status compile_text(mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
+static mil_status compile_text(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
                                mil_error *err) {
     return compile_either(program, text, options, out, err);
 }

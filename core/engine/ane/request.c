@@ -79,8 +79,9 @@ static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
     in_order(r, 0, r->loaded->n_inputs, room, &inputs, &input_indices);
     in_order(r, r->loaded->n_inputs, r->n, room, &outputs, &output_indices);
     mil__free(room);
-    if (inputs && input_indices && outputs && output_indices)
-        request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, mil__ns_number(0));
+    mil__id procedure = mil__ns_number(0);
+    if (inputs && input_indices && outputs && output_indices && procedure)
+        request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
     if (!request) return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework makes no request");
     if (mil__responds(ANERequest, validate) && !mil__send(request, ANERequest, validate))
         return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid");
