@@ -5,6 +5,8 @@
 
 #include "call.h"
 
+#include "check/check.h"
+
 static bool reached[256]; /* by rule */
 
 static void mark(const char *rule) {
@@ -438,6 +440,37 @@ static void options_and_fields(void) {
     mil_program_free(c.program);
 }
 
+/* The question that lowering and fallback ask: errors alone refuse; doubts too, where it is strict. */
+static void takes(void) {
+    static const struct {
+        const char *chip;
+        bool strict;
+        const char *op, *args;
+        bool wanted;
+    } rows[] = {
+        {NULL, false, "relu", "x=" S, true}, {NULL, false, "acos", "x=" S, false}, {"m1", false, "sin", "x=" S, false}, {"m3", false, "sin", "x=" S, true},
+        {"m1", true, "tile", "x=" S " reps={1, 2, 1, 1}", false}, {"m1", false, "tile", "x=" S " reps={1, 2, 1, 1}", true},
+        {"m1", false, "conv", "x=" S " weight=@fp16[64, 64, 1, 14]", false}, {"m4", false, "conv", "x=" S " weight=@fp16[64, 64, 1, 14]", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        call c;
+        mil_error err = {0};
+        mil__check_target target;
+        test_row = rows[i].args;
+        CHECK_OK(mil__check_target_of(&(mil_check_options){.chip = rows[i].chip, .strict = rows[i].strict}, &target, &err), &err);
+        CHECK_OK(call_make(&c, rows[i].op, MIL_IOS18, rows[i].args, &err), &err);
+        bool is_taken = mil__check_takes(c.program, mil_value_operation(c.program, c.out), &target, &err);
+        CHECK_EQ(is_taken, rows[i].wanted);
+        if (!is_taken) {
+            CHECK_EQ(err.code, MIL_EUNSUPPORTED);
+            CHECK_EQ((const char *)err.op, rows[i].op);
+            CHECK_HAS(err.message, rows[i].op);
+        }
+        mil_program_free(c.program);
+    }
+    test_row = "";
+}
+
 static mil_status check_once(void *ctx, mil_error *err) {
     mil_report *report = NULL;
     mil_status status = mil_program_check(ctx, &(mil_check_options){.all = true}, &report, err);
@@ -528,5 +561,5 @@ static void rules_are_reached(void) {
     test_row = "";
 }
 
-TEST_MAIN(CASE(one_operation), CASE(patterns), CASE(programs_that_ran), CASE(several_functions), CASE(control_and_labels), CASE(options_and_fields), CASE(memory_runs_out),
+TEST_MAIN(CASE(one_operation), CASE(patterns), CASE(programs_that_ran), CASE(several_functions), CASE(control_and_labels), CASE(options_and_fields), CASE(takes), CASE(memory_runs_out),
           CASE(takes_time_by_size), CASE(rows_are_whole), CASE(ops_are_known), CASE(rules_are_reached))
