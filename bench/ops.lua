@@ -2,7 +2,8 @@
 -- One operation at a time, on one thread, fp32: the rows of `make bench-ops`, which bench/ops.py runs in turns with what is said to be
 -- the same in PyTorch. A row is measured by the process's own clock each time that a line is read from standard input.
 --
---   luamil bench/ops.lua            all rows: "name TAB torch TAB inputs", then milliseconds, as often as asked ("next" ends a row)
+--   luamil bench/ops.lua            what has no row: "name TAB reason"; all rows: "name TAB torch TAB inputs", then milliseconds, as
+--                                   often as asked ("next" ends a row)
 --   luamil bench/ops.lua WORD...    only ops whose names have one of these in them
 local mil = require "mil"
 
@@ -164,6 +165,24 @@ on("batch_to_space", { block_shape = { 2, 2 }, crops = { { 0, 0 }, { 0, 0 } } },
 row("quantize", { F("x", image) }, function(f, v)
   return f:quantize { input = v.x, scale = 0.01, zero_point = mil.tensor("int8", 3), output_dtype = "int8" }
 end, "((x / 0.01).round() + 3).clamp(-128, 127).to(torch.int8)")
+row("dequantize", { I("x", image, 100) }, function(f, v)
+  return f:dequantize { input = v.x:cast { dtype = "int8" }, scale = 0.01, zero_point = mil.tensor("int8", 3) }
+end, "(x.to(torch.int8).float() - 3) * 0.01")
+on("fill_like", { value = 1.5 }, "torch.full_like(ref_tensor, 1.5)", { F("ref_tensor", image) })
+
+-- What has no row: why. Every op is here or above.
+local untimed = {}
+for reason, ops in pairs {
+  ["moves no data"] = "const expand_dims flatten2d identity reshape reshape_like squeeze shape list_length",
+  ["has no twin in PyTorch"] = "classify reverse_sequence conv_quantized",
+  ["takes as long as what its blocks do"] = "cond while_loop",
+  ["is a copy; in PyTorch, Python's lists"] = "make_list list_gather list_read list_scatter list_write",
+  ["is a copy; PyTorch has no states"] = "read_state write_state coreml_update_state",
+  ["bench/compressed.lua times it"] = "constexpr_affine_dequantize constexpr_blockwise_shift_scale constexpr_cast constexpr_lut_to_dense " ..
+    "constexpr_lut_to_sparse constexpr_sparse_blockwise_shift_scale constexpr_sparse_to_dense",
+} do
+  for op in ops:gmatch "%S+" do untimed[op] = reason end
+end
 
 -- ---- images, random numbers ----
 
@@ -223,6 +242,13 @@ local function milliseconds(run)
     n = n + 1
   until os.clock() - start > 0.03
   return (os.clock() - start) / n * 1000
+end
+
+local has_row = {}
+for _, r in ipairs(rows) do has_row[r.op] = true end
+for _, op in ipairs(mil.ops()) do
+  if not has_row[op] and not untimed[op] then error(("bench/ops.lua: %s has no row, and no reason"):format(op), 0) end
+  if #arg == 0 and untimed[op] then print(op, untimed[op]) end
 end
 
 table.sort(rows, function(a, b) return a.label < b.label end)

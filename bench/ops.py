@@ -75,8 +75,11 @@ def main():
     print(f"{'op':32} {'ms':>9} {'PyTorch':>9} {'times':>6}")
     with torch.no_grad():
         for line in lua.stdout:
-            name, expression, inputs = line.rstrip("\n").split("\t")
-            known = dict(tensor(spec) for spec in inputs.split())
+            name, expression, *inputs = line.rstrip("\n").split("\t")
+            if not inputs:
+                print(f"{name:32} no row: {expression}")
+                continue
+            known = dict(tensor(spec) for spec in inputs[0].split())
             known |= {"torch": torch, "F": F, "updated": updated, "nms": nms, "roi_align": roi_align, "c": torch.rand(64)}
             known |= {kind: layer(kind) for kind in ("LSTM", "GRU", "RNN") if kind + "(" in expression}
             if "w" not in known and "(x, w" in expression:
