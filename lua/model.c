@@ -110,7 +110,21 @@ static mil_precision option_precision(lua_State *L, int options, const char *fn)
     return MIL_PRECISION_DEFAULT;
 }
 
-int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
+/* What is compiled: a program, or a text with its weights files. */
+typedef struct compiled {
+    const mil_program *program;
+    const char *text;
+    size_t n;
+    const mil_text_file *files;
+    size_t n_files;
+} compiled;
+
+static mil_status compile_it(const compiled *what, const mil_compile_options *options, mil_model **out, mil_error *err) {
+    return what->program ? mil_program_compile(what->program, options, out, err)
+                         : mil_text_compile(what->text, what->n, what->files, what->n_files, options, out, err);
+}
+
+static int compile_with(lua_State *L, const compiled *what, const char *engine, const char *entry, int at, const char *fn) {
     static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit",
                                        "max_turns", "progress", "units", "route", "qos", NULL};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
@@ -119,7 +133,7 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
     luamil_progress progress;
     luamil_check_keys(L, at, fn, keys);
     luaL_checkstack(L, 20, NULL);
-    options.engine = option_string(L, at, fn, "engine", NULL);
+    options.engine = option_string(L, at, fn, "engine", engine);
     options.entry = option_string(L, at, fn, "entry", entry);
     if (luamil_option(L, at, "optimize") == LUA_TBOOLEAN) options.optimize = lua_toboolean(L, -1);
     else options.optimize = option_int(L, at, fn, "optimize", options.optimize, 0, 1);
@@ -141,12 +155,38 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
     options.progress = luamil_begin_progress(L, at, fn, &progress);
     options.progress_ctx = &progress;
     luamil_model *self = new_model(L);
-    mil_status status = mil_program_compile(program, &options, &self->model, &err);
+    mil_status status = compile_it(what, &options, &self->model, &err);
     luamil_end_progress(&progress);
     if (status != MIL_OK) return luamil_raise(L, &err);
     mil_model_memory_use(self->model, &memory);
-    luamil_account(L, memory.weights + mil_program_bytes(program)); /* what it holds else is about as much as that */
+    luamil_account(L, memory.weights + (what->program ? mil_program_bytes(what->program) : what->n)); /* what it holds else is about as much as that */
     return 1;
+}
+
+int luamil_compile(lua_State *L, const mil_program *program, const char *entry, int at, const char *fn) {
+    return compile_with(L, &(compiled){.program = program}, NULL, entry, at, fn);
+}
+
+/* mil.compile_text(text, files, options): files by the names that the text has for them. Its strings stay on the stack's tables. */
+static int compile_text(lua_State *L) {
+    size_t n = 0, room = 0;
+    const char *text = luamil_check_string(L, 1, "mil.compile_text", "text", &n);
+    lua_settop(L, 3);
+    if (!lua_isnil(L, 2) && !lua_istable(L, 2))
+        return luamil_fail(L, MIL_EINVAL, "mil.compile_text: files is a table of strings by name, but was given %s", LUAMIL_WHAT(L, 2));
+    for (lua_pushnil(L); lua_istable(L, 2) && lua_next(L, 2); lua_pop(L, 1)) room++;
+    if (!lua_istable(L, 2)) lua_settop(L, 3);
+    mil_text_file *files = luamil_new_plain(L, (room ? room : 1) * sizeof *files);
+    compiled what = {.text = text, .n = n, .files = files};
+    for (lua_pushnil(L); room && what.n_files < room && lua_next(L, 2); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            return luamil_fail(L, MIL_EINVAL, "mil.compile_text: files is a table of strings by name, but [%s] is %s", LUAMIL_WHAT(L, -2), LUAMIL_WHAT(L, -1));
+        mil_text_file *file = &files[what.n_files++];
+        file->name = lua_tostring(L, -2);
+        file->data = lua_tolstring(L, -1, &file->n);
+    }
+    lua_settop(L, 4);
+    return compile_with(L, &what, "ane", NULL, 3, "mil.compile_text");
 }
 
 /* ---- ports ---- */
@@ -588,5 +628,5 @@ void luamil_open_models(lua_State *L) {
 }
 
 const luaL_Reg luamil_model_functions[] = {
-    {"engines", engines}, {"available", available}, {"engine", engine}, {"cancel", cancel}, {NULL, NULL},
+    {"engines", engines}, {"available", available}, {"engine", engine}, {"cancel", cancel}, {"compile_text", compile_text}, {NULL, NULL},
 };

@@ -119,6 +119,10 @@ return {
   -- models
   { "f:compile()", "script:1: compile: function main has no output" },
   { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"; did you mean main?' },
+  { "mil.compile_text('program(1.3) { }', 3)", "script:1: mil.compile_text: files is a table of strings by name, but was given 3" },
+  { "mil.compile_text('program(1.3) { }', { w = 3 })", 'script:1: mil.compile_text: files is a table of strings by name, but ["w"] is 3' },
+  { "mil.compile_text('program(1.3) { func main<ios18>(tensor<fp16, [1]> x) { tensor<fp16, [1]> y = relu(x = x)[name = string(\"y\")]; } -> (y); }', {}, { engine = 'cpu' })",
+    "script:1: compile: engine cpu takes no text" },
   { "f:output('y', x:relu())\nf:compile { engine = 'cuda' }", 'script:2: compile: there is no engine "cuda"; there is cpu, ane, coreml' },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { v = 1 }", "script:3: run: input x fp16[1, 4, 1, 8] is missing" },
   { "f:output('y', v:relu())\nlocal m = f:compile()\nm:run { x = 'a' }", 'script:3: run: input x takes fp16, but was given "a"' },

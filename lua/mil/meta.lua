@@ -87,6 +87,13 @@ function mil.program(options) end
 ---@return mil.program
 function mil.parse(text, options) end
 
+---Hands MIL text and its weights files, by the names that it has for them ("@model_path/weights/w.bin"), to an engine that takes text, untouched; engine is ane unless given.
+---@param text string
+---@param files? {[string]: string}
+---@param options? mil.compile_options
+---@return mil.model
+function mil.compile_text(text, files, options) end
+
 ---The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc); its weights are mapped.
 ---@param path string
 ---@param options? {progress: mil.progress?}
