@@ -36,7 +36,7 @@ bool mil__look_number(const mil__look *look, const char *name, double *out) {
 
 bool mil__look_int(const mil__look *look, const char *name, int64_t *out) {
     double number;
-    if (!mil__look_number(look, name, &number)) return false;
+    if (!mil__look_number(look, name, &number) || !(number >= -0x1p53 && number <= 0x1p53)) return false;
     *out = (int64_t)number;
     return true;
 }

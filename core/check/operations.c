@@ -172,7 +172,7 @@ static bool has_scalar_beside(const mil__look *look, const char *ops, double *fa
     const mil__value *x = mil__look_arg(look, "x"), *y = mil__look_arg(look, "y");
     if (!x || !y) return false;
     const mil__value *made = x->is_const ? y : x, *scalar = x->is_const ? x : y;
-    if (!scalar->data || mil__numel(scalar->data) != 1) return false;
+    if (!scalar->data || !mil__dtype_is_float(scalar->data->dtype) || mil__numel(scalar->data) != 1) return false;
     *factor = mil__load_f64(scalar->data, 0);
     return is_made_by(look, made, ops);
 }
@@ -311,10 +311,10 @@ WHEN(palette_is_not_4_or_8) {
 }
 WHEN(is_asymmetric) {
     const mil__value *zero = mil__look_arg(look, "zero_point");
-    if (!zero || !zero->data) return false;
+    if (!zero || !zero->data || zero->data->rank > 1 || zero->data->dtype == MIL_STRING) return false;
     for (int64_t i = 0; i < mil__numel(zero->data); i++) {
         int64_t at = zero->data->rank ? i * zero->data->strides[0] : 0;
-        if (mil__load_i64(zero->data, at) != 0) return true;
+        if (mil__load_f64(zero->data, at) != 0) return true;
     }
     return false;
 }
@@ -433,15 +433,13 @@ WHEN(begins_at_run_time) {
 
 /* Does the operation take a piece from within the last axis? Of split: every piece but the first does. */
 static bool is_width_slice(const mil__look *look) {
-    int64_t begin[MIL_MAX_RANK], axis;
+    int64_t begin[MIL_MAX_RANK], mask[MIL_MAX_RANK], axis;
     int rank = rank_of(look, "x");
     if (strcmp(look->op->decl->name, "split") == 0)
         return mil__look_int(look, "axis", &axis) && rank > 0 && (axis < 0 ? axis + rank : axis) == rank - 1;
     int n = mil__op_ints(look->program, look->op, "begin", MIL_MAX_RANK, begin);
     if (n < 1 || n != rank || begin[n - 1] == 0) return false;
-    const mil__value *mask = mil__look_arg(look, "begin_mask");
-    bool is_masked = mask && mask->data && mil__numel(mask->data) == n && mil__load_i64(mask->data, (n - 1) * mask->data->strides[0]);
-    return !is_masked;
+    return mil__op_ints(look->program, look->op, "begin_mask", MIL_MAX_RANK, mask) != n || mask[n - 1] == 0;
 }
 
 /* What these give stays far below 4094. */
