@@ -261,6 +261,58 @@ describe("limits", function()
   end)
 end)
 
+describe("plans", function()
+  local function plans_of(model)
+    local text = model:describe()
+    return select(2, text:gsub("\nplan: ", "")), text
+  end
+
+  it("are made once for each size, whose outputs may depend on data", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { mil.dim("S", { min = 1, max = 64 }) })
+    f:output("y", x:relu())
+    f:output("z", x:greater(0.5):non_zero())
+    local model = f:compile()
+    assert.equal(0, (plans_of(model)))
+    for _, size in ipairs { 3, 1, 5, 3, 5, 1, 3 } do
+      local out = model:run { x = mil.ones("fp32", { size }) }
+      assert.same({ size, size }, { out.y:size(0), out.z:size(0) })
+    end
+    assert.same({ 0, 1 }, model:run({ x = mil.zeros("fp32", { 3 }) }).z.shape)
+    local n, text = plans_of(model)
+    assert.equal(3, n, text)
+    local step = model:bind { x = mil.ones("fp32", { 5 }) }
+    for _ = 1, 3 do step() end
+    assert.equal(3, (plans_of(model)))
+    assert.same(text, model:describe())
+  end)
+
+  it("are made once for each of the shapes to choose from", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp32", mil.shapes { { 1, 4 }, { 2, 4 } }):relu())
+    local model = f:compile()
+    for _ = 1, 3 do
+      for rows = 1, 2 do model:run { x = mil.ones("fp32", { rows, 4 }) } end
+    end
+    assert.equal(2, (plans_of(model)))
+  end)
+
+  it("have a loop's body once, however often it runs and however its values grow", function()
+    local f = mil.func()
+    local n, x = f:input("n", "int32", { 1 }), f:input("x", "fp32", { 2 })
+    local _, all = f:while_loop({ f:const(0), x }, function(_, i) return i:less(n:squeeze()) end,
+      function(b, i, all) return i + 1, b:concat { values = { all, x }, axis = 0 } end)
+    f:output("y", all)
+    local model = f:compile()
+    local before = model:describe()
+    for _, turns in ipairs { 0, 1, 100, 3 } do
+      assert.equal(2 + 2 * turns, model:run({ n = mil.tensor("int32", { turns }), x = { 1, 2 } }).y:size(0))
+    end
+    assert.equal(before, model:describe())
+    assert.equal(1, (plans_of(model)))
+  end)
+end)
+
 describe("windows that reach far over padding", function()
   it("are computed all the same", function()
     local far = 2147483647
