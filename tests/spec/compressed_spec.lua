@@ -361,6 +361,69 @@ describe("compressed weights", function()
     end
   end)
 
+  -- Every reader, with every width: the weight as a whole is nowhere in memory, and results are those of the expanded one.
+  do
+    local n = 512
+    local function shape_of(shape) return { unpack(shape) } end
+    local function filled(bytes, with) return with:rep(math.ceil(bytes / #with)):sub(1, bytes) end
+    local widths = {}
+    for _, bits in ipairs { 1, 2, 3, 4, 6, 8 } do
+      widths[("palette of %d bits"):format(bits)] = function(f, shape)
+        local of = ones(shape)
+        of[#of + 1], of[#of + 2] = 2 ^ bits, 1
+        return f:constexpr_lut_to_dense { indices = mil.from_bytes("uint" .. bits, shape_of(shape), filled(count(shape) * bits / 8, "\165\201\102")),
+                                          lut = mil.randn("fp16", of, { seed = bits }) }
+      end
+    end
+    for _, dtype in ipairs { "int8", "int4" } do
+      widths[dtype .. ", blocks of 32"] = function(f, shape)
+        local of = shape_of(shape)
+        of[2] = of[2] / 32
+        local bytes = count(shape) * (dtype == "int8" and 8 or 4) / 8
+        return f:constexpr_blockwise_shift_scale { data = mil.from_bytes(dtype, shape_of(shape), filled(bytes, "\1\254\19")), scale = mil.full("fp16", of, 0.01) }
+      end
+    end
+    widths["sparse, one of eight"] = function(f, shape)
+      local mask = mil.from_bytes("uint1", shape_of(shape), filled(count(shape) / 8, "\1"))
+      return f:constexpr_sparse_to_dense { mask = mask, nonzero_data = mil.randn("fp16", { count(shape) / 8 }, { seed = 1 }) }
+    end
+    local zero = mil.zeros("fp16", { 1, n / 2 })
+    local readers = {
+      linear = { { 1, n }, function(x, weight) return x:linear { weight = weight { n, n } } end },
+      matmul = { { 4, n }, function(x, weight) return x:matmul { y = weight { n, n } } end },
+      conv = { { 1, n, 1, 4 }, function(x, weight) return x:conv { weight = weight { 3 * n, n, 1, 1 } } end },
+      gather = { { 4 }, function(x, weight) return weight { n, n }:gather { indices = x:cast { dtype = "int32" } } end },
+      lstm = { { 1, 1, n }, function(x, weight)
+        return (x:lstm { initial_h = zero, initial_c = zero, weight_ih = weight { 2 * n, n }, weight_hh = weight { 2 * n, n / 2 } })
+      end },
+      gru = { { 1, 1, n }, function(x, weight)
+        return (x:gru { initial_h = zero, weight_ih = weight { 3 * n / 2, n }, weight_hh = weight { 3 * n / 2, n / 2 } })
+      end },
+      rnn = { { 1, 1, n }, function(x, weight)
+        return (x:rnn { initial_h = zero, weight_ih = weight { n / 2, n }, weight_hh = weight { n / 2, n / 2 } })
+      end },
+    }
+    for name, reader in pairs(readers) do
+      it("are nowhere expanded as a whole by " .. name, function()
+        for width, form in pairs(widths) do
+          local f = mil.func { opset = "ios18" }
+          local largest = 0
+          f:output("y", reader[2](f:input("x", "fp16", reader[1]), function(shape)
+            largest = math.max(largest, count(shape))
+            return form(f, shape)
+          end))
+          local model = f:compile { engine = "cpu", threads = 1 }
+          local memory = model:memory()
+          local what = ("%s, %s: %d, %d of %d"):format(name, width, memory.weights, memory.context, largest)
+          assert.is_true(memory.weights + memory.context < largest, what) -- half of what it would be in fp16
+          local x = mil.rand("fp16", reader[1], { seed = 1 })
+          local wanted = f:compile({ engine = "cpu", optimize = 0 }):run({ x = x }).y
+          assert.is_true(model:run({ x = x }).y:close(wanted, 4e-3), what)
+        end
+      end)
+    end
+  end
+
   -- A mask and values, with all that there is between them and the weight
   local function joint(opset)
     local f = mil.func { opset = opset or "ios18" }
