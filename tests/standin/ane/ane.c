@@ -67,7 +67,6 @@ struct object {
 
 static object classes[N_KINDS];
 static _Atomic(object *) made;
-static atomic_long live;
 
 static object *new_object(kind kind) {
     object *o = calloc(1, sizeof *o);
@@ -75,7 +74,7 @@ static object *new_object(kind kind) {
     o->count = 1;
     o->next = atomic_load(&made);
     while (!atomic_compare_exchange_weak(&made, &o->next, o)) {}
-    standin.live = atomic_fetch_add(&live, 1) + 1;
+    standin.live++;
     return o;
 }
 
@@ -103,7 +102,7 @@ void objc_release(object *o) {
     free(o->items), free(o->text), free(o->memory);
     o->items = NULL, o->text = NULL, o->memory = NULL;
     mil_model_free(o->model);
-    standin.live = atomic_fetch_sub(&live, 1) - 1;
+    standin.live--;
 }
 
 static _Thread_local object *pooled[8192];

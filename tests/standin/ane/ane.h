@@ -7,7 +7,7 @@
 typedef struct standin_ane {
     long fail_at;               /* that call which may fail does, counted in `calls`; 0: none */
     long calls;
-    long live;                  /* objects that are not released */
+    _Atomic long live;          /* objects that are not released */
     char mistake[400];          /* the first thing that a caller may not do, and did */
     const char *hidden;         /* a class or method that is not there */
     int refuses_short;          /* program(1.3) is no MIL to the compiler */
@@ -17,7 +17,8 @@ typedef struct standin_ane {
     int row_bytes;              /* rows are padded to that; 0: 64 */
     long least_surface;         /* smaller ones are too small */
     int cancels;                /* so many evaluations are cancelled */
-    long compiles, loads, unloads, evaluations, messages, uuids;
+    long compiles, loads, unloads, uuids;
+    _Atomic long evaluations, messages;
 } standin_ane;
 
 #endif
