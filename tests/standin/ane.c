@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/* AppleNeuralEngine: _ANEInMemoryModelDescriptor, _ANEInMemoryModel, _ANEIOSurfaceObject, _ANERequest, _ANEDeviceInfo, written from
+ * facts/ane.md sections 2 to 6. A text is compiled by a copy of libmil that is this library's own, and computed plainly.
+ *
+ * A compiled copy is kept by its identifier, as the daemon keeps it: a model of the same identifier may then be loaded uncompiled. */
+#include "objc.h"
+
+#include <ctype.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "mil.h"
+
+#define ME object *self, SEL _cmd
+#define UNUSED (void)self, (void)_cmd
+#define DOMAIN "com.apple.appleneuralengine"
+
+enum { MAX_PORTS = 64, MAX_COPIES = 1024 };
+
+typedef struct descriptor { object *text, *weights, *plist; char identifier[64]; } descriptor;
+typedef struct model { object *descriptor, *attributes; mil_model *loaded; } model;
+typedef struct request { object *inputs, *input_indices, *outputs, *output_indices; } request;
+
+static struct { char identifier[64]; mil_model *compiled; } copies[MAX_COPIES];
+static size_t n_copies;
+static long n_compiles;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool fails(object **error, const char *domain, long code, const char *text, const char *under) {
+    if (!error) return false;
+    object *underlying = under ? error_new(domain, code, under, NULL) : NULL;
+    *error = autoreleased(error_new(domain, code, text, underlying));
+    released(underlying);
+    return false;
+}
+
+/* ---- descriptors ---- */
+
+static uint64_t hashed(uint64_t hash, const void *data, size_t n) {
+    for (size_t i = 0; i < n; i++) hash = (hash ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static bool weights_hold(object *weights, uint64_t *hash) {
+    object **items = weights->data;
+    bool ok = true;
+    for (size_t i = 0; i < weights->n; i++) {
+        object *key = items[weights->n + i], *data = dictionary_get(items[i], "data");
+        object *offset = dictionary_get(items[i], "offset");
+        const char *name = string_text(key);
+        if (strncmp(name, "@model_path/", 12)) ok = false, violation("weights: the key %s is no @model_path/", name);
+        if (!is_a(data, "NSData")) ok = false, violation("weights: %s has no NSData \"data\"", name);
+        if (!is_a(offset, "NSNumber")) ok = false, violation("weights: %s has no NSNumber \"offset\"", name);
+        if (!ok) return false;
+        *hash = hashed(hashed(*hash, name, strlen(name)), data->data, data->n);
+    }
+    return true;
+}
+
+static object *descriptor_with(ME, object *text, object *weights, object *plist) {
+    UNUSED;
+    uint64_t hash = 0xcbf29ce484222325u;
+    if (!weights_hold(weights, &hash)) return NULL;
+    if (!text->n) return NULL;
+    if (((char *)text->data)[text->n - 1] == 0) return violation("modelWithMILText: the text ends in NUL"), NULL;
+    descriptor *d = calloc(1, sizeof *d);
+    d->text = retained(text), d->weights = retained(weights), d->plist = retained(plist);
+    snprintf(d->identifier, sizeof d->identifier, "%016llX_%016llX",
+             (unsigned long long)hashed(0xcbf29ce484222325u, text->data, text->n), (unsigned long long)hash);
+    return autoreleased(object_new("_ANEInMemoryModelDescriptor", d, 0));
+}
+static void free_descriptor(object *o) {
+    descriptor *d = o->data;
+    released(d->text), released(d->weights), released(d->plist);
+    free(d);
+}
+static object *descriptor_identifier(ME) { UNUSED; return autoreleased(string_new(((descriptor *)self->data)->identifier)); }
+
+/* ---- models ---- */
+
+static descriptor *described(object *self) { return ((model *)self->data)->descriptor->data; }
+
+static object *model_with(ME, object *of) {
+    UNUSED;
+    if (!is_a(of, "_ANEInMemoryModelDescriptor")) return violation("inMemoryModelWithDescriptor: of a %s", of->isa->name), NULL;
+    model *m = calloc(1, sizeof *m);
+    m->descriptor = retained(of);
+    return autoreleased(object_new("_ANEInMemoryModel", m, 0));
+}
+static void free_model(object *o) {
+    model *m = o->data;
+    if (m->loaded) violation("_ANEInMemoryModel: released while it is loaded"), mil_model_unload(m->loaded);
+    released(m->descriptor), released(m->attributes);
+    free(m);
+}
+static object *model_identifier(ME) { UNUSED; return autoreleased(string_new(described(self)->identifier)); }
+
+static void folder_of(object *self, char *out, size_t n) {
+    const char *folder = getenv("TMPDIR");
+    snprintf(out, n, "%s/%s", folder && *folder ? folder : "/tmp", described(self)->identifier);
+}
+static object *model_path(ME) {
+    UNUSED;
+    char path[1024];
+    folder_of(self, path, sizeof path);
+    return autoreleased(string_new(path));
+}
+
+static bool same_file(const char *path, const object *data) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return false;
+    bool same = true;
+    size_t i = 0;
+    for (int c; same && (c = getc(file)) != EOF; i++) same = i < data->n && ((unsigned char *)data->data)[i] == c;
+    fclose(file);
+    return same && i == data->n;
+}
+
+/* The text and every blob lie in the model's folder, byte for byte. */
+static bool files_lie(object *self) {
+    descriptor *d = described(self);
+    char folder[1024], path[2048];
+    folder_of(self, folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/model.mil", folder);
+    bool ok = same_file(path, d->text);
+    if (!ok) violation("compile: <temporary>/<identifier>/model.mil is missing or not the text given");
+    object **items = d->weights->data;
+    for (size_t i = 0; i < d->weights->n; i++) {
+        const char *name = string_text(items[d->weights->n + i]);
+        snprintf(path, sizeof path, "%s/%s", folder, name + strlen("@model_path/"));
+        if (same_file(path, dictionary_get(items[i], "data"))) continue;
+        violation("compile: %s is missing in the folder or not the data given", name);
+        ok = false;
+    }
+    return ok;
+}
+
+/* What the text's form breaks (facts 6.1, 6.2); NULL: nothing. */
+static const char *form_breaks(const char *text) {
+    const char *info = strstr(text, "[buildInfo"), *function = strstr(text, "func ");
+    if (!info || !strstr(info, "\"coremlc-version\"")) return "no buildInfo with coremlc-version";
+    const char *end = strstr(info, "})]");
+    if (!end || memchr(info, '\n', (size_t)(end - info))) return "a newline in buildInfo";
+    bool a = !strncmp(text, "program(1.3)", 12), b = !strncmp(text, "program(1.0)", 12);
+    if ((!a && !b) || (standin.form == 1 && !a) || (standin.form == 2 && !b)) return "this spelling of the dialect";
+    if (!function || strncmp(function, "func main<", 10)) return "the function's name is not main";
+    for (const char *p = text; (p = strstr(p, "transpose_")); p++) {
+        const char *value = p + strlen("transpose_x");
+        while (*value == ' ' || *value == '=') value++;
+        if (!strncmp(value, "true", 4) || !strncmp(value, "false", 5) || !strncmp(value, "bool(", 5)) return "an inline bool of matmul";
+    }
+    return NULL;
+}
+
+static const char *ports_break(const mil_model *m) {
+    for (size_t side = 0; side < 2; side++) {
+        size_t n = side ? mil_model_n_outputs(m) : mil_model_n_inputs(m);
+        if (!n || n > MAX_PORTS) return "the number of ports";
+        for (size_t i = 0; i < n; i++) {
+            const mil_port *p = side ? mil_model_output(m, i) : mil_model_input(m, i);
+            if (p->dtype != MIL_FP16 && p->dtype != MIL_FP32) return "a port that is neither fp16 nor fp32";
+            if (p->rank < 1 || p->rank > 4) return "a port's rank";
+            for (int k = 0; k < p->rank; k++)
+                if (p->shape[k] < 1) return "a port's dim that is not fixed";
+        }
+    }
+    return mil_model_n_states(m) ? "states" : NULL;
+}
+
+static bool build(object *self, mil_model **out, char *why, size_t n) {
+    descriptor *d = described(self);
+    char folder[1024], *text = strndup(d->text->data, d->text->n);
+    folder_of(self, folder, sizeof folder);
+    mil_program *program = NULL;
+    mil_error err = { 0 };
+    const char *broken = form_breaks(text);
+    mil_compile_options plain = MIL_COMPILE_DEFAULTS;
+    plain.engine = "cpu", plain.entry = "main", plain.optimize = 0;
+    mil_text_options options = { .name = "model.mil", .model_path = folder };
+    bool ok = !broken && mil_text_parse(text, strlen(text), &options, &program, &err) == MIL_OK &&
+              mil_program_compile(program, &plain, out, &err) == MIL_OK;
+    if (ok && (broken = ports_break(*out))) mil_model_unload(*out), *out = NULL, ok = false;
+    snprintf(why, n, "ANECCompile(%s) FAILED: err=(InvalidMILProgram) %s", folder, broken ? broken : err.message);
+    mil_program_free(program);
+    free(text);
+    return ok;
+}
+
+static size_t copy_of(const char *identifier) {
+    size_t i = 0;
+    while (i < n_copies && strcmp(copies[i].identifier, identifier)) i++;
+    return i;
+}
+
+#define COMPILER DOMAIN ".compiler"
+#define FAILED "_ANECompiler : ANECCompile() FAILED"
+
+static bool model_compile(ME, unsigned qos, object *options, object **error) {
+    UNUSED, (void)qos, (void)options;
+    if (!files_lie(self)) return fails(error, COMPILER, 1, FAILED, "ANECCompile() FAILED: err=()");
+    pthread_mutex_lock(&lock);
+    bool within = ++n_compiles <= standin.compile_limit;
+    pthread_mutex_unlock(&lock);
+    if (!within) {
+        violation("compile: %ld compiles in one process, %ld are taken", n_compiles, standin.compile_limit);
+        return fails(error, COMPILER, 1, FAILED, NULL);
+    }
+    char why[2048];
+    mil_model *built = NULL;
+    if (!build(self, &built, why, sizeof why)) return fails(error, COMPILER, 1, FAILED, why);
+    pthread_mutex_lock(&lock);
+    size_t i = copy_of(described(self)->identifier);
+    if (i < n_copies) mil_model_unload(copies[i].compiled);
+    else if (n_copies < MAX_COPIES) n_copies++;
+    else i = 0, mil_model_unload(copies[0].compiled);
+    snprintf(copies[i].identifier, sizeof copies[i].identifier, "%s", described(self)->identifier);
+    copies[i].compiled = built;
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
+static bool model_exists(ME) { UNUSED; return standin.copies && copy_of(described(self)->identifier) < n_copies; }
+
+static void model_purge(ME) {
+    UNUSED;
+    pthread_mutex_lock(&lock);
+    size_t i = copy_of(described(self)->identifier);
+    if (i < n_copies) mil_model_unload(copies[i].compiled), copies[i] = copies[--n_copies];
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- layouts: the ports in the order of their symbols, and their strides ---- */
+
+typedef struct layout { const mil_port *port; size_t place, element, row, plane, batch, bytes; int64_t dims[4]; } layout;
+
+static layout layout_of(const mil_port *port, size_t place) {
+    layout l = { .port = port, .place = place, .element = port->dtype == MIL_FP16 ? 2 : 4, .dims = { 1, 1, 1, 1 } };
+    for (int k = 0; k < port->rank; k++) l.dims[4 - port->rank + k] = port->shape[k];
+    size_t unit = standin.row > 0 ? (size_t)standin.row : 1;
+    l.row = ((size_t)l.dims[3] * l.element + unit - 1) / unit * unit;
+    l.plane = l.row * (size_t)l.dims[2], l.batch = l.plane * (size_t)l.dims[1], l.bytes = l.batch * (size_t)l.dims[0];
+    return l;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const layout *)a)->port->name, ((const layout *)b)->port->name);
+}
+
+static size_t layouts(const mil_model *m, bool outputs, layout *out) {
+    size_t n = outputs ? mil_model_n_outputs(m) : mil_model_n_inputs(m);
+    for (size_t i = 0; i < n; i++) out[i] = layout_of(outputs ? mil_model_output(m, i) : mil_model_input(m, i), i);
+    qsort(out, n, sizeof *out, by_name);
+    for (size_t i = 0; standin.order && standin.attributes && i < n / 2; i++) {
+        layout t = out[i];
+        out[i] = out[n - 1 - i], out[n - 1 - i] = t;
+    }
+    return n;
+}
+
+/* A dictionary of n pairs, whose values are taken over. */
+static object *dictionary_of(size_t n, const char *const *names, object **values) {
+    object *keys[16] = { 0 };
+    for (size_t i = 0; i < n; i++) keys[i] = string_new(names[i]);
+    object *d = dictionary_new(keys, values, n);
+    for (size_t i = 0; i < n; i++) released(keys[i]), released(values[i]);
+    return d;
+}
+
+static object *array_of(object **items, size_t n) {
+    object *a = array_new(items, n);
+    for (size_t i = 0; i < n; i++) released(items[i]);
+    return a;
+}
+
+static object *port_symbol(const layout *l, bool output) {
+    char name[512];
+    snprintf(name, sizeof name, "%s%s", l->port->name, output ? "@output" : "");
+    return string_new(name);
+}
+
+static object *port_reported(const layout *l, bool output) {
+    static const char *const names[] = { "Name", "Symbol", "Type", "Batches", "Channels", "Height", "Width", "RowStride", "PlaneStride",
+                                         "BatchStride", "Depth" };
+    object *values[] = { port_symbol(l, output), port_symbol(l, output), string_new(l->element == 2 ? "Float16" : "Float32"),
+                         number_new(l->dims[0]), number_new(l->dims[1]), number_new(l->dims[2]), number_new(l->dims[3]),
+                         number_new((long long)l->row), number_new((long long)l->plane), number_new((long long)l->batch), number_new(1) };
+    return dictionary_of(sizeof names / sizeof *names, names, values);
+}
+
+static object *attributes_of(const mil_model *m) {
+    object *lists[2], *symbols[2];
+    for (int side = 0; side < 2; side++) {
+        layout all[MAX_PORTS];
+        object *ports[MAX_PORTS], *names[MAX_PORTS];
+        size_t n = layouts(m, side, all);
+        for (size_t i = 0; i < n; i++) names[i] = port_symbol(&all[i], side);
+        symbols[side] = array_of(names, n);
+        qsort(all, n, sizeof *all, by_name);       /* the list's own order says nothing */
+        for (size_t i = 0; i < n; i++) ports[i] = port_reported(&all[i], side);
+        lists[side] = array_of(ports, n);
+    }
+    static const char *const live[] = { "LiveInputList", "LiveOutputList" };
+    static const char *const arrays[] = { "kANEFModelInputSymbolsArrayKey", "kANEFModelOutputSymbolsArrayKey" };
+    static const char *const top[] = { "NetworkStatusList", "ANEFModelDescription" };
+    object *status = dictionary_of(2, live, lists);
+    object *values[] = { array_of(&status, 1), dictionary_of(2, arrays, symbols) };
+    return dictionary_of(2, top, values);
+}
+
+static bool model_load(ME, unsigned qos, object *options, object **error) {
+    UNUSED, (void)qos, (void)options;
+    model *m = self->data;
+    if (m->loaded) violation("load: the model is loaded already");
+    pthread_mutex_lock(&lock);
+    size_t i = copy_of(described(self)->identifier);
+    mil_model *compiled = i < n_copies ? copies[i].compiled : NULL;
+    pthread_mutex_unlock(&lock);
+    if (!compiled || m->loaded) return fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
+    char why[2048];
+    if (!build(self, &m->loaded, why, sizeof why)) return fails(error, DOMAIN, 4, "the compiled model can't be read", why);
+    if (standin.attributes) m->attributes = attributes_of(m->loaded);
+    return true;
+}
+
+static object *model_attributes(ME) { UNUSED; return ((model *)self->data)->attributes; }
+
+static bool model_unload(ME, unsigned qos, object **error) {
+    UNUSED, (void)qos;
+    model *m = self->data;
+    if (!m->loaded) {
+        violation("unload: the model is not loaded");
+        return fails(error, DOMAIN, 5, "the model is not loaded", NULL);
+    }
+    mil_model_unload(m->loaded);
+    released(m->attributes);
+    m->loaded = NULL, m->attributes = NULL;
+    return true;
+}
+
+/* ---- surfaces and requests ---- */
+
+static object *surface_object(ME, object *surface) {
+    UNUSED;
+    return autoreleased(object_new("_ANEIOSurfaceObject", retained(surface), 0));
+}
+static void free_surface_object(object *o) { released(o->data); }
+static object *surface_of(ME) { UNUSED; return self->data; }
+
+static object *request_full(ME, object *inputs, object *input_indices, object *outputs, object *output_indices, object *weights,
+                            object *statistics, object *procedure) {
+    UNUSED, (void)weights, (void)statistics, (void)procedure;
+    request *r = calloc(1, sizeof *r);
+    r->inputs = retained(inputs), r->input_indices = retained(input_indices);
+    r->outputs = retained(outputs), r->output_indices = retained(output_indices);
+    return autoreleased(object_new("_ANERequest", r, 0));
+}
+static object *request_short(ME, object *inputs, object *input_indices, object *outputs, object *output_indices, object *procedure) {
+    return request_full(self, _cmd, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
+}
+static void free_request(object *o) {
+    request *r = o->data;
+    released(r->inputs), released(r->input_indices), released(r->outputs), released(r->output_indices);
+    free(r);
+}
+
+/* The array's members are surfaces, its indices numbers, as many. */
+static bool side_valid(const object *surfaces, const object *indices) {
+    size_t n = array_count(surfaces);
+    bool ok = n && n == array_count(indices);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = is_a(array_at(surfaces, i), "_ANEIOSurfaceObject") && is_a(array_at(indices, i), "NSNumber");
+    return ok;
+}
+static bool request_validate(ME) {
+    UNUSED;
+    request *r = self->data;
+    return side_valid(r->inputs, r->input_indices) && side_valid(r->outputs, r->output_indices);
+}
+
+/* ---- evaluation ---- */
+
+#define INFERENCE "ANEProgramProcessRequestDirect() Failed with status=0x1d : statusType=0x9: Program Inference error"
+
+/* Views of the surfaces as tensors, each at its port's own place; false: a surface is too small, or an index wrong. */
+static bool views(const mil_model *m, bool outputs, object *surfaces, object *indices, mil_tensor **out) {
+    layout all[MAX_PORTS];
+    size_t n = layouts(m, outputs, all);
+    if (array_count(surfaces) != n) return violation("evaluate: %zu surfaces for %zu ports", array_count(surfaces), n), false;
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes, at = (size_t)number_value(array_at(indices, i));
+        object *surface = array_at(surfaces, i)->data;
+        if (at >= n || out[all[at].place]) return violation("evaluate: index %zu is beyond the ports or given twice", at), false;
+        if (surface_locked(surface)) violation("evaluate: a surface of %s is locked", all[at].port->name);
+        const layout *l = &all[at];
+        void *memory = surface_memory(surface, &bytes);
+        if (bytes < l->bytes) return false;
+        int64_t strides[4] = { (int64_t)(l->batch / l->element), (int64_t)(l->plane / l->element), (int64_t)(l->row / l->element), 1 };
+        mil_buffer *buffer = NULL;
+        if (mil_buffer_borrow(memory, bytes, true, NULL, NULL, &buffer, NULL)) return false;
+        int rank = l->port->rank;
+        mil_status status = mil_tensor_over(buffer, 0, l->port->dtype, rank, l->port->shape, strides + 4 - rank, &out[l->place], NULL);
+        mil_buffer_free(buffer);
+        if (status) return false;
+    }
+    return true;
+}
+
+static bool model_evaluate(ME, unsigned qos, object *options, object *by, object **error) {
+    UNUSED, (void)qos, (void)options;
+    model *m = self->data;
+    if (!is_a(by, "_ANERequest")) return violation("evaluate: a %s is no request", by->isa->name), false;
+    if (!m->loaded) {
+        violation("evaluate: the model is not loaded");
+        return fails(error, DOMAIN, 8, "the model is not loaded", NULL);
+    }
+    request *r = by->data;
+    if (!request_validate(by, NULL)) {
+        violation("evaluate: the request is not valid");
+        return fails(error, DOMAIN, 8, INFERENCE, NULL);
+    }
+    mil_tensor *in[MAX_PORTS] = { 0 }, *out[MAX_PORTS] = { 0 };
+    mil_error err = { 0 };
+    bool ok = views(m->loaded, false, r->inputs, r->input_indices, in) && views(m->loaded, true, r->outputs, r->output_indices, out);
+    if (ok && standin.compute) ok = mil_model_run(m->loaded, in, out, &err) == MIL_OK;
+    for (size_t i = 0; i < MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(out[i]);
+    return ok || fails(error, DOMAIN, 8, INFERENCE, err.message[0] ? err.message : NULL);
+}
+
+/* ---- what the device is ---- */
+
+static bool has_ane(ME) { UNUSED; return standin.has_ane; }
+static bool is_virtual(ME) { UNUSED; return standin.virtual_machine; }
+static object *architecture(ME) { UNUSED; return autoreleased(string_new(standin_chip)); }
+static object *system_build(ME) { UNUSED; return autoreleased(string_new(standin_build)); }
+static unsigned cores(ME) { UNUSED; return 16; }
+
+#define M(class, selector, signature, function) { class, selector, signature, (void *)function }
+static const method rows[] = {
+    M("_ANEInMemoryModelDescriptor", "modelWithMILText:weights:optionsPlist:", "=BDB?", descriptor_with),
+    M("_ANEInMemoryModelDescriptor", "hexStringIdentifier", "", descriptor_identifier),
+    M("_ANEInMemoryModel", "inMemoryModelWithDescriptor:", "=o", model_with),
+    M("_ANEInMemoryModel", "hexStringIdentifier", "", model_identifier),
+    M("_ANEInMemoryModel", "localModelPath", "", model_path),
+    M("_ANEInMemoryModel", "compileWithQoS:options:error:", "iDe", model_compile),
+    M("_ANEInMemoryModel", "loadWithQoS:options:error:", "iDe", model_load),
+    M("_ANEInMemoryModel", "evaluateWithQoS:options:request:error:", "iDoe", model_evaluate),
+    M("_ANEInMemoryModel", "unloadWithQoS:error:", "ie", model_unload),
+    M("_ANEInMemoryModel", "compiledModelExists", "", model_exists),
+    M("_ANEInMemoryModel", "purgeCompiledModel", "", model_purge),
+    M("_ANEInMemoryModel", "modelAttributes", "", model_attributes),
+    M("_ANEIOSurfaceObject", "objectWithIOSurface:", "=I", surface_object),
+    M("_ANEIOSurfaceObject", "ioSurface", "", surface_of),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:", "=AAAAo?A?N?", request_full),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:procedureIndex:", "=AAAAN?", request_short),
+    M("_ANERequest", "validate", "", request_validate),
+    M("_ANEDeviceInfo", "hasANE", "=", has_ane), M("_ANEDeviceInfo", "isVirtualMachine", "=", is_virtual),
+    M("_ANEDeviceInfo", "aneArchitectureType", "=", architecture), M("_ANEDeviceInfo", "buildVersion", "=", system_build),
+    M("_ANEDeviceInfo", "numANECores", "=", cores),
+};
+
+__attribute__((constructor(104))) static void begin(void) {
+    class_make("_ANEInMemoryModelDescriptor", free_descriptor), class_make("_ANEInMemoryModel", free_model);
+    class_make("_ANEIOSurfaceObject", free_surface_object), class_make("_ANERequest", free_request);
+    class_make("_ANEDeviceInfo", NULL);
+    methods_add(rows, sizeof rows / sizeof *rows);
+}
+
+__attribute__((destructor)) static void end(void) {
+    for (size_t i = 0; i < n_copies; i++) mil_model_unload(copies[i].compiled);
+}

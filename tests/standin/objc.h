@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* What the stand-in's files share: objects, classes, methods, and the record of what a client did wrong. */
+#ifndef STANDIN_OBJC_H
+#define STANDIN_OBJC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "standin.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef struct object object;
+typedef struct class class;
+typedef const char *SEL;
+
+struct object {
+    class *isa;
+    long refs;               /* 0: released; kept, so that its use is noticed */
+    object *next;            /* every object that was made */
+    void *data;              /* what its class keeps */
+    size_t n;
+};
+
+/* signature, a letter an argument after self and _cmd: S NSString, B NSData, N NSNumber, A NSArray, D NSDictionary, U NSURL,
+ * I surface, o any object, i integer, p pointer, e error; a following ? lets it be nil. '=' first: a class method. */
+typedef struct method {
+    const char *class, *selector, *signature;
+    void *imp;
+} method;
+
+struct class {
+    object o;                /* a class is an object whose isa is itself */
+    const char *name;
+    void (*dealloc)(object *self);
+};
+
+extern struct standin_switches {
+    long guard, compute, attributes, order, row, compile_limit, form, copies, has_ane, virtual_machine, abort;
+} standin;
+extern char standin_chip[32], standin_build[32];
+
+void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool enter(const char *function);                      /* counts a C function's call; false: it is to fail */
+class *class_named(const char *name);
+class *class_make(const char *name, void (*dealloc)(object *self));
+void methods_add(const method *rows, size_t n);
+object *object_new(const char *class, void *data, size_t n);   /* +1 */
+object *autoreleased(object *o);
+object *retained(object *o);
+void released(object *o);
+bool is_a(const object *o, const char *class);
+bool usable(const object *o, const char *by);          /* false and a violation: nil, no object, or a released one */
+
+object *string_new(const char *text);                  /* +1 */
+object *number_new(long long value);                   /* +1 */
+object *array_new(object *const *items, size_t n);     /* +1; retains the items */
+object *dictionary_new(object *const *keys, object *const *values, size_t n);
+object *error_new(const char *domain, long code, const char *text, object *underlying);
+const char *string_text(const object *o);
+long long number_value(const object *o);
+object *array_at(const object *o, size_t i);
+size_t array_count(const object *o);
+object *dictionary_get(const object *o, const char *key);
+void *surface_memory(object *surface, size_t *bytes);  /* the engine's own view of it */
+bool surface_locked(const object *surface);
+#endif
