@@ -263,7 +263,10 @@ static const method any_methods[] = {
     { "NSObject", "autorelease", "", (void *)autorelease_message }, { "NSObject", "class", "", (void *)class_message },
 };
 
-__attribute__((constructor(101))) static void begin(void) { methods_add(any_methods, sizeof any_methods / sizeof *any_methods); }
+__attribute__((constructor(101))) static void begin(void) {
+    class_make("NSObject", NULL);
+    methods_add(any_methods, sizeof any_methods / sizeof *any_methods);
+}
 
 /* ---- objc_msgSend ---- */
 
