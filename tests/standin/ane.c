@@ -89,7 +89,7 @@ static object *model_with(ME, object *of) {
 }
 static void free_model(object *o) {
     model *m = o->data;
-    if (m->loaded) violation("_ANEInMemoryModel: released while it is loaded"), mil_model_unload(m->loaded);
+    if (m->loaded) violation("_ANEInMemoryModel: released while it is loaded"), mil_model_free(m->loaded);
     released(m->descriptor), released(m->attributes);
     free(m);
 }
@@ -179,7 +179,7 @@ static bool build(object *self, mil_model **out, char *why, size_t n) {
     mil_text_options options = { .name = "model.mil", .model_path = folder };
     bool ok = !broken && mil_text_parse(text, strlen(text), &options, &program, &err) == MIL_OK &&
               mil_program_compile(program, &plain, out, &err) == MIL_OK;
-    if (ok && (broken = ports_break(*out))) mil_model_unload(*out), *out = NULL, ok = false;
+    if (ok && (broken = ports_break(*out))) mil_model_free(*out), *out = NULL, ok = false;
     snprintf(why, n, "ANECCompile(%s) FAILED: err=(InvalidMILProgram) %s", folder, broken ? broken : err.message);
     mil_program_free(program);
     free(text);
@@ -210,9 +210,9 @@ static bool model_compile(ME, unsigned qos, object *options, object **error) {
     if (!build(self, &built, why, sizeof why)) return fails(error, COMPILER, 1, FAILED, why);
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
-    if (i < n_copies) mil_model_unload(copies[i].compiled);
+    if (i < n_copies) mil_model_free(copies[i].compiled);
     else if (n_copies < MAX_COPIES) n_copies++;
-    else i = 0, mil_model_unload(copies[0].compiled);
+    else i = 0, mil_model_free(copies[0].compiled);
     snprintf(copies[i].identifier, sizeof copies[i].identifier, "%s", described(self)->identifier);
     copies[i].compiled = built;
     pthread_mutex_unlock(&lock);
@@ -225,7 +225,7 @@ static void model_purge(ME) {
     UNUSED;
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
-    if (i < n_copies) mil_model_unload(copies[i].compiled), copies[i] = copies[--n_copies];
+    if (i < n_copies) mil_model_free(copies[i].compiled), copies[i] = copies[--n_copies];
     pthread_mutex_unlock(&lock);
 }
 
@@ -331,7 +331,7 @@ static bool model_unload(ME, unsigned qos, object **error) {
         violation("unload: the model is not loaded");
         return fails(error, DOMAIN, 5, "the model is not loaded", NULL);
     }
-    mil_model_unload(m->loaded);
+    mil_model_free(m->loaded);
     released(m->attributes);
     m->loaded = NULL, m->attributes = NULL;
     return true;
@@ -466,5 +466,5 @@ __attribute__((constructor(104))) static void begin(void) {
 }
 
 __attribute__((destructor)) static void end(void) {
-    for (size_t i = 0; i < n_copies; i++) mil_model_unload(copies[i].compiled);
+    for (size_t i = 0; i < n_copies; i++) mil_model_free(copies[i].compiled);
 }
