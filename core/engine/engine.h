@@ -11,10 +11,12 @@
 typedef struct mil__cancel {
     const atomic_uint *count; /* goes up with every mil_cancel */
     unsigned start;           /* what it was when the run began */
+    const atomic_bool *own;   /* of this run alone; NULL: none */
 } mil__cancel;
 
 static inline bool mil__is_cancelled(const mil__cancel *cancel) {
-    return atomic_load_explicit(cancel->count, memory_order_relaxed) != cancel->start;
+    return atomic_load_explicit(cancel->count, memory_order_relaxed) != cancel->start ||
+           (cancel->own && atomic_load_explicit(cancel->own, memory_order_relaxed));
 }
 
 /* A text that is handed to the engine as it is, with its weights files; borrowed for the call. */

@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Models: a program compiled by an engine, its ports, and its contexts. Nothing here knows how an engine works.
  *
- * A model that is run from several threads takes no lock: one spare context waits in an atomic slot, whoever comes and
- * finds it empty makes another. Unloading is counted the same way: `users` has one for the model itself, which unloading
+ * A model that is run from several threads takes no lock: spare contexts wait in atomic slots, whoever comes and finds
+ * none makes another. Unloading is counted the same way: `users` has one for the model itself, which unloading
  * gives back, and one for each run under way; who takes the last one away frees the engine's part. */
 #include <stdio.h>
 
-#include "engine/engine.h"
-
-struct mil_model {
-    atomic_int count;
-    const mil__engine *engine;
-    void *impl;
-    mil__arena arena;         /* of the ports */
-    mil_port *inputs, *outputs, *states;
-    mil_tensor **standards;   /* of the inputs that may be left out, what fills them; else NULL */
-    mil__classes **classes;   /* of the outputs that a classify gives; else NULL */
-    size_t n_inputs, n_outputs, n_states;
-    size_t *places;           /* of the inputs, then of the states, among what the function takes */
-    atomic_int users;
-    atomic_bool is_unloaded;
-    atomic_uint cancelled;    /* how often */
-    _Atomic(mil_context *) spare;
-};
-
-struct mil_context {
-    mil_model *model;         /* retained, but by the model's own spare */
-    void *impl;
-    mil_tensor **inputs;      /* set ones; retained */
-    mil_tensor **outputs;
-    mil_tensor **results;     /* of the last run; held */
-    mil_tensor **taken;       /* what the function takes, inputs and states; borrowed for a run */
-    mil_state *state;         /* retained */
-    size_t *state_places;     /* of the model's states among those of `state`, which another model may have made */
-};
-
-struct mil_state {
-    atomic_int count;
-    mil_model *model;         /* retained */
-    atomic_flag is_in_use;
-    mil_tensor *tensors[];
-};
+#include "engine/model.h"
 
 /* ---- ports ---- */
 
@@ -252,16 +218,34 @@ static void free_context(mil_context *context) {
     mil__free(context);
 }
 
-static void drop_spare(mil_model *model) { free_context(atomic_exchange(&model->spare, NULL)); }
+static void drop_spares(mil_model *model) {
+    for (int i = 0; i < MIL__SPARES; i++) free_context(atomic_exchange(&model->spares[i], NULL));
+}
+
+static mil_context *take_spare(mil_model *model) {
+    for (int i = 0; i < MIL__SPARES; i++) {
+        mil_context *context = atomic_load_explicit(&model->spares[i], memory_order_relaxed) ? atomic_exchange(&model->spares[i], NULL) : NULL;
+        if (context) return context;
+    }
+    return NULL;
+}
+
+static void give_spare(mil_model *model, mil_context *context) {
+    for (int i = 0; i < MIL__SPARES; i++) {
+        mil_context *none = NULL;
+        if (atomic_compare_exchange_strong(&model->spares[i], &none, context)) return;
+    }
+    free_context(context);
+}
 
 /* The last user gives the engine's part back. */
-static void leave(mil_model *model) {
+void mil__model_leave(mil_model *model) {
     if (atomic_fetch_sub(&model->users, 1) != 1) return;
-    drop_spare(model);
+    drop_spares(model);
     if (model->impl) model->engine->unload(model->impl);
 }
 
-static mil_status enter(mil_model *model, mil_error *err) {
+mil_status mil__model_enter(mil_model *model, mil_error *err) {
     int users = atomic_load(&model->users);
     while (users > 0 && !atomic_load(&model->is_unloaded))
         if (atomic_compare_exchange_weak(&model->users, &users, users + 1)) return MIL_OK;
@@ -269,12 +253,13 @@ static mil_status enter(mil_model *model, mil_error *err) {
 }
 
 void mil_model_unload(mil_model *model) {
-    if (!atomic_exchange(&model->is_unloaded, true)) leave(model);
+    if (!atomic_exchange(&model->is_unloaded, true)) mil__model_leave(model);
 }
 
 void mil_model_free(mil_model *model) {
     if (!model || atomic_fetch_sub_explicit(&model->count, 1, memory_order_acq_rel) != 1) return;
     mil_model_unload(model);
+    if (model->holds_runs) mil__runs_release();
     if (model->impl) model->engine->free(model->impl);
     for (size_t i = 0; model->classes && i < model->n_outputs; i++) mil__classes_free(model->classes[i]);
     for (size_t i = 0; model->standards && i < model->n_inputs; i++) mil_tensor_free(model->standards[i]);
@@ -303,9 +288,9 @@ static mil_status new_context(mil_model *model, mil_context **out, mil_error *er
 
 mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err) {
     *out = NULL;
-    MIL__TRY(enter(model, err));
+    MIL__TRY(mil__model_enter(model, err));
     mil_status status = new_context(model, out, err);
-    leave(model);
+    mil__model_leave(model);
     if (status == MIL_OK) mil_model_retain(model);
     return status;
 }
@@ -362,12 +347,15 @@ static mil_status check_writable(const mil_port *port, const mil_tensor *tensor,
                      mil__buffer_why_not(tensor->buffer));
 }
 
+static mil_status check_output(const mil_port *port, const mil_tensor *tensor, mil_error *err) {
+    if (port->is_label) return mil__fail(err, MIL_EUNSUPPORTED, "run: output %s is a label, which no tensor can be given for", port->name);
+    MIL__TRY(check_port("output", port, tensor, err));
+    return check_writable(port, tensor, err);
+}
+
 mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *tensor, mil_error *err) {
     if (i >= context->model->n_outputs) return mil__fail(err, MIL_EINVAL, "run: there is no output %zu", i);
-    const mil_port *port = &context->model->outputs[i];
-    if (tensor && port->is_label) return mil__fail(err, MIL_EUNSUPPORTED, "run: output %s is a label, which no tensor can be given for", port->name);
-    if (tensor) MIL__TRY(check_port("output", port, tensor, err));
-    if (tensor) MIL__TRY(check_writable(port, tensor, err));
+    if (tensor) MIL__TRY(check_output(&context->model->outputs[i], tensor, err));
     replace(&context->outputs[i], tensor);
     return MIL_OK;
 }
@@ -390,6 +378,12 @@ static mil_status prepare_outputs(mil_context *context, mil_error *err) {
     return MIL_OK;
 }
 
+static mil_status state_missing(const mil_model *model, mil_error *err) {
+    char text[200];
+    return mil__fail(err, MIL_EINVAL, "run: state %s %s is missing; a run is given the state that it works on", model->states[0].name,
+                     port_text(&model->states[0], text, sizeof text));
+}
+
 /* Gathers what the function takes; a state is one run's at a time. */
 static mil_status take_inputs(mil_context *context, mil_error *err) {
     mil_model *model = context->model;
@@ -400,32 +394,32 @@ static mil_status take_inputs(mil_context *context, mil_error *err) {
         context->taken[model->places[i]] = given;
     }
     if (!model->n_states) return MIL_OK;
-    if (!state) {
-        char text[200];
-        return mil__fail(err, MIL_EINVAL, "run: state %s %s is missing; a run is given the state that it works on", model->states[0].name,
-                         port_text(&model->states[0], text, sizeof text));
-    }
+    if (!state) return state_missing(model, err);
     for (size_t i = 0; i < model->n_states; i++) context->taken[model->places[model->n_inputs + i]] = state->tensors[context->state_places[i]];
     if (atomic_flag_test_and_set(&state->is_in_use)) return mil__fail(err, MIL_ESTATE, "run: another run is using the state");
     return MIL_OK;
 }
 
-static mil_status run_taken(mil_context *context, mil_error *err) {
+/* The model has been entered. */
+static mil_status run_entered(mil_context *context, const mil__cancel *cancel, mil_error *err) {
     mil_model *model = context->model;
-    mil__cancel cancel = {&model->cancelled, atomic_load(&model->cancelled)};
-    MIL__TRY(prepare_outputs(context, err));
-    return model->engine->run(context->impl, context->taken, context->outputs, context->results, &cancel, err);
+    MIL__TRY(take_inputs(context, err));
+    mil_status status = prepare_outputs(context, err);
+    if (status == MIL_OK) status = model->engine->run(context->impl, context->taken, context->outputs, context->results, cancel, err);
+    if (model->n_states) atomic_flag_clear(&context->state->is_in_use);
+    return status;
+}
+
+mil__cancel mil__cancel_of(const mil_model *model, const atomic_bool *own) {
+    return (mil__cancel){&model->cancelled, atomic_load(&model->cancelled), own};
 }
 
 mil_status mil_context_run(mil_context *context, mil_error *err) {
     mil_model *model = context->model;
-    MIL__TRY(enter(model, err));
-    mil_status status = take_inputs(context, err);
-    if (status == MIL_OK) {
-        status = run_taken(context, err);
-        if (model->n_states) atomic_flag_clear(&context->state->is_in_use);
-    }
-    leave(model);
+    MIL__TRY(mil__model_enter(model, err));
+    mil__cancel cancel = mil__cancel_of(model, NULL);
+    mil_status status = run_entered(context, &cancel, err);
+    mil__model_leave(model);
     return status;
 }
 
@@ -497,14 +491,19 @@ static size_t place_of_state(const mil_model *model, const mil_port *wanted, siz
     return at;
 }
 
-mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err) {
-    const mil_model *model = context->model;
-    for (size_t i = 0; state && i < model->n_states; i++) {
+static mil_status check_state(const mil_model *model, const mil_state *state, mil_error *err) {
+    for (size_t i = 0; i < model->n_states; i++) {
         char text[200];
         const mil_port *port = &model->states[i];
         if (place_of_state(state->model, port, i) == state->model->n_states)
             return mil__fail(err, MIL_EINVAL, "run: the state is another model's, which has no %s %s", port->name, port_text(port, text, sizeof text));
     }
+    return MIL_OK;
+}
+
+mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err) {
+    const mil_model *model = context->model;
+    if (state) MIL__TRY(check_state(model, state, err));
     for (size_t i = 0; state && i < model->n_states; i++) context->state_places[i] = place_of_state(state->model, &model->states[i], i);
     if (state) mil_state_retain(state);
     mil_state_free(context->state);
@@ -514,37 +513,56 @@ mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_err
 
 /* ---- one run ---- */
 
-static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err) {
-    const mil_model *model = context->model;
-    for (size_t i = 0; i < model->n_inputs; i++) {
+mil_status mil__model_check(const mil_model *model, mil_tensor *const *inputs, mil_tensor *const *outputs, const mil_state *state,
+                            mil_error *err) {
+    for (size_t i = 0; i < model->n_inputs; i++)
         if (inputs[i] || !model->standards[i]) MIL__TRY(check_port("input", &model->inputs[i], inputs[i], err));
-        MIL__TRY(mil_context_set_input(context, i, inputs[i], err));
-    }
-    for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(mil_context_set_output(context, i, outputs[i], err));
-    MIL__TRY(mil_context_run(context, err));
+    for (size_t i = 0; outputs && i < model->n_outputs; i++)
+        if (outputs[i]) MIL__TRY(check_output(&model->outputs[i], outputs[i], err));
+    if (model->n_states && !state) return state_missing(model, err);
+    return state ? check_state(model, state, err) : MIL_OK;
+}
+
+static mil_status run_with(mil_context *context, mil_tensor *const *inputs, mil_tensor **outputs, const mil__cancel *cancel,
+                           mil_error *err) {
+    const mil_model *model = context->model;
+    for (size_t i = 0; i < model->n_inputs; i++) replace(&context->inputs[i], inputs[i]);
+    for (size_t i = 0; i < model->n_outputs; i++) replace(&context->outputs[i], outputs[i]);
+    MIL__TRY(run_entered(context, cancel, err));
     for (size_t i = 0; i < model->n_outputs; i++)
         if (!outputs[i]) outputs[i] = mil_tensor_retain(mil_context_output(context, i));
     return MIL_OK;
 }
 
+/* Nothing of a run stays in a spare. */
+static void clear_context(mil_context *context) {
+    const mil_model *model = context->model;
+    mil_context_set_state(context, NULL, NULL);
+    for (size_t i = 0; i < model->n_inputs; i++) replace(&context->inputs[i], NULL);
+    for (size_t i = 0; i < model->n_outputs; i++) {
+        replace(&context->outputs[i], NULL);
+        replace(&context->results[i], NULL);
+    }
+}
+
+mil_status mil__model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
+                          const mil__cancel *cancel, mil_error *err) {
+    MIL__TRY(mil__model_check(model, inputs, outputs, state, err));
+    mil_context *context = take_spare(model);
+    if (!context) MIL__TRY(new_context(model, &context, err));
+    mil_status status = mil_context_set_state(context, state, err);
+    if (status == MIL_OK) status = run_with(context, inputs, outputs, cancel, err);
+    clear_context(context);
+    give_spare(model, context);
+    return status;
+}
+
 mil_status mil_model_run_state(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
                                mil_error *err) {
-    MIL__TRY(enter(model, err));
-    mil_context *context = atomic_exchange(&model->spare, NULL);
-    mil_status status = context ? MIL_OK : new_context(model, &context, err);
-    if (status == MIL_OK) {
-        status = mil_context_set_state(context, state, err);
-        if (status == MIL_OK) status = run_with(context, inputs, outputs, err);
-        mil_context_set_state(context, NULL, NULL);
-        for (size_t i = 0; i < model->n_inputs; i++) replace(&context->inputs[i], NULL);
-        for (size_t i = 0; i < model->n_outputs; i++) {
-            replace(&context->outputs[i], NULL);
-            replace(&context->results[i], NULL);
-        }
-        mil_context *none = NULL;
-        if (!atomic_compare_exchange_strong(&model->spare, &none, context)) free_context(context);
-    }
-    leave(model);
+    MIL__TRY(mil__model_enter(model, err));
+    mil__cancel cancel = mil__cancel_of(model, NULL);
+    mil_status status = mil__model_run(model, inputs, outputs, state, &cancel, err);
+    mil__model_leave(model);
     return status;
 }
 
@@ -555,24 +573,24 @@ mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor
 mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err) {
     mil__str str = {0};
     *out = NULL;
-    MIL__TRY(enter((mil_model *)model, err));
+    MIL__TRY(mil__model_enter((mil_model *)model, err));
     mil_status status = model->engine->print(model->impl, &str, err);
-    leave((mil_model *)model);
+    mil__model_leave((mil_model *)model);
     if (status == MIL_OK) return mil__str_take(&str, out, NULL, err);
     mil__str_free(&str);
     return status;
 }
 
 const char *mil_model_step(const mil_model *model, size_t i, size_t k) {
-    if (!model->engine->step || enter((mil_model *)model, NULL) != MIL_OK) return NULL;
+    if (!model->engine->step || mil__model_enter((mil_model *)model, NULL) != MIL_OK) return NULL;
     const char *text = model->engine->step(model->impl, i, k);
-    leave((mil_model *)model);
+    mil__model_leave((mil_model *)model);
     return text;
 }
 
 void mil_model_memory_use(const mil_model *model, mil_model_memory *out) {
     *out = (mil_model_memory){0};
-    if (enter((mil_model *)model, NULL) != MIL_OK) return;
+    if (mil__model_enter((mil_model *)model, NULL) != MIL_OK) return;
     model->engine->memory(model->impl, out);
-    leave((mil_model *)model);
+    mil__model_leave((mil_model *)model);
 }

@@ -874,8 +874,38 @@ mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor
 /* The same on a state, which a model with states needs: else MIL_EINVAL. */
 mil_status mil_model_run_state(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
                                mil_error *err);
-/* Asks runs under way (of all contexts) to stop with MIL_ECANCELLED; safe in a signal handler and from any thread. */
+/* Asks runs under way (of all contexts, and those that were started) to stop with MIL_ECANCELLED; safe in a signal handler and
+ * from any thread. */
 void mil_cancel(mil_model *model);
+
+/* A run on a thread of the library's, while the caller goes on. Owned. Any number may be under way: as many run at once as there
+ * are processors (2 at least), the others wait, the oldest first; those on one state go one after the other, in this order.
+ * The threads are made when they are wanted, and joined when the last model that started a run is freed. */
+typedef struct mil_run mil_run;
+/* Called once for every started run that has ended, by a thread of the library's; the run's result is there. By mil_run_free, on
+ * its thread, where the run had not begun. It must not free the run or wait for it. */
+typedef void mil_run_callback(void *ctx, mil_run *run);
+/* Starts one.
+ * inputs    as mil_model_run's; retained until the run is freed. Nobody may write them before it has ended
+ * outputs   tensors to be written, likewise; NULL entries, or NULL: they are made
+ * state     NULL: none
+ * callback  NULL: none
+ * out       the run; it retains the model
+ * Fails: as mil_model_run does by what it is given (shapes, a state that is missing, an unloaded model), MIL_ELIMIT (no thread),
+ * MIL_ENOMEM. What goes wrong in the run is its result's. A model that is unloaded while it has runs finishes them first. */
+mil_status mil_model_start(mil_model *model, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_state *state,
+                           mil_run_callback *callback, void *ctx, mil_run **out, mil_error *err);
+/* Has it ended, and its callback returned? In a process that was forked while it was under way: yes, and its result is MIL_ESTATE. */
+bool mil_run_is_done(mil_run *run);
+/* Waits for that, at most so many seconds; false: the time was over first. INFINITY (1e8 and above): as long as it takes. */
+bool mil_run_wait(mil_run *run, double seconds);
+/* Waits for the run's end, and gives its status with the error's text, or its outputs: each shared with the run, owned. May be
+ * asked again, and by the callback. */
+mil_status mil_run_result(mil_run *run, mil_tensor **outputs, mil_error *err);
+/* Asks it to stop; any thread. It ends with MIL_ECANCELLED, unless it is over first. */
+void mil_run_cancel(mil_run *run);
+/* A run that has not ended is asked to stop, and waited for. */
+void mil_run_free(mil_run *run);
 
 /* A context: the memory of one run at a time. Owned. Inputs and outputs may be set once and the run repeated:
  * then nothing is allocated, looked up or (threads = 1) locked. */

@@ -175,7 +175,7 @@ local rows = {
   { "model:bind(tensors: table<string, mil.tensor>, options?: {state: mil.state?}) -> mil.step",
     "A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated." },
   { "model:start(inputs: table<string, mil.tensor|table|number>, options?: {state: mil.state?}) -> mil.run",
-    "A run on a thread of its own." },
+    "A run on a thread of the library's, while Lua goes on. Several may be under way; those on one state go one after the other." },
   { "model:state() -> mil.state", "A new state: the memory that the model keeps between runs, zeros at first." },
   { "model:inputs() -> {name: string, dtype: string, shape: (integer|string)[]}[]", 'What it takes; "?" where an extent is not fixed.' },
   { "model:outputs() -> {name: string, dtype: string, shape: (integer|string)[]}[]", "What it gives." },
@@ -206,6 +206,8 @@ local rows = {
   { "run:done() -> boolean", "Has the run ended?" },
   { "run:wait(seconds?: number) -> boolean", "Waits for its end; false where the time was over first." },
   { "run:result() -> table<string, mil.tensor>", "Waits, and gives the outputs as model:run does; once." },
+  { "run:await() -> table<string, mil.tensor>", "The same; a coroutine yields the handle, again and again, until the run has ended." },
+  { "run:cancel() -> mil.run", "Asks it to stop; its result is the error ECANCELLED then." },
 
   -- tensors
   { "mil.tensor(dtype: string|table, data?: table|number) -> mil.tensor",

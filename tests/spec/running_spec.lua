@@ -150,6 +150,14 @@ describe("a bound run", function()
 end)
 
 describe("a started run", function()
+  -- a loop without an end, or of so many turns at the most
+  local function endless(turns)
+    local f = mil.func()
+    local p = f:input("p", "bool", {})
+    f:output("y", f:while_loop({ p }, function(_, q) return q end, function(_, q) return q:logical_and(true) end, { name = "y" }))
+    return f:compile { max_turns = turns }
+  end
+
   it("is waited for", function()
     local run = doubled():compile():start { x = { 1, 1, 1, 1 } }
     assert.is_true(run:wait())
@@ -159,11 +167,67 @@ describe("a started run", function()
     fails("ESTATE", "result: the run's result has been taken", run.result, run)
   end)
 
-  it("raises its error at the result", function()
+  it("raises what is wrong with its inputs at once, and what its run says at the result", function()
     local model = doubled():compile()
-    local run = model:start {}
+    fails("EINVAL", "input x fp32[2, 2] is missing", model.start, model, {})
+    fails("ETYPE", "input x is fp32[2, 2], but was given fp32[3]", model.start, model, { x = mil.zeros("fp32", { 3 }) })
+    local run = endless(10):start { p = true }
     run:wait(10)
-    fails("EINVAL", "input x fp32[2, 2] is missing", run.result, run)
+    fails("ELIMIT", "y has made 10 turns", run.result, run)
+  end)
+
+  it("is stopped by itself, and leaves others alone", function()
+    local model = endless()
+    local one, other = model:start { p = true }, model:start { p = true }
+    assert.is_false(one:wait(0.01))
+    assert.equal("a run (under way)", tostring(one))
+    assert.equal(one, one:cancel())
+    fails("ECANCELLED", "cancelled", one.result, one)
+    assert.is_false(other:done())
+    other:cancel()
+    fails("ECANCELLED", "cancelled", other.result, other)
+  end)
+
+  it("is under way for a model that is unloaded: it ends, the next one is refused", function()
+    local model = doubled({ 64, 64 }):compile()
+    local x, runs = mil.ones("fp32", { 64, 64 }), {}
+    for i = 1, 20 do runs[i] = model:start { x = x } end
+    model:unload()
+    fails("ESTATE", "the model has been unloaded", model.start, model, { x = x })
+    for i = 1, 20 do assert.equal(2, runs[i]:result().y:get(64, 64)) end
+  end)
+
+  it("is awaited by coroutines, and anywhere else", function()
+    local model, log = doubled():compile(), {}
+    local function task(n)
+      return coroutine.create(function()
+        local first = model:start({ x = { n, n, n, n } }):await()
+        log[#log + 1] = first.y:get(1, 1)
+        local second = model:start({ x = { 10, 10, 10, n } }):await()
+        log[#log + 1] = second.y:get(2, 2)
+      end)
+    end
+    local tasks, turns = { task(1), task(2) }, 0
+    while #tasks > 0 and turns < 1e7 do
+      for i = #tasks, 1, -1 do
+        local ok, run = coroutine.resume(tasks[i])
+        assert.is_true(ok, run)
+        if coroutine.status(tasks[i]) == "dead" then table.remove(tasks, i)
+        else assert.equal(getmetatable(run), "mil.run") end
+      end
+      turns = turns + 1
+    end
+    table.sort(log)
+    assert.same({ 2, 2, 4, 4 }, log)
+    assert.equal(6, model:start({ x = { 3, 3, 3, 3 } }):await().y:get(1, 1))
+    local wrong = coroutine.create(function()
+      local out = endless(10):start({ p = true }):await()
+      return out
+    end)
+    local ok, err
+    repeat ok, err = coroutine.resume(wrong) until not ok or coroutine.status(wrong) == "dead"
+    assert.is_false(ok)
+    assert.truthy(tostring(err):find("running_spec.lua:%d+: .*y has made 10 turns"), tostring(err))
   end)
 
   it("several at once, dropped at will", function()
