@@ -79,6 +79,7 @@ build = {
         "core/engine/cpu/select.c",
         "core/engine/engine.c",
         "core/engine/model.c",
+        "core/engine/started.c",
         "core/ops/activation.c",
         "core/ops/bands.c",
         "core/ops/blocks.c",

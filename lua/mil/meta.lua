@@ -577,7 +577,7 @@ function model:run(inputs, options) end
 ---@return mil.step
 function model:bind(tensors, options) end
 
----A run on a thread of its own.
+---A run on a thread of the library's, while Lua goes on. Several may be under way; those on one state go one after the other.
 ---@param inputs table<string, mil.tensor|table|number>
 ---@param options? {state: mil.state?}
 ---@return mil.run
@@ -689,6 +689,14 @@ function run:wait(seconds) end
 ---Waits, and gives the outputs as model:run does; once.
 ---@return table<string, mil.tensor>
 function run:result() end
+
+---The same; a coroutine yields the handle, again and again, until the run has ended.
+---@return table<string, mil.tensor>
+function run:await() end
+
+---Asks it to stop; its result is the error ECANCELLED then.
+---@return mil.run
+function run:cancel() end
 
 ---@class mil.tensor
 ---@field dtype string # Its dtype.
