@@ -2,6 +2,7 @@
 /* Started runs: several in flight, callbacks, the order of those on one state, cancelling, unloading and freeing meanwhile, a fork,
  * every allocation failing. Under ThreadSanitizer too (make check-all). */
 #include <math.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +215,12 @@ static void unloaded_meanwhile(void) {
     mil_model_free(model);
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define THREADS_AFTER_FORK false /* which ThreadSanitizer can't follow */
+#else
+#define THREADS_AFTER_FORK true
+#endif
+
 static void forked(void) {
     mil_model *model = endless(), *quick = compile(doubling);
     mil_tensor *p = full(MIL_BOOL, 0, 0, 1), *x = full(MIL_FP32, 1, 64, 1), *y = NULL;
@@ -223,13 +230,16 @@ static void forked(void) {
     pid_t child = fork();
     if (child == 0) {
         bool is_told = mil_run_is_done(run) && mil_run_result(run, NULL, &err) == MIL_ESTATE;
-        bool runs = mil_model_start(quick, &x, NULL, NULL, NULL, NULL, &again, &err) == MIL_OK && mil_run_result(again, &y, &err) == MIL_OK;
+        bool runs = !THREADS_AFTER_FORK ||
+                    (mil_model_start(quick, &x, NULL, NULL, NULL, NULL, &again, &err) == MIL_OK && mil_run_result(again, &y, &err) == MIL_OK && first(y) == 2);
         mil_run_free(run);
-        _exit(!(is_told && runs && first(y) == 2));
+        /* what the lost thread held is nobody's here: no leak checker is to look at it */
+        kill(getpid(), is_told && runs ? SIGKILL : SIGTERM);
     }
     int status = -1;
     CHECK(child > 0 && waitpid(child, &status, 0) == child);
-    CHECK_EQ(status, 0);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGKILL);
     mil_run_free(run);
     mil_tensor_free(p);
     mil_tensor_free(x);
