@@ -261,6 +261,11 @@ static void engine(void) {
     begin();
     mil_error err = { 0 };
     for (int order = 0; order < 2; order++) CHECK_OK(engine_run(order, &err), &err);
+    CONTROL(void, fail_named, const char *)("IOSurfaceGetBaseAddress");
+    CHECK_EQ(engine_run(false, &err), MIL_EIO);
+    CHECK(strstr(err.message, "IOSurfaceGetBaseAddress"));
+    CONTROL(void, fail_named, const char *)(NULL);
+    CHECK_OK(engine_run(false, &err), &err);
     end(0);
 }
 

@@ -48,16 +48,21 @@ static void release(struct mil__ane_request *r) {
     r->request = NULL, r->objects = NULL, r->surfaces = NULL;
 }
 
-static mil_status lock(mil__iosurface surface, uint32_t options, mil_error *err) {
+static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, mil_error *err) {
     int code = mil__apple.IOSurfaceLock(surface, options, NULL);
-    return code ? mil__fail(err, MIL_EIO, "run: an IOSurface can't be locked (0x%x)", (unsigned)code) : MIL_OK;
+    if (code) return mil__fail(err, MIL_EIO, "run: an IOSurface can't be locked (0x%x)", (unsigned)code);
+    *memory = mil__apple.IOSurfaceGetBaseAddress(surface);
+    if (*memory) return MIL_OK;
+    mil__apple.IOSurfaceUnlock(surface, options, NULL);
+    return mil__fail(err, MIL_EIO, "run: an IOSurface has no memory (IOSurfaceGetBaseAddress)");
 }
 
 static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_error *err) {
     size_t bytes = surface_bytes(r->loaded, port, r->least_bytes);
     MIL__TRY(mil__surface_new(bytes, &r->surfaces[port], err));
-    MIL__TRY(lock(r->surfaces[port], 0, err));
-    memset(mil__apple.IOSurfaceGetBaseAddress(r->surfaces[port]), 0, bytes);
+    void *memory;
+    MIL__TRY(lock(r->surfaces[port], 0, &memory, err));
+    memset(memory, 0, bytes);
     mil__apple.IOSurfaceUnlock(r->surfaces[port], 0, NULL);
     mil__id object = mil__send_class(ANEIOSurfaceObject, fromSurface, r->surfaces[port]);
     if (!object) return mil__fail(err, MIL_EIO, "run: the Neural Engine takes no IOSurface of %zu bytes for %s", bytes, r->loaded->ports[port].name);
@@ -126,9 +131,7 @@ static uint32_t lock_options(const struct mil__ane_request *r, size_t port) { re
 
 mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err) {
     struct mil__ane_request *r = request;
-    MIL__TRY(lock(r->surfaces[port], lock_options(r, port), err));
-    *memory = mil__apple.IOSurfaceGetBaseAddress(r->surfaces[port]);
-    return MIL_OK;
+    return lock(r->surfaces[port], lock_options(r, port), memory, err);
 }
 
 void mil__ane_request_end(void *request, size_t port) {
@@ -146,11 +149,12 @@ static bool evaluate(const struct mil__ane_request *r, mil_error *why) {
 }
 
 static mil_status copy_surface(mil__iosurface to, mil__iosurface from, mil_error *err) {
-    MIL__TRY(lock(from, MIL__SURFACE_READ_ONLY, err));
-    mil_status status = lock(to, 0, err);
+    void *source, *target;
+    MIL__TRY(lock(from, MIL__SURFACE_READ_ONLY, &source, err));
+    mil_status status = lock(to, 0, &target, err);
     if (status == MIL_OK) {
         size_t bytes = mil__apple.IOSurfaceGetAllocSize(from), room = mil__apple.IOSurfaceGetAllocSize(to);
-        memcpy(mil__apple.IOSurfaceGetBaseAddress(to), mil__apple.IOSurfaceGetBaseAddress(from), bytes < room ? bytes : room);
+        memcpy(target, source, bytes < room ? bytes : room);
         mil__apple.IOSurfaceUnlock(to, 0, NULL);
     }
     mil__apple.IOSurfaceUnlock(from, MIL__SURFACE_READ_ONLY, NULL);
