@@ -398,9 +398,9 @@ static mil_status slice_extent(mil__call *call, int axis, const slice *s, mil_di
     bool whole = s->from_start && s->to_end;
     if (n >= 0 && (whole || ((s->has_begin || s->from_start) && (s->has_end || s->to_end)))) {
         *out = numpy_count(s, n, &first);
-        /* a single element must be there; and end may not go before the first when walking back */
+        /* a single element must be there, and is enough; else end may not go before the first when walking back */
         if (of_bounds == 1 && *out != 1) return outside(call, axis, s);
-        if (s->stride < 0 && !s->to_end && s->end < -n) return outside(call, axis, s);
+        if (s->stride < 0 && !s->to_end && s->end < -n && of_bounds != 1) return outside(call, axis, s);
     } else if (whole && (s->stride == 1 || s->stride == -1)) {
         *out = n;
     } else if (of_bounds >= 0) {

@@ -103,6 +103,8 @@ describe("ops are methods", function()
     local y = x:slice_by_index { begin = { 0, 1 }, end_ = { 4, 3 } }
     assert.same({ 4, 2 }, y.type.shape)
     assert.same({ 4, 2 }, x:slice_by_index({ begin = { 0, 1 }, ["end"] = { 4, 3 } }).type.shape)
+    local one = mil.func():input("x", "fp32", { 1, 3 }) -- walking back over a single element, as Python has it
+    assert.same({ 1, 3 }, one:slice_by_index({ begin = { -1, 0 }, end_ = { -2, 3 }, stride = { -1, 1 } }).type.shape)
   end)
 
   it("name = names the result", function()
