@@ -6,6 +6,8 @@
 -- bytes are those of its operands and results. The figures were fitted to one machine of each chip. The known error: 17 % on the convolutions that it was fitted to; over 68 graphs the median
 -- is 31 %, and products of a vector come out 4 to 5 times too slow on M1. It ranks programs; it does not measure them.
 
+local flops = require "mil.flops"
+
 local estimate = {}
 
 -- floor in us, GB/s, TFLOP/s at fp16
@@ -17,22 +19,13 @@ estimate.chips = {
 estimate.source = "ANEForge, e5rt 4.4"
 estimate.error = "median 31 % over 68 programs, 17 % at best"
 
-local function count(value)
-  local n = 1
-  for _, size in ipairs(value.type.shape or { "?" }) do
-    if type(size) ~= "number" then return nil end
-    n = n * size
-  end
-  return n
-end
-
 local widths = { fp16 = 2, fp32 = 4, int8 = 1, uint8 = 1, int16 = 2, uint16 = 2, int32 = 4, bool = 1, int4 = 0.5, uint4 = 0.5, fp64 = 8,
   uint1 = 1 / 8, uint2 = 1 / 4, uint3 = 3 / 8, uint6 = 6 / 8 }
 
 local function bytes_of(values)
   local sum = 0
   for _, value in ipairs(values) do
-    local n = count(value)
+    local n = flops.elements(value)
     if not n then return nil end
     sum = sum + n * (widths[value.type.dtype] or 0)
   end
@@ -55,7 +48,7 @@ end
 -- what: a program or function; options: {chip = "m1", entry = name}. Gives {chip, us, flops, bytes, unknown, source, error, rows = {{op, name, flops, bytes, us, bound}}}:
 -- bound is what an operation waits for, of the whole too: "compute", "bytes" or "dispatch". unknown counts operations without an estimate.
 function estimate.of(what, given)
-  local mil, flops = require "mil", require "mil.flops"
+  local mil = require "mil"
   given = given or {}
   local key, chip = chip_of(given.chip)
   local sums = { chip = key, us = chip.floor, flops = 0, bytes = 0, dispatch_us = chip.floor, unknown = 0, rows = {}, source = estimate.source,

@@ -24,7 +24,7 @@
 
 local flops = {}
 
--- A type's number of elements; nil where it is not known.
+-- The number of a value's elements; nil where it is not known.
 local function count(value)
   local n = 1
   for _, size in ipairs(value.type.shape or { "?" }) do
@@ -33,6 +33,8 @@ local function count(value)
   end
   return n
 end
+
+flops.elements = count
 
 local function dim(value, axis)
   local shape = value.type.shape
