@@ -252,6 +252,9 @@ luamil_program *luamil_new_program(lua_State *L);
 luamil_function *luamil_new_function(lua_State *L, int like, luamil_program *owner);
 luamil_program *luamil_live(lua_State *L, luamil_program *owner);  /* raises when it has been collected */
 luamil_function *luamil_check_function(lua_State *L, int index, const char *fn); /* raises also where it has been removed */
+/* The program that the object at index 1, a program or a function of one, is or belongs to; *function (may be NULL): 0 where it is
+ * the program. */
+luamil_program *luamil_owner(lua_State *L, const char *fn, mil_block *function);
 /* progress.c: begin, which leaves two values on the stack, reads the option `progress` of the table at index `options`; NULL:
  * there is none. After the work, and once what it gave has an owner, end raises what the function raised. */
 typedef struct luamil_progress {

@@ -38,12 +38,10 @@ static void set_int(lua_State *L, const char *key, lua_Integer number) {
 
 /* The object at index 1: its program, and the function's name (NULL: all of them). */
 static luamil_program *owner_of(lua_State *L, const char **entry) {
-    luamil_program *owner = luamil_test(L, 1, LUAMIL_PROGRAM);
-    const luamil_function *function = owner ? NULL : luamil_check_function(L, 1, "check");
-    if (!owner) owner = function->owner;
-    luamil_live(L, owner);
+    mil_block function;
+    luamil_program *owner = luamil_owner(L, "check", &function);
     *entry = NULL;
-    if (function && mil_program_n_functions(owner->program) > 1) *entry = mil_function_name(owner->program, function->block);
+    if (function && mil_program_n_functions(owner->program) > 1) *entry = mil_function_name(owner->program, function);
     return owner;
 }
 

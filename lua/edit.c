@@ -14,10 +14,8 @@ typedef struct subject {
 } subject;
 
 static subject subject_of(lua_State *L, const char *fn) {
-    luamil_program *program = luamil_test(L, 1, LUAMIL_PROGRAM);
-    const luamil_function *function = program ? NULL : luamil_check_function(L, 1, fn);
-    subject s = {program ? program : function->owner, function ? function->block : 0};
-    luamil_live(L, s.owner);
+    subject s;
+    s.owner = luamil_owner(L, fn, &s.function);
     return s;
 }
 

@@ -34,11 +34,9 @@ static bool bool_option(lua_State *L, const char *fn, const char *key) {
 
 /* The program of the object at index 1, and the function's name there (NULL: of all). */
 static mil_program *program_of(lua_State *L, const char *fn, const char **entry) {
-    luamil_program *program = luamil_test(L, 1, LUAMIL_PROGRAM);
-    const luamil_function *function = program ? NULL : luamil_check_function(L, 1, fn);
-    luamil_program *owner = program ? program : function->owner;
-    luamil_live(L, owner);
-    *entry = function ? mil_function_name(owner->program, function->block) : NULL;
+    mil_block function;
+    luamil_program *owner = luamil_owner(L, fn, &function);
+    *entry = function ? mil_function_name(owner->program, function) : NULL;
     return owner->program;
 }
 

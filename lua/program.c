@@ -139,9 +139,11 @@ static int program_gc(lua_State *L) {
     return 0;
 }
 
-static luamil_program *owner_of(lua_State *L, const char *fn) {
-    luamil_program *owner = luamil_test(L, 1, LUAMIL_PROGRAM);
-    return owner ? luamil_live(L, owner) : check_function(L, fn)->owner;
+luamil_program *luamil_owner(lua_State *L, const char *fn, mil_block *function) {
+    luamil_program *program = luamil_test(L, 1, LUAMIL_PROGRAM);
+    const luamil_function *self = program ? NULL : check_function(L, fn);
+    if (function) *function = self ? self->block : 0;
+    return luamil_live(L, program ? program : self->owner);
 }
 
 /* ---- functions ---- */
@@ -307,7 +309,7 @@ static int push_text(lua_State *L, const char *fn) {
     mil_error err;
     char *text = NULL;
     size_t n = 0;
-    luamil_program *owner = owner_of(L, fn);
+    luamil_program *owner = luamil_owner(L, fn, NULL);
     luamil_begin_text(L);
     if (mil_text_print(owner->program, &text, &n, &err) != MIL_OK) return luamil_raise(L, &err);
     return luamil_end_text(L, text, n);
@@ -322,7 +324,7 @@ static int program_save(lua_State *L) {
     static const char *const keys[] = {"progress", "alone", NULL};
     mil_error err;
     luamil_progress progress;
-    luamil_program *owner = owner_of(L, "save");
+    luamil_program *owner = luamil_owner(L, "save", NULL);
     const char *path = luamil_check_string(L, 2, "save", "path", NULL);
     luamil_check_keys(L, 3, "save", keys);
     lua_settop(L, 3);
@@ -394,7 +396,7 @@ static const char *check_pair(lua_State *L) {
 /* p:metadata(): a table of strings; p:metadata { author = "..", old = false }: the program, with these changed. */
 static int program_metadata(lua_State *L) {
     mil_error err;
-    mil_program *program = owner_of(L, "metadata")->program;
+    mil_program *program = luamil_owner(L, "metadata", NULL)->program;
     lua_settop(L, 2);
     if (lua_isnil(L, 2)) return push_metadata(L, program), 1;
     if (!lua_istable(L, 2)) return luamil_fail(L, MIL_EINVAL, "metadata: takes a table of strings, but was given %s", LUAMIL_WHAT(L, 2));
@@ -409,7 +411,7 @@ static int program_metadata(lua_State *L) {
 
 /* p:compile(options), f:compile(options) */
 static int program_compile(lua_State *L) {
-    luamil_program *owner = owner_of(L, "compile");
+    luamil_program *owner = luamil_owner(L, "compile", NULL);
     const luamil_function *function = luamil_test(L, 1, LUAMIL_FUNCTION);
     lua_settop(L, 2);
     return luamil_compile(L, owner->program, function ? mil_function_name(owner->program, function->block) : NULL, 2,
@@ -419,7 +421,7 @@ static int program_compile(lua_State *L) {
 /* p:verify(): the program; raises where something does not hold. */
 static int program_verify(lua_State *L) {
     mil_error err;
-    if (mil_program_verify(owner_of(L, "verify")->program, &err) != MIL_OK) return luamil_raise(L, &err);
+    if (mil_program_verify(luamil_owner(L, "verify", NULL)->program, &err) != MIL_OK) return luamil_raise(L, &err);
     lua_settop(L, 1);
     return 1;
 }
