@@ -141,6 +141,21 @@ const mil_dim *mil__symbols(mil__call *call, const mil__operand *operand, bool f
 
 /* ---- moving elements ---- */
 
+#define COPY_LINE(type)                                                                                               \
+    do {                                                                                                              \
+        const type *from = src;                                                                                       \
+        type *to = dst;                                                                                               \
+        for (int64_t i = 0; i < (int64_t)n; i++) to[i * dst_step] = from[i * src_step];                               \
+    } while (0)
+
+void mil__copy_line(void *dst, int64_t dst_step, const void *src, int64_t src_step, size_t n, size_t size) {
+    if (src_step == 1 && dst_step == 1) memcpy(dst, src, n * size);
+    else if (size == 4) COPY_LINE(uint32_t);
+    else if (size == 2) COPY_LINE(uint16_t);
+    else if (size == 1) COPY_LINE(uint8_t);
+    else if (size == 8) COPY_LINE(uint64_t);
+}
+
 typedef struct moving {
     size_t size;
     char *dst;
@@ -150,13 +165,7 @@ typedef struct moving {
 static void move_run(void *ctx, int64_t n, const int64_t *at, const int64_t *step) {
     const moving *m = ctx;
     int64_t size = (int64_t)m->size;
-    char *dst = m->dst + at[0] * size;
-    const char *src = m->src + at[1] * size;
-    if (step[0] == 1 && step[1] == 1) {
-        memcpy(dst, src, (size_t)n * m->size);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) memcpy(dst + i * step[0] * size, src + i * step[1] * size, m->size);
+    mil__copy_line(m->dst + at[0] * size, step[0], m->src + at[1] * size, step[1], (size_t)n, m->size);
 }
 
 void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const int64_t *dst_strides, const void *src,

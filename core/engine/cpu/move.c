@@ -10,6 +10,7 @@
  *
  * What lies in one piece in the source (a leading slice) becomes a view and moves nothing. */
 #include "engine/cpu/norm.h"
+#include "ops/rules.h"
 
 enum { SQUARE = 16, TILE_BYTES = 1 << 15 };
 
@@ -36,22 +37,6 @@ typedef struct move_params {
 
 /* ---- copying ---- */
 
-#define COPY_LINE(type)                                                                                               \
-    do {                                                                                                              \
-        const type *s = (const type *)(const void *)from;                                                             \
-        type *d = (type *)(void *)to;                                                                                 \
-        for (size_t i = 0; i < n; i++) d[(ptrdiff_t)i * to_step] = s[(ptrdiff_t)i * from_step];                       \
-    } while (0)
-
-/* A line of n elements, steps in elements. */
-static void copy_line(char *to, ptrdiff_t to_step, const char *from, ptrdiff_t from_step, size_t n, size_t bytes) {
-    if (from_step == 1 && to_step == 1) memcpy(to, from, n * bytes);
-    else if (bytes == 4) COPY_LINE(uint32_t);
-    else if (bytes == 2) COPY_LINE(uint16_t);
-    else if (bytes == 1) COPY_LINE(uint8_t);
-    else COPY_LINE(uint64_t);
-}
-
 /* rows x cols: the result is dense along columns, the source along rows. */
 static void copy_square(char *to, ptrdiff_t to_row, const char *from, ptrdiff_t from_col, size_t rows, size_t cols,
                         size_t bytes) {
@@ -60,8 +45,8 @@ static void copy_square(char *to, ptrdiff_t to_row, const char *from, ptrdiff_t 
         for (size_t c = 0; c < cols; c += SQUARE) {
             size_t wide = c + SQUARE < cols ? SQUARE : cols - c;
             for (size_t i = r; i < r_end; i++)
-                copy_line(to + ((ptrdiff_t)i * to_row + (ptrdiff_t)c) * (ptrdiff_t)bytes, 1,
-                          from + ((ptrdiff_t)i + (ptrdiff_t)c * from_col) * (ptrdiff_t)bytes, from_col, wide, bytes);
+                mil__copy_line(to + ((ptrdiff_t)i * to_row + (ptrdiff_t)c) * (ptrdiff_t)bytes, 1,
+                               from + ((ptrdiff_t)i + (ptrdiff_t)c * from_col) * (ptrdiff_t)bytes, from_col, wide, bytes);
         }
     }
 }
@@ -89,7 +74,7 @@ static void copy_box(const move_params *p, const box *b, const char *source, cha
         if (b->rank == 0) memcpy(d, s, p->bytes);
         else if (b->square >= 0)
             copy_square(d, b->to[b->square], s, b->from[last], b->dim[b->square], b->dim[last], p->bytes);
-        else copy_line(d, b->to[last], s, b->from[last], b->dim[last], p->bytes);
+        else mil__copy_line(d, b->to[last], s, b->from[last], b->dim[last], p->bytes);
     }
 }
 
