@@ -379,29 +379,84 @@ static mil_status select_tile(mil__lower *lower, const mil__group *group, bool *
     return emit(lower, group, p, in, 1, op->outputs[0]);
 }
 
-/* ---- pad, with a constant ---- */
+/* ---- pad: up to three runs an axis, and a box for each choice of one from every axis ----
+ *
+ *   constant       . . | a b c d | .       what no box reaches is filled before
+ *   reflect        c b | a b c d | c
+ *   replicate      a a | a b c d | d */
+
+typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_REPLICATE } pad_mode;
+
+/* n positions of the result from `to` on, from x's at `from`, `step` apart. */
+typedef struct pad_run {
+    int64_t n, to, from, step;
+} pad_run;
+
+static int runs_of(pad_mode mode, int64_t before, int64_t size, int64_t after, pad_run out[3]) {
+    int64_t step = mode == PAD_REFLECT ? -1 : 0;
+    int n = 0;
+    if (mode != PAD_CONSTANT && before) out[n++] = (pad_run){before, 0, mode == PAD_REFLECT ? before : 0, step};
+    out[n++] = (pad_run){size, before, 0, 1};
+    if (mode != PAD_CONSTANT && after) out[n++] = (pad_run){after, before + size, size - 1 + step, step};
+    return n;
+}
+
+/* The boxes of a pad; pads: two an axis. p: of the right number of boxes, or NULL to learn it. */
+static uint32_t pad_boxes(pad_mode mode, const mil__slot *x, const mil__slot *y, const int64_t *pads, move_params *p) {
+    pad_run runs[MIL_MAX_RANK][3];
+    int n_runs[MIL_MAX_RANK];
+    ptrdiff_t from[MIL_MAX_RANK], to[MIL_MAX_RANK];
+    uint32_t n = 1;
+    for (int i = 0; i < x->rank; i++) n *= (uint32_t)(n_runs[i] = runs_of(mode, pads[2 * i], x->shape[i], pads[2 * i + 1], runs[i]));
+    strides_of(x, from);
+    strides_of(y, to);
+    for (uint32_t k = 0; p && k < n; k++) {
+        box *b = &p->boxes[k];
+        uint32_t choice = k;
+        b->rank = x->rank;
+        for (int i = 0; i < x->rank; choice /= (uint32_t)n_runs[i], i++) {
+            const pad_run *run = &runs[i][choice % (uint32_t)n_runs[i]];
+            b->dim[i] = (size_t)run->n;
+            b->from[i] = (ptrdiff_t)run->step * from[i];
+            b->to[i] = to[i];
+            b->from_at += (ptrdiff_t)run->from * from[i];
+            b->to_at += (ptrdiff_t)run->to * to[i];
+        }
+    }
+    return n;
+}
+
+/* The mode, and the pads of every axis. False: what the boxes do not do (a reflection that turns back more than once) or is not known. */
+static bool read_pads(const mil__lower *lower, const mil__op *op, const mil__slot *x, pad_mode *mode, int64_t pads[2 * MIL_MAX_RANK]) {
+    static const char *const names[] = {"constant", "reflect", "replicate"};
+    const mil__values *given = mil__op_arg_named(op, "mode");
+    const mil_tensor *name = given ? lower->program->values[given->values[0]]->data : NULL;
+    int n = mil__op_ints(lower->program, op, "pad", 2 * MIL_MAX_RANK, pads), bare = 2 * x->rank - n;
+    if (n < 0 || bare < 0 || (given && !name)) return false;
+    memmove(pads + bare, pads, (size_t)n * sizeof *pads);
+    memset(pads, 0, (size_t)bare * sizeof *pads);
+    *mode = PAD_CONSTANT;
+    while (name && strcmp(mil_tensor_string(name, 0, NULL), names[*mode]) != 0) ++*mode;
+    for (int i = 0; i < 2 * x->rank && *mode == PAD_REFLECT; i++)
+        if (pads[i] >= x->shape[i / 2]) return false;
+    return true;
+}
 
 static mil_status select_pad(mil__lower *lower, const mil__group *group, bool *done) {
     const mil__op *op = lower->program->ops[group->ops[0]];
     const mil__slot *y = mil__slot_at(lower, mil__slot_of(lower, op->outputs[0]));
-    const mil__values *mode = mil__op_arg_named(op, "mode"), *value = mil__op_arg_named(op, "constant_val");
-    const mil_tensor *mode_data = mode ? lower->program->values[mode->values[0]]->data : NULL;
+    const mil__values *value = mil__op_arg_named(op, "constant_val");
     const mil_tensor *fill_data = value ? lower->program->values[value->values[0]]->data : NULL;
-    int64_t pad[2 * MIL_MAX_RANK];
+    int64_t pads[2 * MIL_MAX_RANK];
+    pad_mode mode;
     uint32_t *in;
+    move_params *p;
     MIL__TRY(only_input(lower, op, "x", &in));
     const mil__slot *x = mil__slot_at(lower, *in);
-    int n = mil__op_ints(lower->program, op, "pad", 2 * MIL_MAX_RANK, pad);
-    bool is_constant = !mode || (mode_data && strcmp(mil_tensor_string(mode_data, 0, NULL), "constant") == 0);
-    if (n < 0 || n / 2 > x->rank || !is_constant || (value && !fill_data) || !moves(x)) return MIL_OK;
-    move_params *p;
-    MIL__TRY(new_move(lower, y, 1, &p));
-    box *b = p->boxes;
-    box_of_shape(b, x);
-    strides_of(x, b->from);
-    strides_of(y, b->to);
-    for (int i = 0; i < n / 2; i++) b->to_at += (ptrdiff_t)pad[2 * i] * b->to[x->rank - n / 2 + i];
-    p->fills = true;
+    if (!moves(x) || (value && !fill_data) || !read_pads(lower, op, x, &mode, pads)) return MIL_OK;
+    MIL__TRY(new_move(lower, y, pad_boxes(mode, x, y, pads, NULL), &p));
+    pad_boxes(mode, x, y, pads, p);
+    p->fills = mode == PAD_CONSTANT;
     p->fill_bytes = y->bytes;
     mil_tensor one;
     mil__tensor_init(&one, y->dtype, 0, NULL, p->fill);
