@@ -814,7 +814,7 @@ typedef struct mil_compile_options {
     mil_progress *progress;   /* of "compile"; NULL: none */
     void *progress_ctx;
     const char *units;        /* engine coreml: where it may run things: "all" (NULL), "cpu", "cpu_and_gpu", "cpu_and_ane" */
-    const char *route;        /* engine ane: "direct"; NULL: the first that can be had */
+    const char *route;        /* engine ane: "direct", "e5rt"; NULL: the first that can be had and takes the program */
     unsigned qos;             /* engine ane: quality of service: 9 background, 17 utility, 25 user initiated, 33 user interactive; 0: 21 */
 } mil_compile_options;
 /* In the order of the fields, since C++ before 20 knows no names here. */

@@ -178,7 +178,7 @@ local choices = {
   engine = mil.engines, available = mil.engines,
   pad_type = function() return { "valid", "same", "same_lower", "custom" } end,
   precision = function() return { "default", "strict" } end,
-  route = function() return { "direct" } end,
+  route = function() return { "direct", "e5rt" } end,
   units = function() return { "all", "cpu", "cpu_and_gpu", "cpu_and_ane" } end,
   op = mil.ops,
 }

@@ -33,42 +33,35 @@ typedef struct ane_context {
 
 /* ---- what there is ---- */
 
-static const mil__ane_route *const routes[] = {&mil__ane_direct};
+/* The direct route first: it was seen on more chips and systems (M1 to M5, macOS 15 to 26) than the other (M1, M5; 26). */
+static const mil__ane_route *const routes[] = {&mil__ane_direct, &mil__ane_e5rt};
 
-static mil_status choose_route(const char *name, const mil__ane_route **out, mil_error *err) {
-    mil_status status = MIL_OK;
-    for (size_t i = 0; i < MIL__COUNT(routes); i++) {
-        if (name && strcmp(name, routes[i]->name) != 0) continue;
-        status = routes[i]->open(err);
-        *out = routes[i];
-        if (status == MIL_OK || name) return status;
-    }
-    return name ? mil__fail(err, MIL_EINVAL, "compile: route is \"direct\", but was given \"%.40s\"", name) : status;
+/* The first that opens. */
+static mil_status open_any(mil_error *err) {
+    mil_error why = {0};
+    for (size_t i = 0; i < MIL__COUNT(routes); i++)
+        if (routes[i]->open(i ? NULL : &why) == MIL_OK) return MIL_OK;
+    if (err) *err = why;
+    return why.code;
 }
-
-static bool asks_device(void) { return mil__responds(ANEDeviceInfo, hasANE); }
 
 static bool available(const char **reason) {
     static _Thread_local mil_error why; /* until this thread asks again */
-    const mil__ane_route *route;
-    mil_status status = choose_route(NULL, &route, &why);
-    if (status == MIL_OK && asks_device() && !mil__send_class(ANEDeviceInfo, hasANE))
-        status = mil__fail(&why, MIL_EUNSUPPORTED, "this machine has no Neural Engine");
-    if (status == MIL_OK && mil__responds(ANEDeviceInfo, isVirtualMachine) && mil__send_class(ANEDeviceInfo, isVirtualMachine))
-        status = mil__fail(&why, MIL_EUNSUPPORTED, "this is a virtual machine, which has no Neural Engine");
+    mil__ane_device device = {.has_engine = true};
+    mil_status status = open_any(&why);
+    if (status == MIL_OK) mil__ane_device_get(&device);
+    if (!device.has_engine) status = mil__fail(&why, MIL_EUNSUPPORTED, "this machine has no Neural Engine");
+    else if (device.is_virtual) status = mil__fail(&why, MIL_EUNSUPPORTED, "this is a virtual machine, which has no Neural Engine");
     if (status != MIL_OK && reason) *reason = why.message;
     return status == MIL_OK;
 }
 
 static void add_device(mil__str *str) {
-    void *pool = mil__apple.objc_autoreleasePoolPush();
-    const char *chip = mil__responds(ANEDeviceInfo, architecture) ? mil__read_text(mil__send_class(ANEDeviceInfo, architecture)) : NULL;
-    const char *build = mil__responds(ANEDeviceInfo, buildVersion) ? mil__read_text(mil__send_class(ANEDeviceInfo, buildVersion)) : NULL;
-    unsigned cores = mil__responds(ANEDeviceInfo, numANECores) ? mil__send_class(ANEDeviceInfo, numANECores) : 0;
-    mil__str_puts(str, chip ? chip : "a chip that gives no name");
-    if (cores) mil__str_printf(str, ", %u cores", cores);
-    if (build) mil__str_printf(str, ", system %s", build);
-    mil__apple.objc_autoreleasePoolPop(pool);
+    mil__ane_device device;
+    mil__ane_device_get(&device);
+    mil__str_puts(str, *device.chip ? device.chip : "a chip that gives no name");
+    if (device.cores) mil__str_printf(str, ", %u cores", device.cores);
+    if (*device.build) mil__str_printf(str, ", system %s", device.build);
 }
 
 static int describe(char *buf, size_t n) {
@@ -124,11 +117,9 @@ static mil_status print_texts(ane_model *model, const mil_program *program, mil_
 
 /* M1 and M2 compute some things otherwise; the names of their engines are known (docs/explanation/neural-engine.md). */
 static const char *chip_of_machine(void) {
-    void *pool = mil__apple.objc_autoreleasePoolPush();
-    const char *name = mil__responds(ANEDeviceInfo, architecture) ? mil__read_text(mil__send_class(ANEDeviceInfo, architecture)) : NULL;
-    const char *chip = !name ? NULL : strncmp(name, "h13", 3) == 0 ? "M1" : strncmp(name, "h14", 3) == 0 ? "M2" : NULL;
-    mil__apple.objc_autoreleasePoolPop(pool);
-    return chip;
+    mil__ane_device device;
+    mil__ane_device_get(&device);
+    return strncmp(device.chip, "h13", 3) == 0 ? "M1" : strncmp(device.chip, "h14", 3) == 0 ? "M2" : NULL;
 }
 
 static mil_status lower(ane_model *model, const mil_program *program, mil_error *err) {
@@ -178,23 +169,44 @@ static void free_model(void *compiled) {
     mil__free(model);
 }
 
-static mil_status set_up(ane_model *model, const mil_program *program, const mil__engine_text *text, const mil_compile_options *options,
-                         mil_error *err) {
-    if (options->qos > MAX_QOS) return mil__fail(err, MIL_EVALUE, "compile: qos is 1 to %d, or 0 for %d, but was given %u", (int)MAX_QOS, (int)DEFAULT_QOS, options->qos);
-    model->source.qos = options->qos ? options->qos : DEFAULT_QOS;
-    MIL__TRY(choose_route(options->route, &model->route, err));
+static mil_status load(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
     MIL__TRY(text ? load_text(model, program, text, err) : load_program(model, program, err));
     mil__ane_source *s = &model->source; /* what was borrowed is gone now */
     s->n_texts = 0, s->files = NULL, s->n_files = 0;
     return MIL_OK;
 }
 
-static mil_status compile_either(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out, mil_error *err) {
+static mil_status compile_by(const mil__ane_route *route, const mil_program *program, const mil__engine_text *text, unsigned qos, void **out,
+                             mil_error *err) {
     ane_model *model = mil__calloc(1, sizeof *model);
-    mil_status status = model ? set_up(model, program, text, options, err) : mil__nomem(err);
+    if (!model) return mil__nomem(err);
+    model->route = route;
+    model->source.qos = qos ? qos : DEFAULT_QOS;
+    mil_status status = load(model, program, text, err);
     if (status == MIL_OK) *out = model;
-    else if (model) free_model(model);
+    else free_model(model);
     return status;
+}
+
+/* Where none is named, what one route has not, or refuses, is tried by the next. Of several reasons the first counts, and what
+ * was said of the program before what was said of the system. */
+static mil_status compile_either(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out, mil_error *err) {
+    if (options->qos > MAX_QOS) return mil__fail(err, MIL_EVALUE, "compile: qos is 1 to %d, or 0 for %d, but was given %u", (int)MAX_QOS, (int)DEFAULT_QOS, options->qos);
+    mil_error why, first = {0};
+    bool is_opened = false;
+    for (size_t i = 0; i < MIL__COUNT(routes); i++) {
+        if (options->route && strcmp(options->route, routes[i]->name) != 0) continue;
+        mil_status status = routes[i]->open(&why);
+        bool opens = status == MIL_OK;
+        if (opens) status = compile_by(routes[i], program, text, options->qos, out, &why);
+        if (status == MIL_OK) return MIL_OK;
+        if (!first.code || (opens && !is_opened)) first = why;
+        is_opened |= opens;
+        if (status != MIL_EUNSUPPORTED) break;
+    }
+    if (!first.code) return mil__fail(err, MIL_EINVAL, "compile: route is \"direct\" or \"e5rt\", but was given \"%.40s\"", options->route);
+    if (err) *err = first;
+    return first.code;
 }
 
 static mil_status compile(mil_program *program, const mil_compile_options *options, void **out, mil_error *err) {
@@ -274,6 +286,11 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
 }
 
 /* ---- telling ---- */
+
+void mil__ane_print_port(const mil__ane_port *port, bool is_input, mil__str *out) {
+    mil__str_printf(out, "%s %zu: %s %s%s, strides %s", is_input ? "input" : "output", port->symbol, port->name, mil_dtype_name(port->dtype),
+                    MIL__SHAPE_TEXT(port->rank, port->shape), MIL__SHAPE_TEXT(port->rank, port->strides));
+}
 
 static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     const ane_model *model = compiled;

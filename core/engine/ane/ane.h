@@ -2,10 +2,13 @@
 /* What the parts of the Neural Engine's engine share: programs as the engine takes them, the routes, folders.
  *
  *     ane.c      the engine: takes a program or a text, chooses a route, copies between tensors and ports
+ *     device.c   which machine this is; may this process use the engine at all
  *     direct.c   route "direct": _ANEInMemoryModel: descriptor, compile, load, unload; one lock, one count of compiles
  *     layout.c     what the loaded model reports of its ports: order, strides, sizes; computed where it reports nothing
  *     request.c    surfaces, the request, a run
- *     folder.c   the folder of files that the system's compiler reads beside what it is given
+ *     e5rt.c     route "e5rt": Espresso's C functions: compile, operations, streams
+ *     e5rt_port.c  ports of an operation: their layout, and memory bound to them
+ *     folder.c   the folder of files that the system's compilers read
  *
  * Nothing here is called without the frameworks being open (route->open). docs/explanation/neural-engine.md has the sources
  * of everything that is known of them. */
@@ -68,7 +71,25 @@ typedef struct mil__ane_route {
     size_t (*context_bytes)(const void *loaded);
 } mil__ane_route;
 
-extern const mil__ane_route mil__ane_direct;
+extern const mil__ane_route mil__ane_direct, mil__ane_e5rt;
+
+/* "input 0: x fp16[1, 4, 1, 64], strides [256, 64, 64, 1]" */
+void mil__ane_print_port(const mil__ane_port *port, bool is_input, mil__str *out);
+
+/* ---- the machine and the process (device.c) ---- */
+
+typedef struct mil__ane_device {
+    bool is_known;             /* else nothing of it is: the framework that says it can't be asked */
+    bool has_engine, is_virtual;
+    unsigned cores;            /* 0: not said */
+    char chip[24], build[24];  /* "h16g", "25A123"; empty: not said */
+} mil__ane_device;
+void mil__ane_device_get(mil__ane_device *out);
+
+/* Neither route's connection to the system lives on in a process that was forked off. Fails: MIL_ESTATE (it was). Threads: any;
+ * after a fork also where no lock may be waited for. */
+mil_status mil__ane_check_process(mil_error *err);
+bool mil__ane_is_forked(void);
 
 /* ---- folders (folder.c) ---- */
 
@@ -81,6 +102,8 @@ mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, con
                                 mil__ane_folder **out, mil_error *err);
 const char *mil__ane_folder_path(const mil__ane_folder *folder);
 void mil__ane_folder_close(mil__ane_folder *folder);
+/* Writes the same files into a folder that is there. Fails: the same. */
+mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err);
 
 /* ---- the direct route's parts ---- */
 

@@ -16,14 +16,11 @@
 enum { MAX_COMPILES = 115, RETRY_MS = 100 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static atomic_bool forked;
 static unsigned n_compiles, n_loaded;                 /* by this process; under the lock, like the two below */
 static enum { UNKNOWN, BY_TEXT, BY_WEIGHTS } naming;  /* do programs that differ in weights alone have different names? */
 static int preferred;                                 /* the spelling that was taken last */
 
 /* ---- the process ---- */
-
-static void after_fork(void) { atomic_store(&forked, true); }
 
 /* When a run fails, the framework may ask the model for its UUID, which in-memory models don't have: the process would end.
  * This function of the runtime gives nil for whatever object, and stays when this library is unloaded. */
@@ -34,20 +31,15 @@ static void answer_uuid(void) {
     mil__apple.class_addMethod(mil__apple.ANEInMemoryModel, selector, (void (*)(void))mil__apple.objc_getAssociatedObject, "@@:");
 }
 
-static void set_up(void) {
-    pthread_atfork(NULL, NULL, after_fork);
-    answer_uuid();
-}
-
 static mil_status open_route(mil_error *err) {
     return mil__apple_open(MIL__APPLE_FOUNDATION | MIL__APPLE_SURFACES | MIL__LIBRARY(ane), err);
 }
 
 static mil_status check_process(mil_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, set_up);
-    if (!atomic_load_explicit(&forked, memory_order_relaxed)) return MIL_OK;
-    return mil__fail(err, MIL_ESTATE, "the Neural Engine can't be used in a process that was forked off one that used it");
+    MIL__TRY(mil__ane_check_process(err));
+    pthread_once(&once, answer_uuid);
+    return MIL_OK;
 }
 
 /* ---- names ---- */
@@ -224,7 +216,7 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
 }
 
 static void unload(void *loaded) {
-    if (atomic_load(&forked)) return; /* what it talked to stayed with the parent */
+    if (mil__ane_is_forked()) return; /* what it talked to stayed with the parent */
     pthread_mutex_lock(&lock);
     void *pool = mil__apple.objc_autoreleasePoolPush();
     drop(loaded, true);
@@ -246,10 +238,8 @@ static void print(const void *loaded, mil__str *out) {
     mil__str_printf(out, "layout: %s; order of the ports: %s\n", l->report.has_layout ? "as the loaded model reports it" : "computed, since none is reported",
                     l->report.has_order ? "as the loaded model reports it" : "by name, since none is reported");
     for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) {
-        const mil__ane_port *port = &l->ports[i];
-        mil__str_printf(out, "%s %zu: %s %s%s, strides %s, surface of %zu bytes\n", i < l->n_inputs ? "input" : "output", port->symbol, port->name,
-                        mil_dtype_name(port->dtype), MIL__SHAPE_TEXT(port->rank, port->shape), MIL__SHAPE_TEXT(port->rank, port->strides),
-                        mil__ane_surface_bytes(l, i));
+        mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);
+        mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
     }
 }
 

@@ -123,14 +123,27 @@ static mil_status write_inner(const char *folder, const char *inner, const void 
     return write_file(path, data, n, err);
 }
 
+static mil_status check_names(const mil_text_file *files, size_t n, mil_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (!inner_path(files[i].name))
+            return mil__fail(err, MIL_EINVAL, "compile: weights are named as the text names them, \"@model_path/weights/NAME.bin\", but \"%.80s\" was given",
+                             files[i].name);
+    return MIL_OK;
+}
+
+mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err) {
+    MIL__TRY(check_names(files, n, err));
+    MIL__TRY(write_inner(path, "model.mil", text->text, text->n, err));
+    for (size_t i = 0; i < n; i++) MIL__TRY(write_inner(path, inner_path(files[i].name), files[i].data, files[i].n, err));
+    return MIL_OK;
+}
+
 static mil_status fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err) {
     char mark[64];
     MIL__TRY(make_folder(path, err));
     snprintf(mark, sizeof mark, MARK "%ld", (long)getpid());
     MIL__TRY(write_inner(path, mark, "", 0, err)); /* first: if we die here, the rest is found */
-    MIL__TRY(write_inner(path, "model.mil", text->text, text->n, err));
-    for (size_t i = 0; i < n; i++) MIL__TRY(write_inner(path, inner_path(files[i].name), files[i].data, files[i].n, err));
-    return MIL_OK;
+    return mil__ane_folder_fill(path, text, files, n, err);
 }
 
 static void leave(const char *path) {
@@ -140,15 +153,6 @@ static void leave(const char *path) {
 }
 
 /* ---- */
-
-static mil_status check(const char *name, const mil_text_file *files, size_t n, mil_error *err) {
-    if (!is_program_name(name)) return mil__fail(err, MIL_EIO, "compile: the system calls the program \"%.80s\", which can't be a folder's name", name);
-    for (size_t i = 0; i < n; i++)
-        if (!inner_path(files[i].name))
-            return mil__fail(err, MIL_EINVAL, "compile: weights are named as the text names them, \"@model_path/weights/NAME.bin\", but \"%.80s\" was given",
-                             files[i].name);
-    return MIL_OK;
-}
 
 static mil_status open_new(const char *parent, const char *name, const mil__ane_text *text, const mil_text_file *files, size_t n,
                            mil__ane_folder **out, mil_error *err) {
@@ -170,7 +174,7 @@ static mil_status open_new(const char *parent, const char *name, const mil__ane_
 mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, const mil_text_file *files, size_t n,
                                 mil__ane_folder **out, mil_error *err) {
     char parent[PATH_MAX];
-    MIL__TRY(check(name, files, n, err));
+    if (!is_program_name(name)) return mil__fail(err, MIL_EIO, "compile: the system calls the program \"%.80s\", which can't be a folder's name", name);
     temporary(parent, sizeof parent);
     if (scanned_by != getpid()) remove_leftovers(parent);
     scanned_by = getpid();
