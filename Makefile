@@ -152,11 +152,12 @@ $(filter-out %/libobjc.A.so,$(STANDIN_ANE)): $(BUILD)/standin/ane/libobjc.A.so
 	@ln -sf libobjc.A.so $@
 
 # Another, strict, written from the facts alone and apart from the engines (tests/standin/README.md).
-STANDIN := $(patsubst %,$(BUILD)/standin/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine)
+STANDIN := $(patsubst %,$(BUILD)/standin/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine Espresso)
 STANDIN_SRC := $(wildcard tests/standin/*.c)
 standin: $(STANDIN)
-$(BUILD)/tests/standin_test: CFLAGS_ += -Itests
-$(BUILD)/tests/standin_test: | $(STANDIN)
+STANDIN_TESTS := $(filter $(BUILD)/tests/standin%,$(C_TESTS))
+$(STANDIN_TESTS): CFLAGS_ += -Itests
+$(STANDIN_TESTS): | $(STANDIN)
 $(BUILD)/standin/libobjc.A.so: $(STANDIN_SRC) $(wildcard tests/standin/*.h) $(BUILD)/libmil.a
 	@mkdir -p $(@D)
 	$(SAY) $(CC) $(CFLAGS_) -fvisibility=hidden -Itests/standin -shared -Wl,-Bsymbolic,--exclude-libs,ALL $(STANDIN_SRC) $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@

@@ -1,52 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The stand-in for Apple's frameworks, by a client of its own that is written from the facts: programs are compiled, loaded and
  * run, their numbers checked, and everything that the stand-in is to notice is done wrong once. */
-#include <dlfcn.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "standin/standin.h"
-#include "test.h"
-
-typedef void *id, *SEL_;
-static void *library;
-
-#define SYM(result, name, ...) ((result (*)(__VA_ARGS__))dlsym(library, #name))
-#define CLASS(name) SYM(id, objc_getClass, const char *)(name)
-#define SEL(name) SYM(SEL_, sel_registerName, const char *)(name)
-#define SEND(result, ...) ((result (*)(id, SEL_, ##__VA_ARGS__))dlsym(library, "objc_msgSend"))
-#define CONTROL(result, name, ...) SYM(result, standin_##name, __VA_ARGS__)
-
-static void open_library(void) {
-    if (library) return;
-    char path[1024];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-    path[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(path, '/');
-    strcpy(slash ? slash : path, "/../standin/AppleNeuralEngine.so");
-    library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) fprintf(stderr, "%s\n", dlerror()), exit(1);
-}
-
-static void begin(void) {
-    open_library();
-    CONTROL(void, reset, void)();
-#if defined __SANITIZE_ADDRESS__
-    CONTROL(int, set, const char *, long)("guard", 0);
-#endif
-}
-
-/* Nothing was wrong, and nothing is alive. */
-static void end(long violations) {
-    long n = CONTROL(long, violations, void)();
-    if (!CHECK_EQ(n, violations))
-        for (long i = 0; i < n; i++) fprintf(stderr, "  %s\n", CONTROL(const char *, violation, long)(i));
-    CHECK_EQ(CONTROL(long, alive, void)(), 0);
-    for (long i = 0; CONTROL(const char *, alive_class, long)(i); i++)
-        fprintf(stderr, "  alive: %s\n", CONTROL(const char *, alive_class, long)(i));
-}
-
-static void noticed(const char *what) { CHECK_HAS(CONTROL(const char *, violation, long)(0), what); }
+#include "standin_client.h"
 
 static id string(const char *text) { return SEND(id, const char *)(CLASS("NSString"), SEL("stringWithUTF8String:"), text); }
 static id number(int value) { return SEND(id, int)(CLASS("NSNumber"), SEL("numberWithInt:"), value); }

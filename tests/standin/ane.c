@@ -5,11 +5,11 @@
  * A compiled copy is kept by its identifier, as the daemon keeps it: a model of the same identifier may then be loaded uncompiled. */
 #include "objc.h"
 
-#include <ctype.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
 #include "mil.h"
+#include "refusals.h"
 
 #define ME object *self, SEL _cmd
 #define UNUSED (void)self, (void)_cmd
@@ -135,52 +135,24 @@ static bool files_lie(object *self) {
     return ok;
 }
 
-/* What the text's form breaks (facts 6.1, 6.2); NULL: nothing. */
-static const char *form_breaks(const char *text) {
-    const char *info = strstr(text, "[buildInfo"), *function = strstr(text, "func ");
-    if (!info || !strstr(info, "\"coremlc-version\"")) return "no buildInfo with coremlc-version";
-    const char *end = strstr(info, "})]");
-    if (!end || memchr(info, '\n', (size_t)(end - info))) return "a newline in buildInfo";
-    bool a = !strncmp(text, "program(1.3)", 12), b = !strncmp(text, "program(1.0)", 12);
-    if ((!a && !b) || (standin.form == 1 && !a) || (standin.form == 2 && !b)) return "this spelling of the dialect";
-    if (!function || strncmp(function, "func main<", 10)) return "the function's name is not main";
-    for (const char *p = text; (p = strstr(p, "transpose_")); p++) {
-        const char *value = p + strlen("transpose_x");
-        while (*value == ' ' || *value == '=') value++;
-        if (!strncmp(value, "true", 4) || !strncmp(value, "false", 5) || !strncmp(value, "bool(", 5)) return "an inline bool of matmul";
-    }
-    return NULL;
-}
-
-static const char *ports_break(const mil_model *m) {
-    for (size_t side = 0; side < 2; side++) {
-        size_t n = side ? mil_model_n_outputs(m) : mil_model_n_inputs(m);
-        if (!n || n > MAX_PORTS) return "the number of ports";
-        for (size_t i = 0; i < n; i++) {
-            const mil_port *p = side ? mil_model_output(m, i) : mil_model_input(m, i);
-            if (p->dtype != MIL_FP16 && p->dtype != MIL_FP32) return "a port that is neither fp16 nor fp32";
-            if (p->rank < 1 || p->rank > 4) return "a port's rank";
-            for (int k = 0; k < p->rank; k++)
-                if (p->shape[k] < 1) return "a port's dim that is not fixed";
-        }
-    }
-    return mil_model_n_states(m) ? "states" : NULL;
-}
-
 static bool build(object *self, mil_model **out, char *why, size_t n) {
     descriptor *d = described(self);
     char folder[1024], *text = strndup(d->text->data, d->text->n);
     folder_of(self, folder, sizeof folder);
     mil_program *program = NULL;
     mil_error err = { 0 };
-    const char *broken = form_breaks(text);
+    const char *broken = refused_text(text, ROUTE_DIRECT);
+    char refusal[1024] = "";
     mil_compile_options plain = MIL_COMPILE_DEFAULTS;
     plain.engine = "cpu", plain.entry = "main", plain.optimize = 0;
     mil_text_options options = { .name = "model.mil", .model_path = folder };
-    bool ok = !broken && mil_text_parse(text, strlen(text), &options, &program, &err) == MIL_OK &&
-              mil_program_compile(program, &plain, out, &err) == MIL_OK;
-    if (ok && (broken = ports_break(*out))) mil_model_free(*out), *out = NULL, ok = false;
-    snprintf(why, n, "ANECCompile(%s) FAILED: err=(InvalidMILProgram) %s", folder, broken ? broken : err.message);
+    bool ok = !broken && mil_text_parse(text, strlen(text), &options, &program, &err) == MIL_OK;
+    mil_block function = ok ? mil_program_entry(program) : 0;
+    ok = ok && !refused_ports(program, function, ROUTE_DIRECT, true, refusal, sizeof refusal) &&
+         !refused_ops(program, function, ROUTE_DIRECT, refusal, sizeof refusal) &&
+         mil_program_compile(program, &plain, out, &err) == MIL_OK;
+    const char *kind = refusal[0] == 'e' ? "" : "err=(InvalidMILProgram) ";
+    snprintf(why, n, "ANECCompile(%.500s) FAILED: %s%s", folder, kind, broken ? broken : refusal[0] ? refusal : err.message);
     mil_program_free(program);
     free(text);
     return ok;

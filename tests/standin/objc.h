@@ -39,14 +39,25 @@ struct class {
     void (*dealloc)(object *self);
 };
 
+/* Every switch, with what it is at first; what each does is in standin.h. */
+#define SWITCHES(X)                                                                                                     \
+    X(guard, 1) X(compute, 1) X(attributes, 1) X(order, 1) X(row, 64) X(compile_limit, 119) X(form, 0) X(copies, 1)     \
+    X(has_ane, 1) X(virtual_machine, 0) X(abort, 0)                                                                     \
+    X(e5_forge, 1) X(e5_by_value, 0) X(e5_wide, 1) X(e5_blobfile, 1) X(e5_error_text, 1) X(e5_row, 0)                   \
+    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128)
+
+#define FIELD(name, at_first) name,
 extern struct standin_switches {
-    long guard, compute, attributes, order, row, compile_limit, form, copies, has_ane, virtual_machine, abort;
+    long SWITCHES(FIELD) n;
 } standin;
+#undef FIELD
 extern char standin_chip[32], standin_build[32];
 
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool enter(const char *function);                      /* counts a C function's call; false: it is to fail */
+void passed(const char *function);                     /* the same of a function that can't fail */
 class *class_named(const char *name);
+class *class_at(size_t i);                             /* NULL beyond the last */
 class *class_make(const char *name, void (*dealloc)(object *self));
 void methods_add(const method *rows, size_t n);
 object *object_new(const char *class, void *data, size_t n);   /* +1 */

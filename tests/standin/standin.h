@@ -16,8 +16,22 @@ void standin_reset(void);
  *   copies        1: compiled copies are kept, as the daemon keeps them
  *   has_ane, virtual_machine   what _ANEDeviceInfo says
  *   abort         1: a violation ends the process
+ *   load_limit    programs that Espresso has loaded at once: 128 (ane-e5rt.md 1.8)
+ * Espresso's, each a place where the sources disagree or say little (ane-e5rt.md 1.2, 1.3, 8.1):
+ *   e5_forge         1: what ANEForge always does is demanded: force_recompilation, segmenter "graph", operation_name,
+ *                    allocate_intermediate_buffers, sizes in multiples of 64; 0: it may be left out
+ *   e5_by_value      0: a release takes the address of the handle; 1: the handle
+ *   e5_wide          1: the upper half of a returned code is not 0, since codes have 32 bits; 0: it is
+ *   e5_blobfile      1: weights in files are taken; 0: BLOBFILE is refused
+ *   e5_error_text    1: the functions that give a text do; 0: they give NULL
+ *   e5_row           bytes that a row of a port is a multiple of; 0: ports are dense
+ *   e5_stride_bytes  0: descriptors give strides in elements; 1: in bytes
+ *   e5_twice         1: the handler of an asynchronous run is called twice
  * Gives 0; -1: there is none of that name. */
 int standin_set(const char *name, long value);
+/* The sources whose refusals hold though others contradict them, by the letters of ane.md (R M B O T L E N F, H for H44), A for the
+ * sweep and the catalogue of ANEForge, G for the guide; "*": all; NULL or "": none. refusals.c has the rows. */
+void standin_believe(const char *sources);
 void standin_set_chip(const char *architecture, const char *build);
 /* The k-th framework call from now fails (1: the next); 0: none does. A message of reference counting never fails. */
 void standin_fail_at(long k);
