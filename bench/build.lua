@@ -2,14 +2,10 @@
 -- Building programs and small runs from Lua, beside what Lua itself costs in the same process:
 -- an op beside making one small table (at most 40 times), a bound run beside an empty C call (at most 40), model:run (400).
 local mil = require "mil"
+local timing = require "mil.timing"
 if jit then jit.off() end -- its compiler would drop the empty loops that are measured
 
 local clock = os.clock
-
-local function median(values)
-  table.sort(values)
-  return values[math.floor(#values / 2) + 1]
-end
 
 -- Seconds of one call of fn, in the middle of several rounds of n.
 local function cost(n, fn)
@@ -20,7 +16,7 @@ local function cost(n, fn)
     fn(n)
     rounds[round] = (clock() - start) / n
   end
-  return median(rounds)
+  return timing.median(rounds)
 end
 
 local kept
@@ -51,7 +47,7 @@ for _, n in ipairs { 100, 1000, 10000, 100000 } do
     for _ = 1, repeats do build(n) end
     rounds[round] = (clock() - start) / repeats / n
   end
-  local one = median(rounds)
+  local one = timing.median(rounds)
   print(("building %6d ops: %5.0f ns an op, %.1f small tables"):format(n, one * 1e9, one / a_table))
 end
 

@@ -2,6 +2,7 @@
 -- Products with a compressed weight beside the same with one of fp16, packed when compiled: the ratio of their times, best of
 -- several runs in turns, on one thread.
 local mil = require "mil"
+local timing = require "mil.timing"
 
 local n = 2048
 
@@ -63,11 +64,7 @@ local function bound(opset, weight_of, rows)
   return f:compile({ engine = "cpu" }):bind { x = mil.randn("fp16", { rows, n }) }
 end
 
-local function seconds(run, times)
-  local start = os.clock()
-  for _ = 1, times do run() end
-  return (os.clock() - start) / times
-end
+local function seconds(run, times) return timing.of(run, { runs = 1, calls = times, clock = os.clock }).min end
 
 for _, rows in ipairs { 1, 8, 64, 256 } do
   local beside, times = bound("ios17", dense, rows), math.max(1, math.floor(64 / rows))

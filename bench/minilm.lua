@@ -14,19 +14,12 @@ local inputs = minilm.batch({ ids }, T, dtype)
 local out = mil.zeros(dtype, { 1, minilm.size })
 local step = model:bind { ids = inputs.ids, mask = inputs.mask, embedding = out }
 
-local times = {}
-local clock = threads == 1 and os.clock or require "mil.system".now -- this process's own time; with threads, the wall clock's
-local stop = clock() + seconds
-repeat
-  local start = clock()
-  step()
-  times[#times + 1] = clock() - start
-until clock() > stop
-table.sort(times)
+-- this process's own time; with threads, the wall clock's
+local times = require("mil.timing").of(step, { seconds = seconds, clock = threads == 1 and os.clock or nil })
 local peak = 0
 local status = io.open "/proc/self/status"
 if status then
   peak = tonumber(status:read("*a"):match "VmHWM:%s*(%d+)") * 1024
   status:close()
 end
-print(("%.3f %.3f %d"):format(times[math.floor(#times / 2) + 1] * 1e3, times[1] * 1e3, peak))
+print(("%.3f %.3f %d"):format(times.median * 1e3, times.min * 1e3, peak))

@@ -6,6 +6,7 @@
 --                                   often as asked ("next" ends a row)
 --   luamil bench/ops.lua WORD...    only ops whose names have one of these in them
 local mil = require "mil"
+local timing = require "mil.timing"
 
 local rows = {}
 
@@ -235,14 +236,7 @@ local function bound(r)
   return r.op == "fill" and function() model:run(inputs) end or model:bind(inputs)
 end
 
-local function milliseconds(run)
-  local start, n = os.clock(), 0
-  repeat
-    run()
-    n = n + 1
-  until os.clock() - start > 0.03
-  return (os.clock() - start) / n * 1000
-end
+local function milliseconds(run) return timing.of(run, { seconds = 0.03, clock = os.clock }).median * 1e3 end
 
 local has_row = {}
 for _, r in ipairs(rows) do has_row[r.op] = true end

@@ -86,6 +86,35 @@ static int close_to(lua_State *L) {
     return 2;
 }
 
+/* t:distance(other): how far it is from what it ought to be: largest, at (an index, as t:get takes it), is, should (the two
+ * elements there), relative, unequal */
+static int distance(lua_State *L) {
+    mil_error err;
+    mil_tensor_distance d;
+    mil_tensor *a = luamil_check_tensor(L, 1, "distance"), *b = luamil_check_tensor(L, 2, "distance");
+    if (!same_shape(a, b))
+        return luamil_fail(L, MIL_ETYPE, "distance: %s and %s differ in shape", LUAMIL_WHAT(L, 1), LUAMIL_WHAT(L, 2));
+    luamil_check_status(L, mil_tensor_measure(a, b, &d, &err), &err);
+    int rank = mil_tensor_rank(a);
+    lua_createtable(L, 0, 6);
+    lua_createtable(L, rank, 0);
+    for (int64_t axis = rank, i = d.at; axis-- > 0 && mil_tensor_shape(a)[axis]; i /= mil_tensor_shape(a)[axis]) {
+        lua_pushinteger(L, (lua_Integer)(i % mil_tensor_shape(a)[axis]) + 1);
+        lua_rawseti(L, -2, (int)axis + 1);
+    }
+    lua_setfield(L, -2, "at");
+    const struct { const char *name; double value; } numbers[] = {
+        {"largest", d.largest}, {"is", d.a}, {"should", d.b}, {"relative", d.relative},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        lua_pushnumber(L, numbers[i].value);
+        lua_setfield(L, -2, numbers[i].name);
+    }
+    lua_pushinteger(L, (lua_Integer)d.n_unequal);
+    lua_setfield(L, -2, "unequal");
+    return 1;
+}
+
 static int topk_text(lua_State *L) {
     luaL_Buffer b;
     int n = (int)lua_rawlen(L, 1);
@@ -192,6 +221,6 @@ static int map(lua_State *L) {
 }
 
 const luaL_Reg luamil_tensor_looks[] = {
-    {"min", least}, {"max", greatest}, {"mean", mean}, {"stats", stats}, {"close", close_to}, {"topk", topk},
+    {"min", least}, {"max", greatest}, {"mean", mean}, {"stats", stats}, {"close", close_to}, {"distance", distance}, {"topk", topk},
     {"table", table}, {"map", map}, {NULL, NULL},
 };

@@ -29,19 +29,6 @@ where peak_bytes is the most memory that the process has had resident, pages of 
 }
 for i, row in ipairs(require("mil.inputs").options) do table.insert(command.options, i, row) end
 
-local function timed(n, run)
-  local system, times, result = require "mil.system", {}, nil
-  for i = 1, n do
-    local start = system.now()
-    result = run()
-    times[i] = (system.now() - start) * 1e3
-  end
-  table.sort(times)
-  local half = math.floor((n + 1) / 2)
-  local median = n % 2 == 1 and times[half] or (times[half] + times[half + 1]) / 2
-  return result, median, times[1]
-end
-
 -- ---- intermediate values ----
 
 local function value_names(f)
@@ -119,8 +106,7 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  local times = given["repeat"] or 1
-  if times < 1 or times % 1 ~= 0 then options.usage("--repeat takes a whole number from 1, but was given %s", times) end
+  options.check_count(given, "repeat")
   local mil, system, inputs = require "mil", require "mil.system", require "mil.inputs"
   mil.width = system.width() or mil.width
   local f = inputs.entry(require("mil.progress").load(arguments[1], given.quiet), given["function"])
@@ -135,13 +121,14 @@ function command.main(given, arguments)
   line.clear()
   local compile_ms = (system.now() - start) * 1e3
   local state = #model:states() > 0 and { state = model:state() } or nil
-  local outputs, median, least = timed(times, function() return model:run(tensors, state) end)
+  local times, outputs = require("mil.timing").of(function() return model:run(tensors, state) end, { runs = given["repeat"] or 1 })
+  local median, least = times.median * 1e3, times.min * 1e3
   put_outputs(f, outputs, known, given)
   if given.json then
     print(('{"median_ms": %.6g, "min_ms": %.6g, "compile_ms": %.6g, "peak_bytes": %.0f}'):format(median, least,
       compile_ms, system.peak_bytes()))
   elseif given["repeat"] then
-    print(("median %.3g ms, least %.3g ms of %d runs; compiled in %.3g ms"):format(median, least, times, compile_ms))
+    print(("median %.3g ms, least %.3g ms of %d runs; compiled in %.3g ms"):format(median, least, times.runs, compile_ms))
   end
   return 0
 end

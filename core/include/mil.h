@@ -250,6 +250,18 @@ typedef struct mil_tensor_gap {
  * Fails: MIL_ETYPE (shapes, strings). */
 mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tensor_gap *out, mil_error *err);
 
+/* How far a is from b, which is what it ought to be. NaN equals NaN, an infinity itself; what else is no number on one side
+ * only is infinitely far. */
+typedef struct mil_tensor_distance {
+    double largest;       /* |a - b| of the element that is furthest off */
+    int64_t at;           /* that element, counted in C order from 0 */
+    double a, b;          /* the two there */
+    double relative;      /* of the whole: the root of sum (a - b)^2 / sum b^2; infinity where b alone is all zeros */
+    int64_t n_unequal;    /* elements that are not equal */
+} mil_tensor_distance;
+/* As mil_tensor_compare; of 64-bit integers what doubles hold is compared. */
+mil_status mil_tensor_measure(const mil_tensor *a, const mil_tensor *b, mil_tensor_distance *out, mil_error *err);
+
 /* ------------------------------------------------------------------------------------------------- weights -- */
 
 /* Named tensors of a file, in the file's order; shared (counted). The reader is chosen by the content: safetensors,

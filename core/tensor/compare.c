@@ -107,14 +107,60 @@ static void compare_run(void *ctx, int64_t n, const int64_t *offsets, const int6
     c->at += n;
 }
 
-mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tensor_gap *out, mil_error *err) {
+static mil_status check_shapes(const mil_tensor *a, const mil_tensor *b, mil_error *err) {
     bool is_one_shape = a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
     if (!is_one_shape || a->dtype == MIL_STRING || b->dtype == MIL_STRING)
         return mil__fail(err, MIL_ETYPE, "compare: takes numbers of one shape, but %s and %s were given", MIL__TENSOR_TEXT(a),
                          MIL__TENSOR_TEXT(b));
+    return MIL_OK;
+}
+
+mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tensor_gap *out, mil_error *err) {
+    MIL__TRY(check_shapes(a, b, err));
     comparing c = {.a = a, .b = b, .is_wide = a->dtype == b->dtype && (a->dtype == MIL_INT64 || a->dtype == MIL_UINT64)};
     const int64_t *strides[] = {a->strides, b->strides};
     mil__walk(a->rank, a->shape, 2, strides, compare_run, &c);
     *out = c.gap;
+    return MIL_OK;
+}
+
+/* ---- the distance of the whole ---- */
+
+typedef struct measuring {
+    const mil_tensor *a, *b;
+    int64_t at;
+    mil_tensor_distance sum; /* relative: sum (a - b)^2 so far */
+    double squares;          /* sum b^2 */
+} measuring;
+
+static void measure_element(measuring *m, int64_t at, double a, double b) {
+    bool is_equal = a == b || (isnan(a) && isnan(b));
+    double off = is_equal ? 0 : isfinite(a) && isfinite(b) ? fabs(a - b) : INFINITY;
+    if (isfinite(b)) m->squares += b * b;
+    if (is_equal) return;
+    m->sum.n_unequal++;
+    m->sum.relative += off * off;
+    if (off > m->sum.largest) m->sum.largest = off, m->sum.at = at, m->sum.a = a, m->sum.b = b;
+}
+
+static void measure_run(void *ctx, int64_t n, const int64_t *offsets, const int64_t *steps) {
+    measuring *m = ctx;
+    double x[BLOCK], y[BLOCK];
+    for (int64_t done = 0; done < n; done += BLOCK) {
+        int64_t block = n - done < BLOCK ? n - done : BLOCK;
+        read_doubles(m->a, offsets[0] + done * steps[0], steps[0], block, x);
+        read_doubles(m->b, offsets[1] + done * steps[1], steps[1], block, y);
+        for (int64_t i = 0; i < block; i++) measure_element(m, m->at + done + i, x[i], y[i]);
+    }
+    m->at += n;
+}
+
+mil_status mil_tensor_measure(const mil_tensor *a, const mil_tensor *b, mil_tensor_distance *out, mil_error *err) {
+    MIL__TRY(check_shapes(a, b, err));
+    measuring m = {.a = a, .b = b};
+    const int64_t *strides[] = {a->strides, b->strides};
+    mil__walk(a->rank, a->shape, 2, strides, measure_run, &m);
+    if (m.sum.n_unequal) m.sum.relative = m.squares > 0 ? sqrt(m.sum.relative / m.squares) : INFINITY;
+    *out = m.sum;
     return MIL_OK;
 }

@@ -246,6 +246,9 @@ local rows = {
   { "tensor:stats() -> {min: number, max: number, mean: number, nan: integer, inf: integer}", "All of these, NaNs left out." },
   { "tensor:close(other: mil.tensor, tolerance?: number) -> boolean, string?",
     "Is each element within tolerance * max(1, |other|)? If not, what is furthest comes second." },
+  { "tensor:distance(other: mil.tensor) -> {largest: number, at: integer[], is: number, should: number, relative: number, unequal: integer}",
+    "How far it is from what it should be: the largest |t - other|, its index and the two elements there; the root of sum (t - other)^2 / sum other^2; " ..
+      "how many elements are unequal." },
   { "tensor:topk(n: integer) -> {index: integer, value: number}[]", "The n greatest elements; indices count all, from 1." },
   { "tensor:table() -> table", "Its elements in nested tables." },
   { "tensor:tostring(options?: {width: integer?}) -> string", "What tostring gives, for another width." },

@@ -783,6 +783,11 @@ function tensor:stats() end
 ---@return string?
 function tensor:close(other, tolerance) end
 
+---How far it is from what it should be: the largest |t - other|, its index and the two elements there; the root of sum (t - other)^2 / sum other^2; how many elements are unequal.
+---@param other mil.tensor
+---@return {largest: number, at: integer[], is: number, should: number, relative: number, unequal: integer}
+function tensor:distance(other) end
+
 ---The n greatest elements; indices count all, from 1.
 ---@param n integer
 ---@return {index: integer, value: number}[]

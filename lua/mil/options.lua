@@ -56,6 +56,12 @@ local function store(given, row, value)
   end
 end
 
+-- given[key], where it is there, is a whole number from 1.
+function options.check_count(given, key)
+  local n = given[key]
+  if n and (n < 1 or n % 1 ~= 0) then usage("--%s takes a whole number from 1, but was given %s", key, n) end
+end
+
 function options.read(command, args)
   local given, rest, i = {}, {}, 1
   while i <= #args do

@@ -452,6 +452,34 @@ static void comparison_of_views(void) {
     mil_tensor_free(a), mil_tensor_free(b);
 }
 
+static void distances(void) {
+    mil_tensor_distance d;
+    mil_tensor *a = counting(MIL_FP32, 2, SHAPE(3, 60)), *b = counting(MIL_FP64, 2, SHAPE(3, 60)), *turned = NULL, *other = NULL;
+    CHECK_OK(mil_tensor_measure(a, b, &d, &err), &err);
+    CHECK(d.largest == 0 && d.relative == 0 && d.n_unequal == 0);
+    CHECK_OK(mil_tensor_set(a, SHAPE(2, 59), 182, &err), &err); /* not 179 */
+    CHECK_OK(mil_tensor_set(a, SHAPE(1, 0), 56, &err), &err);   /* not 60 */
+    CHECK_OK(mil_tensor_transpose(b, (int[]){1, 0}, &turned, &err), &err);
+    CHECK_OK(mil_tensor_transpose(a, (int[]){1, 0}, &other, &err), &err);
+    double squares = 0;
+    for (int i = 0; i < 180; i++) squares += (double)i * i;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(i ? mil_tensor_measure(other, turned, &d, &err) : mil_tensor_measure(a, b, &d, &err), &err);
+        CHECK(d.largest == 4 && d.a == 56 && d.b == 60 && d.n_unequal == 2 && d.at == (i ? 1 : 60));
+        CHECK(fabs(d.relative - sqrt(25 / squares)) < 1e-15);
+    }
+    CHECK_STATUS(mil_tensor_measure(a, turned, &d, &err), MIL_ETYPE, &err);
+    CHECK_OK(mil_tensor_fill(b, 0, &err), &err);
+    CHECK_OK(mil_tensor_measure(a, b, &d, &err), &err);
+    CHECK(isinf(d.relative) && d.largest == 182);
+    CHECK_OK(mil_tensor_set(b, SHAPE(0, 5), NAN, &err), &err);
+    CHECK_OK(mil_tensor_measure(a, b, &d, &err), &err);
+    CHECK(isinf(d.largest) && d.at == 5 && isnan(d.b));
+    CHECK_OK(mil_tensor_measure(b, b, &d, &err), &err);
+    CHECK(d.largest == 0 && d.relative == 0);
+    mil_tensor_free(a), mil_tensor_free(b), mil_tensor_free(turned), mil_tensor_free(other);
+}
+
 /* Computed by tests/oracle/random_numbers.py, from the generators' published definitions. */
 static void random_numbers(void) {
     static const uint64_t states[4] = {0x910a2dec89025cc1, 0xbeeb8da1658eec67, 0xf893a2eefb32555e, 0x71c18690ee42c90b};
@@ -547,6 +575,6 @@ static void failing_allocations(void) {
 }
 
 TEST_MAIN(CASE(making), CASE(refused_tensors), CASE(over_a_buffer), CASE(slices), CASE(slices_of_nothing), CASE(transposes), CASE(reshapes),
-          CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(comparison), CASE(comparison_of_views),
+          CASE(copies), CASE(large_transpositions), CASE(strided_dtypes), CASE(elements), CASE(strings), CASE(statistics), CASE(comparison), CASE(comparison_of_views), CASE(distances),
           CASE(random_numbers),
           CASE(random_fills), CASE(walks), CASE(failing_allocations))
