@@ -63,7 +63,8 @@ static int remove_entry(const char *path, const struct stat *about, int kind, st
     (void)about, (void)kind, (void)place;
     return remove(path);
 }
-static void remove_folder(void) { nftw(test_folder_path, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
+static inline void remove_all(const char *path) { nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
+static void remove_folder(void) { remove_all(test_folder_path); }
 static inline const char *test_folder(void) {
     if (test_folder_path[0]) return test_folder_path;
     strcpy(test_folder_path, "/tmp/standin_test.XXXXXX");

@@ -1,35 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The stand-in for Apple's frameworks, by a client of its own that is written from the facts: programs are compiled, loaded and
  * run, their numbers checked, and everything that the stand-in is to notice is done wrong once. */
-#include "standin_client.h"
-
-static id string(const char *text) { return SEND(id, const char *)(CLASS("NSString"), SEL("stringWithUTF8String:"), text); }
-static id number(int value) { return SEND(id, int)(CLASS("NSNumber"), SEL("numberWithInt:"), value); }
-static id data(const void *bytes, size_t n) {
-    return SEND(id, const void *, unsigned long)(CLASS("NSData"), SEL("dataWithBytes:length:"), bytes, n);
-}
-static id empty(void) { return SEND(id)(CLASS("NSDictionary"), SEL("dictionary")); }
-static id array(const id *items, unsigned long n) {
-    return SEND(id, const id *, unsigned long)(CLASS("NSArray"), SEL("arrayWithObjects:count:"), items, n);
-}
-static void *push(void) { return SYM(void *, objc_autoreleasePoolPush, void)(); }
-static void pop(void *p) { SYM(void, objc_autoreleasePoolPop, void *)(p); }
-
-static id surface(int bytes) {
-    static const char *const names[] = { "IOSurfaceWidth", "IOSurfaceHeight", "IOSurfaceBytesPerElement", "IOSurfaceBytesPerRow",
-                                         "IOSurfaceAllocSize", "IOSurfacePixelFormat" };
-    id keys[6], values[6] = { number(bytes), number(1), number(1), number(bytes), number(bytes), number(0) };
-    for (int i = 0; i < 6; i++) keys[i] = string(names[i]);
-    id properties = SEND(id, const id *, const id *, unsigned long)(CLASS("NSDictionary"), SEL("dictionaryWithObjects:forKeys:count:"),
-                                                                   values, keys, 6);
-    return SYM(id, IOSurfaceCreate, id)(properties);
-}
-static uint16_t *locked(id s, uint32_t options) {
-    SYM(int, IOSurfaceLock, id, uint32_t, uint32_t *)(s, options, NULL);
-    return SYM(void *, IOSurfaceGetBaseAddress, id)(s);
-}
-static void unlocked(id s, uint32_t options) { SYM(int, IOSurfaceUnlock, id, uint32_t, uint32_t *)(s, options, NULL); }
-static void release(id o) { SYM(void, CFRelease, id)(o); }
+#include "standin_objc.h"
 
 #define HEAD "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-version\", \"3505.4.1\"}})]\n{\n"
 /* y = relu(a - b), so that ports that are exchanged show */
@@ -37,61 +9,6 @@ static const char subtract[] = HEAD
     "    func main<ios18>(tensor<fp16, [1, 4, 1, 8]> a, tensor<fp16, [1, 4, 1, 8]> b) {\n"
     "        tensor<fp16, [1, 4, 1, 8]> s = sub(x = a, y = b)[name = string(\"s\")];\n"
     "        tensor<fp16, [1, 4, 1, 8]> y = relu(x = s)[name = string(\"y\")];\n    } -> (y);\n}\n";
-
-/* A model of the text, its files written; all autoreleased. */
-static id model_of(const char *text, bool files) {
-    id descriptor = SEND(id, id, id, id)(CLASS("_ANEInMemoryModelDescriptor"), SEL("modelWithMILText:weights:optionsPlist:"),
-                                         data(text, strlen(text)), empty(), NULL);
-    id model = SEND(id, id)(CLASS("_ANEInMemoryModel"), SEL("inMemoryModelWithDescriptor:"), descriptor);
-    id path = SEND(id)(model, SEL("localModelPath"));
-    if (!path || !files) return model;
-    char name[1200];
-    const char *folder = SEND(const char *)(path, SEL("UTF8String"));
-    mkdir(folder, 0700);
-    snprintf(name, sizeof name, "%s/model.mil", folder);
-    FILE *file = fopen(name, "wb");
-    if (file) fwrite(text, 1, strlen(text), file), fclose(file);
-    return model;
-}
-static void clean(id model) {
-    char name[1200];
-    const char *folder = SEND(const char *)(SEND(id)(model, SEL("localModelPath")), SEL("UTF8String"));
-    snprintf(name, sizeof name, "%s/model.mil", folder);
-    unlink(name), rmdir(folder);
-}
-static bool compile(id model, id *error) {
-    return SEND(bool, unsigned, id, id *)(model, SEL("compileWithQoS:options:error:"), 21, empty(), error);
-}
-static bool load(id model, id *error) {
-    return SEND(bool, unsigned, id, id *)(model, SEL("loadWithQoS:options:error:"), 21, empty(), error);
-}
-static bool unload(id model, id *error) { return SEND(bool, unsigned, id *)(model, SEL("unloadWithQoS:error:"), 21, error); }
-static bool evaluate(id model, id request, id *error) {
-    return SEND(bool, unsigned, id, id, id *)(model, SEL("evaluateWithQoS:options:request:error:"), 21, empty(), request, error);
-}
-static id request_of(const id *in, const int *at, unsigned long n, id out) {
-    id objects[4], places[4], zero = number(0);
-    for (unsigned long i = 0; i < n; i++) {
-        objects[i] = SEND(id, id)(CLASS("_ANEIOSurfaceObject"), SEL("objectWithIOSurface:"), in[i]);
-        places[i] = number(at[i]);
-    }
-    id result = SEND(id, id)(CLASS("_ANEIOSurfaceObject"), SEL("objectWithIOSurface:"), out);
-    return SEND(id, id, id, id, id, id, id, id)(
-        CLASS("_ANERequest"), SEL("requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:"),
-        array(objects, n), array(places, n), array(&result, 1), array(&zero, 1), NULL, NULL, zero);
-}
-
-/* The place of a symbol, as the loaded model reports it. */
-static int place_of(id model, const char *symbol) {
-    id about = SEND(id, id)(SEND(id)(model, SEL("modelAttributes")), SEL("objectForKey:"), string("ANEFModelDescription"));
-    id names = SEND(id, id)(about, SEL("objectForKey:"), string("kANEFModelInputSymbolsArrayKey"));
-    unsigned long n = SEND(unsigned long)(names, SEL("count"));
-    for (unsigned long i = 0; i < n; i++) {
-        id name = SEND(id, unsigned long)(names, SEL("objectAtIndex:"), i);
-        if (!strcmp(SEND(const char *)(name, SEL("UTF8String")), symbol)) return (int)i;
-    }
-    return -1;
-}
 
 static void runs(void) {
     begin();

@@ -15,7 +15,7 @@
 #define UNUSED (void)self, (void)_cmd
 #define DOMAIN "com.apple.appleneuralengine"
 
-enum { MAX_PORTS = 64, MAX_COPIES = 1024 };
+enum { MAX_PORTS = 64, MAX_COPIES = 1024, LEAST_OF_O = 49152 };
 
 typedef struct descriptor { object *text, *weights, *plist; char identifier[64]; } descriptor;
 typedef struct model { object *descriptor, *attributes; mil_model *loaded; } model;
@@ -23,7 +23,7 @@ typedef struct request { object *inputs, *input_indices, *outputs, *output_indic
 
 static struct { char identifier[64]; mil_model *compiled; } copies[MAX_COPIES];
 static size_t n_copies;
-static long n_compiles;
+static long n_compiles, n_loaded;   /* which of them is limited, is disputed (10, rows 15 and 16): N and F say the loaded */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool fails(object **error, const char *domain, long code, const char *text, const char *under) {
@@ -41,6 +41,7 @@ static uint64_t hashed(uint64_t hash, const void *data, size_t n) {
     return hash;
 }
 
+/* What an identifier depends on is disputed (10, row 17): text and weights; O: text and the weights' names; B: the text. */
 static bool weights_hold(object *weights, uint64_t *hash) {
     object **items = weights->data;
     bool ok = true;
@@ -52,7 +53,8 @@ static bool weights_hold(object *weights, uint64_t *hash) {
         if (!is_a(data, "NSData")) ok = false, violation("weights: %s has no NSData \"data\"", name);
         if (!is_a(offset, "NSNumber")) ok = false, violation("weights: %s has no NSNumber \"offset\"", name);
         if (!ok) return false;
-        *hash = hashed(hashed(*hash, name, strlen(name)), data->data, data->n);
+        if (!believed("B")) *hash = hashed(*hash, name, strlen(name));
+        if (!believed("BO")) *hash = hashed(*hash, data->data, data->n);
     }
     return true;
 }
@@ -89,7 +91,11 @@ static object *model_with(ME, object *of) {
 }
 static void free_model(object *o) {
     model *m = o->data;
-    if (m->loaded) violation("_ANEInMemoryModel: released while it is loaded"), mil_model_free(m->loaded);
+    if (m->loaded) {
+        violation("_ANEInMemoryModel: released while it is loaded");
+        mil_model_free(m->loaded);
+        __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
+    }
     released(m->descriptor), released(m->attributes);
     free(m);
 }
@@ -135,7 +141,19 @@ static bool files_lie(object *self) {
     return ok;
 }
 
-static bool build(object *self, mil_model **out, char *why, size_t n) {
+/* What compiling leaves in the folder (10, row 18). */
+static void leave_files(const object *self) {
+    descriptor *d = described((object *)self);
+    char folder[1024], path[1100];
+    folder_of((object *)self, folder, sizeof folder);
+    for (int i = 0; i < 1 + believed("O"); i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "data" : "net.plist");
+        FILE *file = fopen(path, "wb");
+        if (file) fwrite(d->text->data, 1, d->text->n, file), fclose(file);
+    }
+}
+
+static bool build(object *self, bool is_load, mil_model **out, char *why, size_t n) {
     descriptor *d = described(self);
     char folder[1024], *text = strndup(d->text->data, d->text->n);
     folder_of(self, folder, sizeof folder);
@@ -151,6 +169,11 @@ static bool build(object *self, mil_model **out, char *why, size_t n) {
     ok = ok && !refused_ports(program, function, ROUTE_DIRECT, true, refusal, sizeof refusal) &&
          !refused_ops(program, function, ROUTE_DIRECT, refusal, sizeof refusal) &&
          mil_program_compile(program, &plain, out, &err) == MIL_OK;
+    if (ok && is_load && refused_load(program, function)) {
+        snprintf(refusal, sizeof refusal, "a program that only works element by element");
+        mil_model_free(*out);
+        *out = NULL, ok = false;
+    }
     const char *kind = refusal[0] == 'e' ? "" : "err=(InvalidMILProgram) ";
     snprintf(why, n, "ANECCompile(%.500s) FAILED: %s%s", folder, kind, broken ? broken : refusal[0] ? refusal : err.message);
     mil_program_free(program);
@@ -168,10 +191,11 @@ static size_t copy_of(const char *identifier) {
 #define FAILED "_ANECompiler : ANECCompile() FAILED"
 
 static bool model_compile(ME, unsigned qos, object *options, object **error) {
-    UNUSED, (void)qos, (void)options;
+    UNUSED, (void)qos;
+    if (standin.no_options && options->n) return fails(error, COMPILER, 1, FAILED, "InvalidCompilationParam");
     if (!files_lie(self)) return fails(error, COMPILER, 1, FAILED, "ANECCompile() FAILED: err=()");
     pthread_mutex_lock(&lock);
-    bool within = ++n_compiles <= standin.compile_limit;
+    bool within = believed("NF") ? n_loaded < standin.compile_limit : ++n_compiles <= standin.compile_limit;
     pthread_mutex_unlock(&lock);
     if (!within) {
         violation("compile: %ld compiles in one process, %ld are taken", n_compiles, standin.compile_limit);
@@ -179,7 +203,7 @@ static bool model_compile(ME, unsigned qos, object *options, object **error) {
     }
     char why[2048];
     mil_model *built = NULL;
-    if (!build(self, &built, why, sizeof why)) return fails(error, COMPILER, 1, FAILED, why);
+    if (!build(self, false, &built, why, sizeof why)) return fails(error, COMPILER, 1, FAILED, why);
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
     if (i < n_copies) mil_model_free(copies[i].compiled);
@@ -188,6 +212,7 @@ static bool model_compile(ME, unsigned qos, object *options, object **error) {
     snprintf(copies[i].identifier, sizeof copies[i].identifier, "%s", described(self)->identifier);
     copies[i].compiled = built;
     pthread_mutex_unlock(&lock);
+    leave_files(self);
     return true;
 }
 
@@ -280,8 +305,10 @@ static object *attributes_of(const mil_model *m) {
 }
 
 static bool model_load(ME, unsigned qos, object *options, object **error) {
-    UNUSED, (void)qos, (void)options;
+    UNUSED, (void)qos;
     model *m = self->data;
+    if (standin.no_options && options->n) return fails(error, DOMAIN, 4, "InvalidCompilationParam", NULL);
+    if (standin.busy && standin.busy--) return fails(error, DOMAIN, 4, "the daemon is busy", NULL);
     if (m->loaded) violation("load: the model is loaded already");
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
@@ -289,7 +316,8 @@ static bool model_load(ME, unsigned qos, object *options, object **error) {
     pthread_mutex_unlock(&lock);
     if (!compiled || m->loaded) return fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
     char why[2048];
-    if (!build(self, &m->loaded, why, sizeof why)) return fails(error, DOMAIN, 4, "the compiled model can't be read", why);
+    if (!build(self, true, &m->loaded, why, sizeof why)) return fails(error, DOMAIN, 4, "the compiled model can't be read", why);
+    __atomic_add_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     if (standin.attributes) m->attributes = attributes_of(m->loaded);
     return true;
 }
@@ -305,6 +333,7 @@ static bool model_unload(ME, unsigned qos, object **error) {
     }
     mil_model_free(m->loaded);
     released(m->attributes);
+    __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     m->loaded = NULL, m->attributes = NULL;
     return true;
 }
@@ -365,7 +394,7 @@ static bool views(const mil_model *m, bool outputs, object *surfaces, object *in
         if (surface_locked(surface)) violation("evaluate: a surface of %s is locked", all[at].port->name);
         const layout *l = &all[at];
         void *memory = surface_memory(surface, &bytes);
-        if (bytes < l->bytes) return false;
+        if (bytes < l->bytes || (believed("O") && bytes < LEAST_OF_O)) return false;
         int64_t strides[4] = { (int64_t)(l->batch / l->element), (int64_t)(l->plane / l->element), (int64_t)(l->row / l->element), 1 };
         mil_buffer *buffer = NULL;
         if (mil_buffer_borrow(memory, bytes, true, NULL, NULL, &buffer, NULL)) return false;
@@ -375,6 +404,21 @@ static bool views(const mil_model *m, bool outputs, object *surfaces, object *in
         if (status) return false;
     }
     return true;
+}
+
+/* What some sources say of several surfaces (10, rows 10 and 11; 4.5): O: those of a side have one size; M: there is one input. */
+static bool sizes_break(const request *r) {
+    if (believed("M") && array_count(r->inputs) > 1) return true;
+    for (int side = 0; side < 2 && believed("O"); side++) {
+        const object *surfaces = side ? r->outputs : r->inputs;
+        size_t first = 0, bytes;
+        for (size_t i = 0; i < array_count(surfaces); i++) {
+            surface_memory(array_at(surfaces, i)->data, &bytes);
+            if (i && bytes != first) return true;
+            first = bytes;
+        }
+    }
+    return false;
 }
 
 static bool model_evaluate(ME, unsigned qos, object *options, object *by, object **error) {
@@ -390,9 +434,10 @@ static bool model_evaluate(ME, unsigned qos, object *options, object *by, object
         violation("evaluate: the request is not valid");
         return fails(error, DOMAIN, 8, INFERENCE, NULL);
     }
+    if (standin.cancelled && standin.cancelled--) return fails(error, DOMAIN, 8, "Request cancelled", NULL);
     mil_tensor *in[MAX_PORTS] = { 0 }, *out[MAX_PORTS] = { 0 };
     mil_error err = { 0 };
-    bool ok = views(m->loaded, false, r->inputs, r->input_indices, in) && views(m->loaded, true, r->outputs, r->output_indices, out);
+    bool ok = !sizes_break(r) && views(m->loaded, false, r->inputs, r->input_indices, in) && views(m->loaded, true, r->outputs, r->output_indices, out);
     if (ok && standin.compute) ok = mil_model_run(m->loaded, in, out, &err) == MIL_OK;
     for (size_t i = 0; i < MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(out[i]);
     return ok || fails(error, DOMAIN, 8, INFERENCE, err.message[0] ? err.message : NULL);
@@ -437,6 +482,11 @@ __attribute__((constructor(104))) static void begin(void) {
     methods_add(rows, sizeof rows / sizeof *rows);
 }
 
-__attribute__((destructor)) static void end(void) {
-    for (size_t i = 0; i < n_copies; i++) mil_model_free(copies[i].compiled);
+void ane_reset(void) {
+    pthread_mutex_lock(&lock);
+    while (n_copies) mil_model_free(copies[--n_copies].compiled);
+    n_compiles = 0;
+    pthread_mutex_unlock(&lock);
 }
+
+__attribute__((destructor)) static void end(void) { ane_reset(); }

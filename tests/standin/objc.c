@@ -63,6 +63,7 @@ void passed(const char *function) { counted(function, false); }
 
 EXPORT void standin_reset(void) {
     standin = at_first;
+    ane_reset();
     standin_set_chip("h15g", "25D125");
     standin_believe(NULL);
     n_violations = n_names = n_calls = fail_at = 0;

@@ -44,7 +44,7 @@ struct class {
     X(guard, 1) X(compute, 1) X(attributes, 1) X(order, 1) X(row, 64) X(compile_limit, 119) X(form, 0) X(copies, 1)     \
     X(has_ane, 1) X(virtual_machine, 0) X(abort, 0)                                                                     \
     X(e5_forge, 1) X(e5_by_value, 0) X(e5_wide, 1) X(e5_blobfile, 1) X(e5_error_text, 1) X(e5_row, 0)                   \
-    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128)
+    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(cancelled, 0) X(no_options, 0)
 
 #define FIELD(name, at_first) name,
 extern struct standin_switches {
@@ -53,6 +53,7 @@ extern struct standin_switches {
 #undef FIELD
 extern char standin_chip[32], standin_build[32];
 
+void ane_reset(void);                                  /* compiled copies and their count */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool enter(const char *function);                      /* counts a C function's call; false: it is to fail */
 void passed(const char *function);                     /* the same of a function that can't fail */

@@ -9,12 +9,13 @@
 
 #include "objc.h"
 
-static char believed[32];
-EXPORT void standin_believe(const char *sources) { snprintf(believed, sizeof believed, "%s", sources ? sources : ""); }
+static char sources_believed[32];
+EXPORT void standin_believe(const char *sources) {
+    snprintf(sources_believed, sizeof sources_believed, "%s", sources ? sources : "");
+}
 
-static bool holds(const char *sources) {
-    if (!sources || strchr(believed, '*')) return true;
-    return strpbrk(believed, sources) != NULL;
+bool believed(const char *sources) {
+    return !sources || strchr(sources_believed, '*') || strpbrk(sources_believed, sources);
 }
 
 /* M1 is h13 and of the family A13, M2 h14 and A14, and so on. */
@@ -161,7 +162,7 @@ bool refused_ops(const mil_program *program, mil_block function, route by, char 
         const char *result = mil_operation_n_outputs(program, o) ? mil_value_name(program, mil_operation_output(program, o, 0)) : "";
         snprintf(name, sizeof name, " %s ", op);
         for (const row *r = rows; r < rows + sizeof rows / sizeof *rows; r++) {
-            if (!(r->routes & by) || !strstr(r->ops, name) || !holds(r->sources) || (r->when && !r->when(&g))) continue;
+            if (!(r->routes & by) || !strstr(r->ops, name) || !believed(r->sources) || (r->when && !r->when(&g))) continue;
             if (r->wrong) violation("compile: %s %s: %s", op, result, r->wrong);
             else return snprintf(why, size, why_format[by == ROUTE_DIRECT], op, result), true;
         }
@@ -171,6 +172,17 @@ bool refused_ops(const mil_program *program, mil_block function, route by, char 
         }
     }
     return false;
+}
+
+bool refused_load(const mil_program *program, mil_block function) {
+    static const char elementwise[] = " const add sub mul real_div maximum minimum relu sigmoid tanh silu sqrt pow abs exp log cast ";
+    if (!believed("B")) return false;
+    for (mil_operation o = mil_block_first(program, function); o; o = mil_operation_after(program, o)) {
+        char name[80];
+        snprintf(name, sizeof name, " %s ", mil_op_name(mil_operation_op(program, o)));
+        if (!strstr(elementwise, name)) return false;
+    }
+    return true;
 }
 
 /* ---- ports ---- */

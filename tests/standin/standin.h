@@ -16,6 +16,9 @@ void standin_reset(void);
  *   copies        1: compiled copies are kept, as the daemon keeps them
  *   has_ane, virtual_machine   what _ANEDeviceInfo says
  *   abort         1: a violation ends the process
+ *   busy          so many loads fail from now: the daemon is busy (ane.md 3.1, step 11)
+ *   cancelled     so many evaluations fail from now with "Request cancelled" (ane.md 10, macOS 27.0)
+ *   no_options    1: an options dictionary that is not empty is refused (ane.md 3.12)
  *   load_limit    programs that Espresso has loaded at once: 128 (ane-e5rt.md 1.8)
  * Espresso's, each a place where the sources disagree or say little (ane-e5rt.md 1.2, 1.3, 8.1):
  *   e5_forge         1: what ANEForge always does is demanded: force_recompilation, segmenter "graph", operation_name,
