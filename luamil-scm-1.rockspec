@@ -170,6 +170,7 @@ build = {
         "core/tensor/convert.c",
         "core/tensor/element.c",
         "core/tensor/random.c",
+        "core/tensor/shared.c",
         "core/tensor/tensor.c",
         "core/text/dialect.c",
         "core/text/flexible.c",

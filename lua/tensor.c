@@ -336,10 +336,15 @@ static int fill(lua_State *L) {
     return 1;
 }
 
+/* t:lock(["read" or "write"]): before the memory is touched by its address */
 static int lock(lua_State *L) {
     mil_error err;
     mil_tensor *self = luamil_check_tensor(L, 1, "lock");
-    luamil_check_status(L, mil_buffer_lock(mil_tensor_buffer(self), !lua_toboolean(L, 2), &err), &err);
+    const char *what = lua_isnoneornil(L, 2) ? "write" : luamil_check_string(L, 2, "lock", "what for", NULL);
+    bool for_reading = strcmp(what, "read") == 0;
+    if (!for_reading && strcmp(what, "write") != 0)
+        return luamil_fail(L, MIL_EINVAL, "lock: takes \"read\" or \"write\", but was given \"%.40s\"", what);
+    luamil_check_status(L, mil_buffer_lock(mil_tensor_buffer(self), !for_reading, &err), &err);
     lua_settop(L, 1);
     return 1;
 }
@@ -357,11 +362,25 @@ static int pointer(lua_State *L) {
     return 1;
 }
 
-/* t:fd(): the descriptor of shared memory (mil.shared); borrowed */
+static int not_shared(lua_State *L, const char *fn, const mil_buffer *buffer, const char *other) {
+    bool is_shared = mil_buffer_kind_of(buffer) == MIL_SHARED;
+    return is_shared ? luamil_fail(L, MIL_ESTATE, "%s: shared memory of this system has another handle, t:%s()", fn, other)
+                     : luamil_fail(L, MIL_ESTATE, "%s: the tensor is not shared memory (mil.shared)", fn);
+}
+
+/* t:fd(): the descriptor of shared memory (mil.shared) on Linux; borrowed */
 static int fd(lua_State *L) {
-    int number = mil_buffer_fd(mil_tensor_buffer(luamil_check_tensor(L, 1, "fd")));
-    if (number < 0) return luamil_fail(L, MIL_ESTATE, "fd: the tensor is not shared memory (mil.shared)");
-    lua_pushinteger(L, number);
+    const mil_buffer *buffer = mil_tensor_buffer(luamil_check_tensor(L, 1, "fd"));
+    if (mil_buffer_fd(buffer) < 0) return not_shared(L, "fd", buffer, "id");
+    lua_pushinteger(L, mil_buffer_fd(buffer));
+    return 1;
+}
+
+/* t:id(): of shared memory (mil.shared) on macOS, that of its IOSurface */
+static int id(lua_State *L) {
+    const mil_buffer *buffer = mil_tensor_buffer(luamil_check_tensor(L, 1, "id"));
+    if (!mil_buffer_id(buffer)) return not_shared(L, "id", buffer, "fd");
+    lua_pushinteger(L, (lua_Integer)mil_buffer_id(buffer));
     return 1;
 }
 
@@ -470,11 +489,20 @@ static int tensor_len(lua_State *L) {
     return 1;
 }
 
+static void push_strides(lua_State *L, const mil_tensor *self) {
+    lua_createtable(L, mil_tensor_rank(self), 0);
+    for (int i = 0; i < mil_tensor_rank(self); i++) {
+        lua_pushinteger(L, (lua_Integer)mil_tensor_strides(self)[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
 static bool tensor_field(lua_State *L, const char *name) {
-    bool is_shape = strcmp(name, "shape") == 0;
-    if (!is_shape && strcmp(name, "dtype") != 0) return false;
+    bool is_shape = strcmp(name, "shape") == 0, is_strides = strcmp(name, "strides") == 0;
+    if (!is_shape && !is_strides && strcmp(name, "dtype") != 0) return false;
     mil_tensor *self = luamil_check_tensor(L, 1, name);
     if (is_shape) luamil_push_shape(L, mil_tensor_rank(self), mil_tensor_shape(self));
+    else if (is_strides) push_strides(L, self);
     else lua_pushstring(L, mil_dtype_name(mil_tensor_dtype(self)));
     return true;
 }
@@ -486,10 +514,10 @@ static const luaL_Reg meta[] = {
 static const luaL_Reg methods[] = {
     {"get", get}, {"set", set}, {"sub", sub}, {"transpose", transpose}, {"reshape", reshape}, {"to", to}, {"copy", copy},
     {"write", write}, {"fill", fill}, {"lock", lock}, {"unlock", unlock},
-    {"pointer", pointer}, {"fd", fd}, {"size", size}, {"numel", numel}, {"is_contiguous", contiguous}, {"free", release},
+    {"pointer", pointer}, {"fd", fd}, {"id", id}, {"size", size}, {"numel", numel}, {"is_contiguous", contiguous}, {"free", release},
     {"save", save}, {"tostring", text}, {NULL, NULL},
 };
-static const char *const fields[] = {"shape", "dtype", NULL};
+static const char *const fields[] = {"shape", "strides", "dtype", NULL};
 
 void luamil_open_tensors(lua_State *L) {
     static const luamil_class cls = {LUAMIL_TENSOR, "mil.tensor", "tensor", meta, methods, fields, tensor_field};

@@ -107,45 +107,58 @@ static int seed(lua_State *L) {
     return 1;
 }
 
-static mil_status over_all(mil_buffer *buffer, mil_dtype dtype, int rank, const int64_t *shape, luamil_tensor *self,
-                           mil_error *err) {
-    mil_status status = mil_tensor_over(buffer, 0, dtype, rank, shape, NULL, &self->tensor, err);
-    mil_buffer_free(buffer);
-    return status;
+/* The option {row = bytes} of shared memory at index: rows of whole multiples of it. */
+static size_t row_option(lua_State *L, int at, const char *fn) {
+    static const char *const keys[] = {"row", NULL};
+    luamil_check_keys(L, at, fn, keys);
+    int64_t row = luamil_option(L, at, "row") == LUA_TNIL ? 0 : luamil_check_int(L, -1, fn, "row");
+    if (row < 0) luamil_fail(L, MIL_EVALUE, "%s: row is a number of bytes, but was given %lld", fn, (long long)row);
+    lua_pop(L, 1);
+    return (size_t)row;
 }
 
-static mil_status shared_like(luamil_tensor *self, int rank, const int64_t *shape, mil_error *err) {
-    mil_buffer *buffer = NULL;
-    mil_dtype dtype = mil_tensor_dtype(self->tensor);
-    size_t bytes = mil_tensor_bytes(self->tensor);
-    mil_tensor_free(self->tensor); /* it has done the arithmetic */
-    self->tensor = NULL;
-    mil_status status = mil_buffer_shared(bytes, &buffer, err);
-    return status == MIL_OK ? over_all(buffer, dtype, rank, shape, self, err) : status;
-}
-
-/* mil.shared(dtype, shape): memory for another process (t:fd()) */
+/* mil.shared(dtype, shape [, {row = }]): memory for another process (t:fd(), t:id()) */
 static int shared(lua_State *L) {
     mil_error err;
     int64_t shape[MIL_MAX_RANK];
-    luamil_tensor *self = make(L, 1, "mil.shared");
+    mil_dtype dtype = luamil_check_dtype(L, 1, "mil.shared");
     int rank = luamil_check_shape(L, 2, "mil.shared", shape);
-    luamil_check_status(L, shared_like(self, rank, shape, &err), &err);
+    lua_settop(L, 3);
+    size_t row = row_option(L, 3, "mil.shared");
+    luamil_tensor *self = luamil_new_tensor(L);
+    luamil_check_status(L, mil_tensor_shared(dtype, rank, shape, row, &self->tensor, &err), &err);
     return luamil_return_tensor(L, self);
 }
 
-/* mil.import(fd, dtype, shape): the same memory, from its descriptor */
+/* The memory that stands at index 1: a descriptor, or {fd = } or {id = }. */
+static mil_status import_buffer(lua_State *L, size_t bytes, mil_buffer **out, mil_error *err) {
+    static const char *const keys[] = {"fd", "id", NULL};
+    if (!lua_istable(L, 1)) return mil_buffer_import((int)luamil_check_int(L, 1, "mil.import", "fd"), bytes, out, err);
+    luamil_check_keys(L, 1, "mil.import", keys);
+    bool has_id = luamil_option(L, 1, "id") != LUA_TNIL, has_fd = luamil_option(L, 1, "fd") != LUA_TNIL;
+    if (has_id == has_fd) luamil_fail(L, MIL_EINVAL, "mil.import: takes either fd or id");
+    int64_t number = luamil_check_int(L, has_id ? -2 : -1, "mil.import", has_id ? "id" : "fd");
+    lua_pop(L, 2);
+    if (!has_id) return mil_buffer_import((int)number, bytes, out, err);
+    if (number < 0 || number > UINT32_MAX) luamil_fail(L, MIL_EVALUE, "mil.import: there is no id %lld", (long long)number);
+    return mil_buffer_import_id((uint32_t)number, bytes, out, err);
+}
+
+/* mil.import(fd or {fd = } or {id = }, dtype, shape [, {row = }]): the same memory, of another process */
 static int import(lua_State *L) {
     mil_error err;
-    int64_t shape[MIL_MAX_RANK];
+    int64_t shape[MIL_MAX_RANK], strides[MIL_MAX_RANK];
+    size_t bytes;
     mil_buffer *buffer = NULL;
-    int fd = (int)luamil_check_int(L, 1, "mil.import", "fd");
     mil_dtype dtype = luamil_check_dtype(L, 2, "mil.import");
     int rank = luamil_check_shape(L, 3, "mil.import", shape);
+    lua_settop(L, 4);
+    luamil_check_status(L, mil_padded_strides(dtype, rank, shape, row_option(L, 4, "mil.import"), strides, &bytes, &err), &err);
     luamil_tensor *self = luamil_new_tensor(L);
-    luamil_check_status(L, mil_buffer_import(fd, &buffer, &err), &err);
-    luamil_check_status(L, over_all(buffer, dtype, rank, shape, self, &err), &err);
-    return 1;
+    luamil_check_status(L, import_buffer(L, bytes, &buffer, &err), &err);
+    mil_status status = mil_tensor_over(buffer, 0, dtype, rank, shape, strides, &self->tensor, &err);
+    mil_buffer_free(buffer);
+    return luamil_check_status(L, status, &err);
 }
 
 /* mil.from_bytes(dtype, shape, bytes): elements as they lie in memory, row-major */
@@ -163,6 +176,15 @@ static int from_bytes(lua_State *L) {
     return luamil_return_tensor(L, self);
 }
 
+/* Where Lua runs out of memory the lock, if there is one, stays until the buffer is freed. */
+static int push_bytes(lua_State *L, const mil_tensor *tensor) {
+    mil_error err;
+    luamil_check_status(L, mil_buffer_lock(mil_tensor_buffer(tensor), false, &err), &err);
+    lua_pushlstring(L, mil_tensor_data(tensor), mil_tensor_bytes(tensor));
+    luamil_check_status(L, mil_buffer_unlock(mil_tensor_buffer(tensor), &err), &err);
+    return 1;
+}
+
 /* mil.bytes(tensor): the elements as they lie in memory, row-major */
 static int bytes(lua_State *L) {
     mil_error err;
@@ -173,8 +195,7 @@ static int bytes(lua_State *L) {
         luamil_check_status(L, mil_tensor_convert(self, mil_tensor_dtype(self), &copy->tensor, &err), &err);
         self = copy->tensor;
     }
-    lua_pushlstring(L, mil_tensor_data(self), mil_tensor_bytes(self));
-    return 1;
+    return push_bytes(L, self);
 }
 
 const luaL_Reg luamil_tensor_functions[] = {

@@ -106,8 +106,9 @@ mil_status mil__fail_nserror(mil_error *err, mil_status status, mil__id error, c
 
 /* ---- surfaces (MIL__APPLE_SURFACES) ---- */
 
-/* Flat, of at least that many bytes (zeros are not promised); owned (mil__surface_free). Fails: MIL_EIO (the system refused). */
-mil_status mil__surface_new(size_t bytes, mil__iosurface *out, mil_error *err);
+/* Flat, of at least that many bytes (zeros are not promised); owned (mil__surface_free). is_global: any process finds it by its
+ * id, IOSurfaceGetID. Fails: MIL_EIO (the system refused). */
+mil_status mil__surface_new(size_t bytes, bool is_global, mil__iosurface *out, mil_error *err);
 void mil__surface_free(mil__iosurface surface);
 enum { MIL__SURFACE_READ_ONLY = 1 }; /* of IOSurfaceLock and Unlock, which must be given the same */
 

@@ -11,8 +11,11 @@ static void release(const void **objects, size_t n) {
         if (objects[i]) mil__apple.CFRelease(objects[i]);
 }
 
+/* CFBoolean's true, which the key IOSurfaceIsGlobal takes; NULL: it is not there. */
+static const void *get_true(void) { return mil__apple.kCFBooleanTrue ? *(const void *const *)mil__apple.kCFBooleanTrue : NULL; }
+
 /* The dictionary holds what is put into it. NULL: out of memory. */
-static const void *make_properties(size_t bytes) {
+static const void *make_properties(size_t bytes, bool is_global) {
     const struct property {
         const char *key;
         int64_t value;
@@ -20,22 +23,28 @@ static const void *make_properties(size_t bytes) {
                 {"IOSurfaceBytesPerElement", 1},          {"IOSurfaceBytesPerRow", (int64_t)bytes},
                 {"IOSurfaceAllocSize", (int64_t)bytes},   {"IOSurfacePixelFormat", 0}};
     enum { N = MIL__COUNT(rows) };
-    const void *keys[N], *values[N], *made = NULL;
+    const void *keys[N + 1] = {0}, *values[N + 1] = {0}, *made = NULL;
     bool all = true;
+    is_global = is_global && get_true();
+    if (is_global) {
+        keys[N] = mil__apple.CFStringCreateWithCString(NULL, "IOSurfaceIsGlobal", UTF8);
+        values[N] = get_true();
+        all = keys[N] != NULL;
+    }
     for (size_t i = 0; i < N; i++) {
         keys[i] = mil__apple.CFStringCreateWithCString(NULL, rows[i].key, UTF8);
         values[i] = mil__apple.CFNumberCreate(NULL, SINT64, &rows[i].value);
         all &= keys[i] && values[i];
     }
-    if (all) made = mil__apple.CFDictionaryCreate(NULL, keys, values, N, mil__apple.kCFTypeDictionaryKeyCallBacks,
+    if (all) made = mil__apple.CFDictionaryCreate(NULL, keys, values, N + is_global, mil__apple.kCFTypeDictionaryKeyCallBacks,
                                                   mil__apple.kCFTypeDictionaryValueCallBacks);
-    release(keys, N);
-    release(values, N);
+    release(keys, N + 1);
+    release(values, N); /* true is the system's */
     return made;
 }
 
-mil_status mil__surface_new(size_t bytes, mil__iosurface *out, mil_error *err) {
-    const void *properties = make_properties(bytes);
+mil_status mil__surface_new(size_t bytes, bool is_global, mil__iosurface *out, mil_error *err) {
+    const void *properties = make_properties(bytes, is_global);
     if (!properties) return mil__nomem(err);
     mil__iosurface surface = mil__apple.IOSurfaceCreate(properties);
     mil__apple.CFRelease(properties);

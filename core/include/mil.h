@@ -149,10 +149,17 @@ typedef struct mil_buffer mil_buffer;
 typedef enum mil_buffer_kind { MIL_HEAP, MIL_SHARED, MIL_MAPPED, MIL_BORROWED } mil_buffer_kind;
 
 mil_status mil_buffer_new(size_t bytes, mil_buffer **out, mil_error *err);
-/* Memory that can be handed to another process by its file descriptor (memfd on Linux). MIL_EUNSUPPORTED elsewhere. */
+/* Memory that other processes see too, and devices: an IOSurface on macOS, handed over by its id; a memfd on Linux, by its file
+ * descriptor. Zeros. Its bytes: at least so many (whole pages of 16 KiB of an IOSurface). Any process of the machine that
+ * is told the id, or tries it, may import an IOSurface; a memfd only whom its descriptor was given to.
+ * Fails: MIL_ENOMEM, MIL_EIO (the system refuses), MIL_EUNSUPPORTED (a system that has neither). */
 mil_status mil_buffer_shared(size_t bytes, mil_buffer **out, mil_error *err);
-/* The same memory from a descriptor that another process or mil_buffer_fd gave; fd is duplicated. */
-mil_status mil_buffer_import(int fd, mil_buffer **out, mil_error *err);
+/* The same memory from a descriptor that another process or mil_buffer_fd gave; fd is duplicated. Read-only where it was opened
+ * so. bytes: that it must have at least.
+ * Fails: MIL_EIO (no memory, or such as could shrink: it has no seal F_SEAL_SHRINK), MIL_EVALUE (it is smaller). */
+mil_status mil_buffer_import(int fd, size_t bytes, mil_buffer **out, mil_error *err);
+/* The same by the id of an IOSurface. Fails: MIL_EIO (there is none), MIL_EVALUE (it is smaller), MIL_EUNSUPPORTED. */
+mil_status mil_buffer_import_id(uint32_t id, size_t bytes, mil_buffer **out, mil_error *err);
 /* A whole file, read-only, mapped when it can be. */
 mil_status mil_buffer_map(const char *path, mil_buffer **out, mil_error *err);
 /* Someone else's memory; release(ctx, data) is called when the last user is gone (NULL: never). */
@@ -165,10 +172,14 @@ mil_buffer_kind mil_buffer_kind_of(const mil_buffer *buffer);
 void *mil_buffer_data(const mil_buffer *buffer);
 size_t mil_buffer_bytes(const mil_buffer *buffer);
 bool mil_buffer_writable(const mil_buffer *buffer);    /* false when mapped read-only, or frozen */
-int mil_buffer_fd(const mil_buffer *buffer);           /* borrowed; -1 unless MIL_SHARED */
+int mil_buffer_fd(const mil_buffer *buffer);           /* of a memfd, borrowed; else -1 */
+uint32_t mil_buffer_id(const mil_buffer *buffer);      /* of an IOSurface; else 0 */
 /* No write through this library from now on: done when a tensor over it becomes a const. */
 void mil_buffer_freeze(mil_buffer *buffer);
-/* Brackets CPU access where the platform needs it (IOSurface); nothing elsewhere. Nests. */
+/* Memory of an IOSurface is touched by this process between these only, and never while the Neural Engine uses it; elsewhere they
+ * do nothing. They nest, and any thread may call them. Functions of this library lock what they read or write for as long as
+ * they do; whoever uses mil_buffer_data or mil_tensor_data locks for himself.
+ * Fail: MIL_ESTATE (read-only memory; not locked; a run is using it), MIL_EIO. */
 mil_status mil_buffer_lock(mil_buffer *buffer, bool for_writing, mil_error *err);
 mil_status mil_buffer_unlock(mil_buffer *buffer, mil_error *err);
 
@@ -183,6 +194,13 @@ mil_status mil_tensor_new(mil_dtype dtype, int rank, const int64_t *shape, mil_t
  * Fails: MIL_EVALUE when any element would lie outside of the buffer. */
 mil_status mil_tensor_over(mil_buffer *buffer, size_t offset, mil_dtype dtype, int rank, const int64_t *shape,
                            const int64_t *strides, mil_tensor **out, mil_error *err);
+/* The strides of a tensor whose rows (along its last axis) begin at whole multiples of row_bytes, as the Neural Engine wants them
+ * with 64, and the bytes of all of it, those behind the last row's elements too. row_bytes 0 or 1: contiguous.
+ * Fails: MIL_EVALUE (no multiple of an element; too large), MIL_ETYPE (packed dtypes, strings), MIL_EINVAL. */
+mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, int64_t *strides, size_t *bytes,
+                              mil_error *err);
+/* A tensor of zeros with those strides in shared memory of its own. */
+mil_status mil_tensor_shared(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, mil_tensor **out, mil_error *err);
 /* A copy of n strings, rank 0 (n = 1, rank 0) or 1. */
 mil_status mil_tensor_strings(int rank, size_t n, const char *const *strings, const size_t *lengths, mil_tensor **out,
                               mil_error *err);

@@ -485,8 +485,20 @@ mil_status mil__program_add(mil_program *program, mil_block block, const mil__ne
 
 /* ---- consts ---- */
 
+/* What is in a surface is copied: a const is read at any time, by whom nobody expects to lock anything. */
+static mil_status const_of_surface(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
+                                   mil_where where, mil_operation before, mil_value *out, mil_error *err) {
+    mil_tensor *copy;
+    MIL__TRY(mil_tensor_convert(data, data->dtype, &copy, err));
+    mil_status status = mil__program_const(program, block, copy, name, is_inline, where, before, out, err);
+    mil_tensor_free(copy);
+    if (status == MIL_OK) mil_buffer_freeze(data->buffer);
+    return status;
+}
+
 mil_status mil__program_const(mil_program *program, mil_block block, mil_tensor *data, const char *name, bool is_inline,
                               mil_where where, mil_operation before, mil_value *out, mil_error *err) {
+    if (mil__buffer_surface(data->buffer)) return const_of_surface(program, block, data, name, is_inline, where, before, out, err);
     const mil_type *type = mil__tensor_type(program->types, data->dtype, data->rank, data->shape);
     if (!type) return mil__nomem(err);
     return mil__program_const_of(program, block, type, data, mil__slice_of(name), 0, is_inline, where, before, out, err);

@@ -119,9 +119,15 @@ mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tens
     MIL__TRY(check_shapes(a, b, err));
     comparing c = {.a = a, .b = b, .is_wide = a->dtype == b->dtype && (a->dtype == MIL_INT64 || a->dtype == MIL_UINT64)};
     const int64_t *strides[] = {a->strides, b->strides};
-    mil__walk(a->rank, a->shape, 2, strides, compare_run, &c);
-    *out = c.gap;
-    return MIL_OK;
+    MIL__TRY(mil__access("compare", a, false, err));
+    mil_status status = mil__access("compare", b, false, err);
+    if (status == MIL_OK) {
+        mil__walk(a->rank, a->shape, 2, strides, compare_run, &c);
+        mil__access_end(b);
+        *out = c.gap;
+    }
+    mil__access_end(a);
+    return status;
 }
 
 /* ---- the distance of the whole ---- */

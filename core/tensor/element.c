@@ -204,7 +204,10 @@ mil_status mil_tensor_copy(mil_tensor *dst, const mil_tensor *src, mil_error *er
                          MIL__TENSOR_TEXT(src));
     if (overlaps(dst, src))
         return mil__fail(err, MIL_EINVAL, "copy: %s and %s share memory", MIL__TENSOR_TEXT(dst), MIL__TENSOR_TEXT(src));
+    MIL__TRY(mil__access_both("copy", dst, src, err));
     copy_elements(dst, src);
+    mil__access_end(dst);
+    mil__access_end(src);
     return MIL_OK;
 }
 
@@ -230,7 +233,13 @@ mil_status mil_tensor_convert(const mil_tensor *tensor, mil_dtype dtype, mil_ten
         return mil__fail(err, MIL_ETYPE, "convert: %s cannot become %s", MIL__TENSOR_TEXT(tensor), mil_dtype_name(dtype));
     mil_tensor *fresh;
     MIL__TRY((is_packed(dtype) ? mil_tensor_new : mil__tensor_raw)(dtype, tensor->rank, tensor->shape, &fresh, err));
+    mil_status status = mil__access("convert", tensor, false, err);
+    if (status != MIL_OK) {
+        mil_tensor_free(fresh);
+        return status;
+    }
     copy_elements(fresh, tensor);
+    mil__access_end(tensor);
     *out = fresh;
     return MIL_OK;
 }
@@ -273,7 +282,9 @@ static mil_status offset_of(const char *what, const mil_tensor *tensor, const in
 mil_status mil_tensor_get(const mil_tensor *tensor, const int64_t *index, double *out, mil_error *err) {
     int64_t offset;
     MIL__TRY(offset_of("get", tensor, index, &offset, err));
+    MIL__TRY(mil__access("get", tensor, false, err));
     *out = mil__load_f64(tensor, offset);
+    mil__access_end(tensor);
     return MIL_OK;
 }
 
@@ -282,10 +293,13 @@ mil_status mil_tensor_get_int(const mil_tensor *tensor, const int64_t *index, in
     MIL__TRY(offset_of("get", tensor, index, &offset, err));
     if (mil__dtype_is_float(tensor->dtype))
         return mil__fail(err, MIL_ETYPE, "get: %s has no integers", MIL__TENSOR_TEXT(tensor));
-    if (tensor->dtype == MIL_UINT64 && ((const uint64_t *)tensor->data)[offset] > INT64_MAX)
-        return mil__fail(err, MIL_EVALUE, "get: %" PRIu64 " of %s does not fit int64",
-                         ((const uint64_t *)tensor->data)[offset], MIL__TENSOR_TEXT(tensor));
-    *out = mil__load_i64(tensor, offset);
+    MIL__TRY(mil__access("get", tensor, false, err));
+    bool is_large = tensor->dtype == MIL_UINT64 && ((const uint64_t *)tensor->data)[offset] > INT64_MAX;
+    int64_t value = mil__load_i64(tensor, offset);
+    uint64_t whole = is_large ? ((const uint64_t *)tensor->data)[offset] : 0;
+    mil__access_end(tensor);
+    if (is_large) return mil__fail(err, MIL_EVALUE, "get: %" PRIu64 " of %s does not fit int64", whole, MIL__TENSOR_TEXT(tensor));
+    *out = value;
     return MIL_OK;
 }
 
@@ -293,7 +307,9 @@ mil_status mil_tensor_set(mil_tensor *tensor, const int64_t *index, double value
     int64_t offset;
     MIL__TRY(mil__check_writable("set", tensor, err));
     MIL__TRY(offset_of("set", tensor, index, &offset, err));
+    MIL__TRY(mil__access("set", tensor, true, err));
     mil__store_f64(tensor, offset, value);
+    mil__access_end(tensor);
     return MIL_OK;
 }
 
@@ -301,16 +317,20 @@ mil_status mil_tensor_set_int(mil_tensor *tensor, const int64_t *index, int64_t 
     int64_t offset;
     MIL__TRY(mil__check_writable("set", tensor, err));
     MIL__TRY(offset_of("set", tensor, index, &offset, err));
+    MIL__TRY(mil__access("set", tensor, true, err));
     mil__store_i64(tensor, offset, value);
+    mil__access_end(tensor);
     return MIL_OK;
 }
 
 mil_status mil_tensor_fill(mil_tensor *tensor, double value, mil_error *err) {
     MIL__TRY(mil__check_writable("fill", tensor, err));
+    MIL__TRY(mil__access("fill", tensor, true, err));
     mil_tensor all; /* one double, seen with the tensor's shape */
     mil__tensor_init(&all, MIL_FP64, tensor->rank, tensor->shape, &value);
     for (int i = 0; i < all.rank; i++) all.strides[i] = 0;
     copy_elements(tensor, &all);
+    mil__access_end(tensor);
     return MIL_OK;
 }
 
@@ -358,7 +378,10 @@ static void sum_run(void *ctx, int64_t n, const int64_t *offsets, const int64_t 
 void mil_tensor_statistics(const mil_tensor *tensor, mil_tensor_stats *out) {
     summing s = {.tensor = tensor, .stats = {.min = NAN, .max = NAN, .mean = NAN}};
     const int64_t *strides[] = {tensor->strides};
-    if (tensor->dtype != MIL_STRING) mil__walk(tensor->rank, tensor->shape, 1, strides, sum_run, &s);
+    if (tensor->dtype != MIL_STRING && mil__access("statistics", tensor, false, NULL) == MIL_OK) {
+        mil__walk(tensor->rank, tensor->shape, 1, strides, sum_run, &s);
+        mil__access_end(tensor);
+    }
     if (s.n) s.stats.mean = isnan(s.sum) ? NAN : s.sum / (double)s.n; /* inf - inf has a sign of its own */
     *out = s.stats;
 }

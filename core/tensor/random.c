@@ -63,6 +63,7 @@ void mil__random_units(mil_random *random, int64_t n, double *to) {
 static mil_status fill(const char *what, mil_tensor *tensor, mil_random *random,
                        double (*draw)(mil_random *, double, double), double a, double b, mil_error *err) {
     MIL__TRY(mil__check_writable(what, tensor, err));
+    MIL__TRY(mil__access(what, tensor, true, err));
     int64_t index[MIL_MAX_RANK] = {0}, offset = 0;
     for (int64_t n = mil__numel(tensor); n > 0; n--) {
         mil__store_f64(tensor, offset, draw(random, a, b));
@@ -73,6 +74,7 @@ static mil_status fill(const char *what, mil_tensor *tensor, mil_random *random,
             index[axis] = 0;
         }
     }
+    mil__access_end(tensor);
     return MIL_OK;
 }
 

@@ -181,6 +181,42 @@ mil_status mil_tensor_over(mil_buffer *buffer, size_t offset, mil_dtype dtype, i
     return make(&view, out, err);
 }
 
+mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, int64_t *strides, size_t *bytes,
+                              mil_error *err) {
+    MIL__TRY(check_type(dtype, rank, shape, bytes, err));
+    if (dtype == MIL_STRING) return mil__fail(err, MIL_ETYPE, "tensor: strings cannot be a view of a buffer");
+    mil__shape_strides(rank, shape, strides);
+    if (row_bytes <= 1 || rank == 0) return MIL_OK;
+    int64_t element = is_sub_byte(dtype) ? 0 : (int64_t)element_bytes(dtype), size = shape[rank - 1] * element, padded;
+    if (!element) return mil__fail(err, MIL_ETYPE, "tensor: %s is packed and cannot be strided", mil_dtype_name(dtype));
+    if (row_bytes > PTRDIFF_MAX || row_bytes % (size_t)element)
+        return mil__fail(err, MIL_EVALUE, "tensor: rows of %s begin at multiples of %lld bytes, but were to at those of %zu",
+                         mil_dtype_name(dtype), (long long)element, row_bytes);
+    int64_t row = (int64_t)row_bytes;
+    bool fits = mil__add_dim(size, row - 1, &padded);
+    padded = fits ? padded / row * row : 0;
+    for (int i = rank - 2; i >= 0 && fits; i--) {
+        strides[i] = padded / element;
+        fits = mil__mul_dim(padded, shape[i], &padded);
+    }
+    if (!fits) return mil__fail(err, MIL_EVALUE, "tensor: %s%s with rows of %zu bytes has more than memory can hold", mil_dtype_name(dtype),
+                                MIL__SHAPE_TEXT(rank, shape), row_bytes);
+    *bytes = (size_t)padded;
+    return MIL_OK;
+}
+
+mil_status mil_tensor_shared(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, mil_tensor **out, mil_error *err) {
+    int64_t strides[MIL_MAX_RANK];
+    size_t bytes;
+    mil_buffer *buffer;
+    *out = NULL;
+    MIL__TRY(mil_padded_strides(dtype, rank, shape, row_bytes, strides, &bytes, err));
+    MIL__TRY(mil_buffer_shared(bytes, &buffer, err));
+    mil_status status = mil_tensor_over(buffer, 0, dtype, rank, shape, strides, out, err);
+    mil_buffer_free(buffer);
+    return status;
+}
+
 mil_tensor *mil_tensor_retain(mil_tensor *tensor) {
     if (tensor) atomic_fetch_add_explicit(&tensor->count, 1, memory_order_relaxed);
     return tensor;

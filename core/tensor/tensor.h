@@ -31,6 +31,17 @@ const char *mil__buffer_why_not(const mil_buffer *buffer);
 void mil__buffer_give_back(const mil_buffer *buffer, const void *data, size_t bytes);
 /* Is one hold on the buffer the only one? */
 bool mil__buffer_held_once(const mil_buffer *buffer);
+/* Access to a tensor's elements by this process: every function that reads or writes those of a tensor that it was given does
+ * so between these. On a surface (shared.c) they lock and unlock; elsewhere they are nothing. Nests. what: the operation.
+ * Fails: MIL_ESTATE (a device is using it), MIL_EIO. */
+mil_status mil__access(const char *what, const mil_tensor *tensor, bool for_writing, mil_error *err);
+void mil__access_end(const mil_tensor *tensor);
+mil_status mil__access_both(const char *what, const mil_tensor *dst, const mil_tensor *src, mil_error *err); /* each is ended by itself */
+/* The IOSurface under a buffer; NULL: there is none. Borrowed. */
+struct mil__iosurface_object *mil__buffer_surface(const mil_buffer *buffer);
+/* A device has the surface between these, and this process can't lock it. False: it is locked. */
+bool mil__device_begin(mil_buffer *buffer);
+void mil__device_end(mil_buffer *buffer);
 /* As mil_tensor_new, elements not zeroed. */
 mil_status mil__tensor_raw(mil_dtype dtype, int rank, const int64_t *shape, mil_tensor **out, mil_error *err);
 /* MIL_ESTATE with the reason where the tensor's buffer can't be written, MIL_ETYPE for strings. what: the operation. */

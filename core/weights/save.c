@@ -42,7 +42,11 @@ mil_status mil__weights_put(mil__weights_saving *s, const mil__outgoing *item, u
         status = mil__fail(err, MIL_EFORMAT, "save: \"%s\" was changed meanwhile", MIL__PRINTABLE(item->name));
     else if (!mil__is_contiguous(tensor))
         status = mil_tensor_convert(tensor, tensor->dtype, &contiguous, err);
-    if (status == MIL_OK) status = put_pieces(s, contiguous ? contiguous : tensor, crc, err);
+    if (status == MIL_OK) status = mil__access("save", tensor, false, err);
+    if (status == MIL_OK) {
+        status = put_pieces(s, contiguous ? contiguous : tensor, crc, err);
+        mil__access_end(tensor);
+    }
     mil_tensor_free(contiguous);
     mil_tensor_free(tensor);
     return status;

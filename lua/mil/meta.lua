@@ -162,18 +162,20 @@ function mil.randn(dtype, shape, options) end
 ---@param seed integer
 function mil.seed(seed) end
 
----A tensor in memory for another process (t:fd()).
+---A tensor in memory for other processes and the Neural Engine (t:id() on macOS, t:fd() on Linux). row: rows begin at multiples of so many bytes.
 ---@param dtype string
 ---@param shape integer[]
+---@param options? {row: integer?}
 ---@return mil.tensor
-function mil.shared(dtype, shape) end
+function mil.shared(dtype, shape, options) end
 
----The same memory, from its descriptor.
----@param fd integer
+---The same memory in another process, from its descriptor, or from the id of an IOSurface.
+---@param handle integer|{fd: integer?, id: integer?}
 ---@param dtype string
 ---@param shape integer[]
+---@param options? {row: integer?}
 ---@return mil.tensor
-function mil.import(fd, dtype, shape) end
+function mil.import(handle, dtype, shape, options) end
 
 ---Its elements as they lie in memory, row-major.
 ---@param tensor mil.tensor
@@ -701,6 +703,7 @@ function run:cancel() end
 ---@class mil.tensor
 ---@field dtype string # Its dtype.
 ---@field shape integer[] # Its extents.
+---@field strides integer[] # How far apart neighbours along each axis lie in memory, in elements.
 local tensor = {}
 
 ---An element, by its index an axis, from 1.
@@ -815,13 +818,18 @@ function tensor:is_contiguous() end
 ---@return lightuserdata
 function tensor:pointer() end
 
----The descriptor of shared memory.
+---The descriptor of shared memory, on Linux.
 ---@return integer
 function tensor:fd() end
 
----Begins access by this process, where the platform needs that.
+---The id of shared memory, on macOS: that of its IOSurface.
+---@return integer
+function tensor:id() end
+
+---Begins access to its memory by address (t:pointer()), where the platform needs that; methods of tensors need none. Nests.
+---@param what? "read"|"write"
 ---@return mil.tensor
-function tensor:lock() end
+function tensor:lock(what) end
 
 ---Ends it.
 ---@return mil.tensor

@@ -59,7 +59,7 @@ static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, 
 
 static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_error *err) {
     size_t bytes = surface_bytes(r->loaded, port, r->least_bytes);
-    MIL__TRY(mil__surface_new(bytes, &r->surfaces[port], err));
+    MIL__TRY(mil__surface_new(bytes, false, &r->surfaces[port], err));
     void *memory;
     MIL__TRY(lock(r->surfaces[port], 0, &memory, err));
     memset(memory, 0, bytes);

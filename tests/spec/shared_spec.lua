@@ -1,0 +1,97 @@
+-- SPDX-License-Identifier: MIT
+-- Memory that processes share: by descriptor here; by id (IOSurface) in tests/c/surface_test.c.
+local mil = require "mil"
+local luamil = dofile "tests/spec/luamil.lua"
+local lua = os.getenv "MIL_TEST_LUA" or "lua"
+
+local is_here = pcall(function() return mil.shared("fp32", { 1 }):fd() end) -- Linux
+
+-- Another process that has t's memory under descriptor 9 runs a chunk.
+local function in_another(t, chunk)
+  local path = luamil.write("other.lua", "local mil = require 'mil'\n" .. chunk)
+  return luamil.shell(("exec 9<>/proc/$PPID/fd/%d; %s %s"):format(t:fd(), lua, path))
+end
+
+local function raises(text, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.truthy(tostring(message):find(text, 1, true), tostring(message))
+end
+
+describe("shared memory", function()
+  teardown(luamil.remove)
+  if not is_here then return end
+
+  it("is one for two processes", function()
+    local t = mil.shared("fp32", { 2, 3 })
+    t:write { { 1, 2, 3 }, { 4, 5, 6 } }
+    local status, out, err = in_another(t, [[
+      local t = mil.import(9, "fp32", { 2, 3 })
+      print(t:get(2, 3))
+      t:write { { 10, 20, 30 }, { 40, 50, 60 } }]])
+    assert.equal("", err)
+    assert.equal(0, status)
+    assert.equal(6, tonumber(out))
+    assert.equal(60, t:get(2, 3))
+  end)
+
+  it("has rows as the Neural Engine wants them, in both", function()
+    local t = mil.shared("fp16", { 1, 4, 1, 8 }, { row = 64 })
+    assert.same({ 128, 32, 32, 1 }, t.strides)
+    assert.same({ 1, 4, 1, 8 }, t.shape)
+    assert.is_false(t:is_contiguous())
+    t:set(1, 3, 1, 8, 7)
+    local _, out, err = in_another(t, [[
+      local t = mil.import({ fd = 9 }, "fp16", { 1, 4, 1, 8 }, { row = 64 })
+      print(t:get(1, 3, 1, 8), t.strides[2])]])
+    assert.equal("", err)
+    local element, stride = out:match "(%S+)%s+(%S+)"
+    assert.same({ 7, 32 }, { tonumber(element), tonumber(stride) })
+  end)
+
+  it("refuses what is smaller than wanted", function()
+    local t = mil.shared("fp32", { 3 })
+    raises("it has 12 bytes, but 16 are wanted", mil.import, t:fd(), "fp32", { 4 })
+  end)
+
+  it("outlives who made it", function()
+    local t = mil.shared("int32", { 2 })
+    local again = mil.import(t:fd(), "int32", { 2 })
+    t:write { 5, 6 }
+    t:free()
+    assert.same({ 5, 6 }, again:table())
+  end)
+
+  it("is run on, in and out", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp16", { 1, 4, 1, 8 }):relu())
+    local x = mil.shared("fp16", { 1, 4, 1, 8 }, { row = 64 })
+    local y = mil.shared("fp16", { 1, 4, 1, 8 }, { row = 64 })
+    local step = f:compile():bind { x = x, y = y }
+    for i = -1, 1 do
+      x:fill(i)
+      step()
+      assert.equal(math.max(i, 0), y:get(1, 4, 1, 8))
+    end
+  end)
+
+  it("says what it does not take", function()
+    local t = mil.shared("fp32", { 3 })
+    raises("t:fd()", t.id, t)
+    raises("fd: the tensor is not shared memory (mil.shared)", function() mil.zeros("fp32", { 1 }):fd() end)
+    raises("id: the tensor is not shared memory (mil.shared)", function() mil.zeros("fp32", { 1 }):id() end)
+    raises("rows of fp32 begin at multiples of 4 bytes, but were to at those of 6", mil.shared, "fp32", { 3 }, { row = 6 })
+    raises("row is a number of bytes", mil.shared, "fp32", { 3 }, { row = -1 })
+    raises("takes either fd or id", mil.import, {}, "fp32", { 3 })
+    raises("takes either fd or id", mil.import, { fd = 1, id = 1 }, "fp32", { 3 })
+    raises("there is no id -1", mil.import, { id = -1 }, "fp32", { 3 })
+    raises("is part of macOS", mil.import, { id = 1 }, "fp32", { 3 })
+    raises('lock: takes "read" or "write", but was given "see"', t.lock, t, "see")
+  end)
+
+  it("is locked and unlocked", function()
+    local t = mil.shared("fp32", { 3 })
+    assert.equal(t, t:lock "read":lock():unlock():unlock())
+    raises("unlock: the buffer is not locked", t.unlock, t)
+  end)
+end)
