@@ -45,6 +45,7 @@ typedef struct mil__engine {
      * shape than the run's result. */
     mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
                       const mil__cancel *cancel, mil_error *err);
+    bool takes_surfaces;      /* run locks those among its tensors itself, where it reads or writes them; else they are locked for it */
     void (*unload)(void *compiled); /* weights and plans; only `free` follows */
     void (*free)(void *compiled);
     mil_status (*print)(const void *compiled, mil__str *out, mil_error *err);

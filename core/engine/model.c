@@ -400,12 +400,51 @@ static mil_status take_inputs(mil_context *context, mil_error *err) {
     return MIL_OK;
 }
 
+/* The i-th of all tensors that a run reads (inputs, states) and writes (states, outputs); NULL: it will be made. */
+static mil_tensor *tensor_of_run(const mil_context *context, size_t i, bool *is_written) {
+    const mil_model *model = context->model;
+    size_t n = model->n_inputs + model->n_states;
+    *is_written = i >= n;
+    if (i >= n) return context->outputs[i - n];
+    for (size_t k = model->n_inputs; k < n; k++) *is_written |= model->places[k] == i;
+    return context->taken[i];
+}
+
+static void end_access(const mil_context *context, size_t n) {
+    bool is_written;
+    for (size_t i = 0; i < n; i++) {
+        const mil_tensor *tensor = tensor_of_run(context, i, &is_written);
+        if (tensor) mil__access_end(tensor);
+    }
+}
+
+static mil_status begin_access(const mil_context *context, size_t n, mil_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        bool is_written;
+        const mil_tensor *tensor = tensor_of_run(context, i, &is_written);
+        mil_status status = tensor ? mil__access("run", tensor, is_written, err) : MIL_OK;
+        if (status == MIL_OK) continue;
+        end_access(context, i);
+        return status;
+    }
+    return MIL_OK;
+}
+
+static mil_status run_locked(mil_context *context, const mil__cancel *cancel, mil_error *err) {
+    mil_model *model = context->model;
+    size_t n = model->engine->takes_surfaces ? 0 : model->n_inputs + model->n_states + model->n_outputs;
+    MIL__TRY(begin_access(context, n, err));
+    mil_status status = model->engine->run(context->impl, context->taken, context->outputs, context->results, cancel, err);
+    end_access(context, n);
+    return status;
+}
+
 /* The model has been entered. */
 static mil_status run_entered(mil_context *context, const mil__cancel *cancel, mil_error *err) {
     mil_model *model = context->model;
     MIL__TRY(take_inputs(context, err));
     mil_status status = prepare_outputs(context, err);
-    if (status == MIL_OK) status = model->engine->run(context->impl, context->taken, context->outputs, context->results, cancel, err);
+    if (status == MIL_OK) status = run_locked(context, cancel, err);
     if (model->n_states) atomic_flag_clear(&context->state->is_in_use);
     return status;
 }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Memory that processes share: by descriptor here; by id (IOSurface) in tests/c/surface_test.c.
+-- Memory that processes share: by descriptor here; by id (IOSurface) in tests/c/standin_surface_test.c.
 local mil = require "mil"
 local luamil = dofile "tests/spec/luamil.lua"
 local lua = os.getenv "MIL_TEST_LUA" or "lua"

@@ -193,6 +193,8 @@ static const method rows[] = {
 
 EXPORT const char kCFTypeDictionaryKeyCallBacks[64], kCFTypeDictionaryValueCallBacks[64];
 
+EXPORT object *kCFBooleanTrue;             /* no one's: it can't be released */
+
 EXPORT void CFRelease(object *o) {
     if (!o) violation("CFRelease: NULL");
     released(o);
@@ -235,5 +237,8 @@ __attribute__((constructor(102))) static void begin(void) {
     for (size_t i = 0; i < 4; i++) class_make(plain[i], free_bytes);
     for (size_t i = 0; i < 3; i++) class_make(holders[i], free_items);
     class_make("NSError", free_error);
+    kCFBooleanTrue = calloc(1, sizeof *kCFBooleanTrue);
+    *kCFBooleanTrue = (object){ .isa = class_named("NSNumber"), .refs = 1L << 40, .data = calloc(1, sizeof(long long)), .n = sizeof(long long) };
+    *(long long *)kCFBooleanTrue->data = 1;
     methods_add(rows, sizeof rows / sizeof *rows);
 }

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* IOSurface: memory in a memfd, mapped twice: for the client, who may touch it only between lock and unlock, and for the engine.
  * While a surface is unlocked the client's mapping has no access: touching it is noted by a handler of SIGSEGV, which then lets
- * the access through. */
+ * the access through. One made with IOSurfaceIsGlobal can be looked up by other processes: its id has the process's, among whose
+ * open files it is found by its name. */
 #include "objc.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct surface {
     size_t bytes, row;
-    uint32_t id;
+    size_t slot;             /* its place here */
+    uint32_t id;             /* the same everywhere */
+    int file;                /* of a global one; else -1 */
     void *client, *engine;
     int locks;
     uint32_t options;        /* of the lock that is held */
@@ -57,9 +63,10 @@ static void free_surface(object *o) {
     surface *s = o->data;
     if (s->locks) violation("surface %u is released while it is locked", s->id);
     pthread_mutex_lock(&lock);
-    surfaces[s->id] = NULL;
+    if (s->slot < MAX_SURFACES) surfaces[s->slot] = NULL;
     pthread_mutex_unlock(&lock);
     munmap(s->client, s->bytes), munmap(s->engine, s->bytes);
+    if (s->file >= 0) close(s->file);
     free(s);
     o->data = NULL;
 }
@@ -72,16 +79,37 @@ static size_t wanted(object *properties, const char *key) {
     return 0;
 }
 
-static bool map(surface *s) {
-    int file = memfd_create("surface", MFD_CLOEXEC);
-    if (file < 0) return false;
-    bool ok = ftruncate(file, (off_t)s->bytes) == 0;
-    s->client = ok ? mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
-    s->engine = ok ? mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
-    close(file);
+static bool map(surface *s, int file) {
+    s->client = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    s->engine = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (s->client != MAP_FAILED && s->engine != MAP_FAILED) return true;
     if (s->client != MAP_FAILED) munmap(s->client, s->bytes);
     return false;
+}
+
+/* Takes a slot; id 0: one of this process's own. */
+static object *enrol(surface *s, uint32_t id) {
+    object *o = object_new("IOSurface", s, s->bytes);
+    pthread_mutex_lock(&lock);
+    for (s->slot = 1; s->slot < MAX_SURFACES && surfaces[s->slot];) s->slot++;
+    if (s->slot < MAX_SURFACES) surfaces[s->slot] = o;
+    guard();
+    pthread_mutex_unlock(&lock);
+    s->id = id ? id : (uint32_t)getpid() * MAX_SURFACES + (uint32_t)s->slot;
+    return o;
+}
+
+static void name_of(uint32_t id, char *name, size_t n) { snprintf(name, n, "surface-%u", (unsigned)id); }
+
+/* The file goes by the id, so it is made once that is known. */
+static bool fill(surface *s, bool is_global) {
+    char name[32];
+    name_of(s->id, name, sizeof name);
+    int file = memfd_create(name, MFD_CLOEXEC);
+    bool ok = file >= 0 && ftruncate(file, (off_t)s->bytes) == 0 && map(s, file);
+    if (ok && is_global) s->file = file;
+    else if (file >= 0) close(file);
+    return ok;
 }
 
 EXPORT object *IOSurfaceCreate(object *properties) {
@@ -95,15 +123,13 @@ EXPORT object *IOSurfaceCreate(object *properties) {
     if (!bytes) bytes = row * height;
     if (row < width * element || bytes < row * height) return violation("IOSurfaceCreate: the sizes disagree"), NULL;
     surface *s = calloc(1, sizeof *s);
-    s->row = row, s->bytes = (bytes + PAGE - 1) / PAGE * PAGE;
-    if (!map(s)) return free(s), NULL;
+    s->row = row, s->bytes = (bytes + PAGE - 1) / PAGE * PAGE, s->file = -1;
+    object *o = enrol(s, 0);
+    if (!fill(s, wanted(properties, "IOSurfaceIsGlobal"))) {
+        s->client = s->engine = NULL, s->bytes = 0;
+        return released(o), NULL;
+    }
     memset(s->engine, 0xA5, s->bytes);             /* fresh ones are not guaranteed to be zero */
-    object *o = object_new("IOSurface", s, s->bytes);
-    pthread_mutex_lock(&lock);
-    for (s->id = 1; s->id < MAX_SURFACES && surfaces[s->id];) s->id++;
-    if (s->id < MAX_SURFACES) surfaces[s->id] = o;
-    guard();
-    pthread_mutex_unlock(&lock);
     protect(s, PROT_NONE);
     return o;
 }
@@ -150,9 +176,44 @@ EXPORT uint32_t IOSurfaceGetID(object *o) {
     surface *s = checked(o, "IOSurfaceGetID");
     return enter("IOSurfaceGetID") && s ? s->id : 0;
 }
+/* Another process's file of that name; -1: it has none. */
+static int find_file(uint32_t id) {
+    char folder[64], path[512], target[128], name[32], wanted_target[64];
+    snprintf(folder, sizeof folder, "/proc/%u/fd", (unsigned)(id / MAX_SURFACES));
+    name_of(id, name, sizeof name);
+    snprintf(wanted_target, sizeof wanted_target, "/memfd:%s (deleted)", name);
+    DIR *files = opendir(folder);
+    int file = -1;
+    for (struct dirent *entry; files && file < 0 && (entry = readdir(files));) {
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n < 0) continue;
+        target[n] = 0;
+        if (!strcmp(target, wanted_target)) file = open(path, O_RDWR | O_CLOEXEC);
+    }
+    if (files) closedir(files);
+    return file;
+}
+
+static object *looked_up(uint32_t id) {
+    struct stat about;
+    int file = find_file(id);
+    if (file < 0) return NULL;
+    surface *s = calloc(1, sizeof *s);
+    bool ok = fstat(file, &about) == 0;
+    s->bytes = s->row = ok ? (size_t)about.st_size : 0, s->file = -1;
+    ok = ok && map(s, file);
+    close(file);
+    if (!ok) return free(s), NULL;
+    object *o = enrol(s, id);
+    protect(s, PROT_NONE);
+    return o;
+}
+
 EXPORT object *IOSurfaceLookup(uint32_t id) {
-    if (!enter("IOSurfaceLookup") || id >= MAX_SURFACES) return NULL;
-    return retained(surfaces[id]);
+    if (!enter("IOSurfaceLookup")) return NULL;
+    if (id / MAX_SURFACES != (uint32_t)getpid()) return looked_up(id);
+    return retained(surfaces[id % MAX_SURFACES]);
 }
 
 void *surface_memory(object *o, size_t *bytes) {

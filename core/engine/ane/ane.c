@@ -316,6 +316,7 @@ const mil__engine mil__engine_ane = {
     .context_new = context_new,
     .context_free = context_free,
     .run = run,
+    .takes_surfaces = true,
     .unload = unload,
     .free = free_model,
     .print = print,
