@@ -92,7 +92,7 @@ static object *model_with(ME, object *of) {
 static void free_model(object *o) {
     model *m = o->data;
     if (m->loaded) {
-        violation("_ANEInMemoryModel: released while it is loaded");
+        if (!was_failed("_ANEInMemoryModel unloadWithQoS:error:")) violation("_ANEInMemoryModel: released while it is loaded");
         mil_model_free(m->loaded);
         __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     }

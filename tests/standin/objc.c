@@ -21,7 +21,7 @@ static char violations[MAX_TEXT][512];
 static long n_violations;
 static struct { char name[160]; long calls; } names[MAX_NAMES];
 static long n_names, n_calls, fail_at;
-static char fail_named[160], hidden_class[80], hidden_selector[160];
+static char failed[160], fail_named[160], hidden_class[80], hidden_selector[160];
 static object *objects;
 static class *classes[128];
 static size_t n_classes;
@@ -51,6 +51,7 @@ static bool counted(const char *name, bool may_fail) {
         n_calls++;
         if (fail_at && --fail_at == 0) ok = false;
         if (fail_named[0] && !strcmp(fail_named, name)) ok = false;
+        if (!ok) snprintf(failed, sizeof failed, "%s", name);
     }
     pthread_mutex_unlock(&lock);
     return ok;
@@ -68,7 +69,7 @@ EXPORT void standin_reset(void) {
     standin_believe(NULL);
     n_violations = n_names = n_calls = fail_at = 0;
     memset(names, 0, sizeof names);
-    fail_named[0] = hidden_class[0] = hidden_selector[0] = 0;
+    failed[0] = fail_named[0] = hidden_class[0] = hidden_selector[0] = 0;
 }
 
 EXPORT int standin_set(const char *name, long value) {
@@ -95,6 +96,18 @@ EXPORT long standin_calls(const char *name) {
     for (long i = 0; i < n_names; i++)
         if (!strcmp(names[i].name, name)) return names[i].calls;
     return 0;
+}
+
+EXPORT const char *standin_failed(void) { return failed[0] ? failed : NULL; }
+
+bool was_failed(const char *name) { return !strcmp(failed, name); }
+
+EXPORT const char *standin_call_named(const char *text) {
+    for (long i = 0; i < n_names; i++) {
+        const char *selector = strchr(names[i].name, ' ');
+        if (strstr(text, selector ? selector + 1 : names[i].name)) return names[i].name;
+    }
+    return NULL;
 }
 
 EXPORT const char *standin_alive_class(long i) {
@@ -333,8 +346,8 @@ __attribute__((used, visibility("hidden"))) void *standin_find(const uintptr_t *
         return (void *)nothing;
     }
     object **error = NULL;
-    bool counts = m->class[0] != 'N' || strcmp(m->class, "NSObject");
-    bool goes = counted(name, counts);
+    bool is_getter = !strncmp(m->class, "NS", 2) && m->signature[0] != '=';
+    bool goes = counted(name, !is_getter);
     if (!arguments_hold(name, m->signature, regs, stack, &error)) return (void *)nothing;
     if (goes) return m->imp;
     if (error) *error = autoreleased(error_new("com.apple.appleneuralengine", 4, "made to fail", NULL));

@@ -57,6 +57,7 @@ void ane_reset(void);                                  /* compiled copies and th
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool enter(const char *function);                      /* counts a C function's call; false: it is to fail */
 void passed(const char *function);                     /* the same of a function that can't fail */
+bool was_failed(const char *name);                     /* the call that was made to fail last is this one: what follows of it is no fault */
 class *class_named(const char *name);
 class *class_at(size_t i);                             /* NULL beyond the last */
 class *class_make(const char *name, void (*dealloc)(object *self));

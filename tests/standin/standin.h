@@ -36,8 +36,13 @@ int standin_set(const char *name, long value);
  * sweep and the catalogue of ANEForge, G for the guide; "*": all; NULL or "": none. refusals.c has the rows. */
 void standin_believe(const char *sources);
 void standin_set_chip(const char *architecture, const char *build);
-/* The k-th framework call from now fails (1: the next); 0: none does. A message of reference counting never fails. */
+/* The k-th framework call from now fails (1: the next); 0: none does. Messages of reference counting, and those that ask an object of
+ * Foundation what it holds, never fail. */
 void standin_fail_at(long k);
+/* The name of the call that was last made to fail; NULL: none was since standin_reset. */
+const char *standin_failed(void);
+/* The name of a call that was counted and that this text has: a C function, or the selector of a message. NULL: it has none. */
+const char *standin_call_named(const char *text);
 /* Every call of this name fails: a C function, or "Class selector". NULL: none. */
 void standin_fail_named(const char *name);
 /* objc_getClass does not find this class; NULL: none is hidden. A hidden selector is one that no class answers. */

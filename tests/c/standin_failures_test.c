@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* Engine ane's route e5rt on the stand-in with the first framework call failing, then the second, and so on until none does: each gives an error
+ * that names a call, or success; nothing is done wrong, nothing stays alive, and the next compile and run work. In a process that
+ * has looked at the frameworks before, and in one that has not. */
+#include <sys/wait.h>
+
+#include "standin_client.h"
+
+/* y = relu(a - b), so that ports that are exchanged show */
+static mil_status program_of(mil_program **out, mil_error *err) {
+    static const char text[] = "program(1.3)\n{\n    func main<ios18>(tensor<fp16, [1, 4, 1, 8]> a, tensor<fp16, [1, 4, 1, 8]> b) {\n"
+        "        tensor<fp16, [1, 4, 1, 8]> s = sub(x = a, y = b)[name = string(\"s\")];\n"
+        "        tensor<fp16, [1, 4, 1, 8]> y = relu(x = s)[name = string(\"y\")];\n    } -> (y);\n}\n";
+    mil_text_options options = { .name = "test.mil" };
+    return mil_text_parse(text, strlen(text), &options, out, err);
+}
+
+static mil_status runs(mil_model *model, mil_error *err) {
+    static const int64_t shape[] = { 1, 4, 1, 8 };
+    mil_tensor *in[2] = { NULL, NULL }, *out[1] = { NULL };
+    for (int k = 0; k < 2; k++) {
+        CHECK_EQ(mil_tensor_new(MIL_FP16, 4, shape, &in[k], NULL), MIL_OK);
+        for (int i = 0; i < 32; i++) ((uint16_t *)mil_tensor_data(in[k]))[i] = k ? 0x3c00 : 0x4200;    /* 3 and 1 */
+    }
+    mil_status status = mil_model_run(model, in, out, err);
+    if (!status) CHECK_EQ(*(uint16_t *)mil_tensor_data(out[0]), 0x4000);
+    mil_tensor_free(in[0]), mil_tensor_free(in[1]), mil_tensor_free(out[0]);
+    return status;
+}
+
+/* Compiles, runs twice, frees. */
+static mil_status whole(const char *route, mil_error *err) {
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "ane", options.route = route;
+    mil_program *program = NULL;
+    mil_model *model = NULL;
+    mil_status status = program_of(&program, err);
+    if (!status) status = mil_program_compile(program, &options, &model, err);
+    if (!status) status = runs(model, err);
+    if (!status) status = runs(model, err);
+    mil_model_free(model);
+    mil_program_free(program);
+    return status;
+}
+
+static void use_standin(void) {
+    char folder[1024];
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
+    folder[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(folder, '/');
+    strcpy(slash ? slash : folder, "/../standin");
+    setenv("MIL_FRAMEWORKS", folder, 1);
+}
+
+/* The message names a call; or memory was lacking, which a constructor of Foundation's that gives nil means; or the failure is an answer. */
+static bool is_told(mil_status status, const char *failed, const char *message) {
+    if (status == MIL_ENOMEM) return !strncmp(failed, "NS", 2) || !strncmp(failed, "CF", 2);
+    if (!strcmp(failed, "_ANEDeviceInfo hasANE")) return strstr(message, "no Neural Engine") != NULL;
+    return CONTROL(const char *, call_named, const char *)(message) != NULL;
+}
+
+/* The call that fails by its number; false: it was beyond the last. */
+static bool fails_at(const char *route, long k) {
+    static char row[512];
+    mil_error err = { 0 };
+    snprintf(row, sizeof row, "%s, call %ld", route, k);
+    test_row = row;
+    begin();
+    CONTROL(void, fail_at, long)(k);
+    mil_status status = whole(route, &err);
+    const char *failed = CONTROL(const char *, failed, void)();
+    CONTROL(void, fail_at, long)(0);
+    if (!failed) {
+        CHECK_OK(status, &err);
+        end(0);
+        return false;
+    }
+    snprintf(row, sizeof row, "%s, call %ld, %.160s: %.300s", route, k, failed, status ? err.message : "success");
+    CHECK(!status || is_told(status, failed, err.message));
+    end(0);
+    begin();
+    CHECK_OK(whole(route, &err), &err);
+    end(0);
+    return true;
+}
+
+/* In a process of its own, since an engine's budget of compiles is a process's. is_warm: it has looked at the frameworks before. */
+static bool child_fails_at(const char *route, bool is_warm, long k) {
+    pid_t child = fork();
+    if (!child) {
+        mil_error err = { 0 };
+        use_standin();
+        test_failures = 0;
+        if (is_warm) CHECK_OK(whole(route, &err), &err);
+        bool more = fails_at(route, k);
+        fflush(NULL);
+        _exit(test_failures ? 2 : more);
+    }
+    int status = 0;
+    if (!CHECK(child > 0 && waitpid(child, &status, 0) == child)) return false;
+    if (WIFEXITED(status) && WEXITSTATUS(status) < 2) return WEXITSTATUS(status) == 1;
+    char row[128];
+    snprintf(row, sizeof row, "%s process, %s, call %ld", is_warm ? "a warm" : "a fresh", route, k);
+    test_row = row;
+    CHECK_EQ(status, 0);
+    test_row = "";
+    return true;
+}
+
+enum { ALL_CALLS = 4000 };
+static void each_fails(const char *route, bool is_warm) {
+    long k = 1;
+    while (k < ALL_CALLS && child_fails_at(route, is_warm, k)) k++;
+    CHECK(k > 20 && k < ALL_CALLS);
+}
+
+static void e5rt_fresh(void) { each_fails("e5rt", false); }
+static void e5rt_warm(void) { each_fails("e5rt", true); }
+
+TEST_MAIN(CASE(e5rt_fresh), CASE(e5rt_warm))
