@@ -32,6 +32,26 @@ mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n);
 /* Known indices into an axis of a parameter are checked while the program is made, where the run would check them. */
 mil_status mil__index_check(mil__call *call, const char *param, int axis);
 
+/* A walk over the indices of gather_along_axis and scatter_along_axis, in C order: it tells of each which element of x it
+ * means, x [outer, n, inner] dense. Indices of one outer come in lines, of inner elements; where inner is 1, in one line. */
+typedef struct mil__along {
+    int axis;
+    int64_t n, inner;
+    int64_t line, lines;      /* elements of a line, lines of an outer */
+    mil__index_rule rule;
+    bool leaves_out;          /* an index that is an error by the rule is left out instead */
+    mil_dtype dtype;          /* of the indices that come, and how many are left */
+    const void *indices;
+    int64_t left;
+    int64_t outer, k, i;      /* where the next is: outer in elements of x, line, element of it */
+} mil__along;
+enum { MIL__ALONG = 256 };
+
+/* param: x. Its shape but for axis must be that of the indices. Fails: MIL_ETYPE, MIL_ENOMEM. */
+mil_status mil__along_begin(mil__call *call, const char *param, int axis, mil__along *out);
+/* Of the next *n indices, where the elements that they mean lie; -1: left out. *n is 0 at the end. */
+mil_status mil__along_next(mil__call *call, mil__along *along, int64_t offsets[MIL__ALONG], int64_t *n);
+
 /* The product of extents begin .. end - 1. */
 static inline int64_t mil__extent(const int64_t *shape, int begin, int end) {
     int64_t n = 1;

@@ -208,3 +208,13 @@ void mil__gather_contiguous(const mil_tensor *tensor, void *dst) {
     mil__shape_strides(tensor->rank, tensor->shape, strides);
     mil__move(tensor->dtype, tensor->rank, tensor->shape, dst, strides, tensor->data, tensor->strides);
 }
+
+mil_status mil__dense(mil__call *call, const mil_tensor *tensor, const void **out) {
+    *out = tensor->data;
+    if (mil__is_contiguous(tensor)) return MIL_OK;
+    void *copy = mil__arena_alloc(call->arena, (size_t)mil__numel(tensor) * mil__element_size(tensor->dtype) + 1);
+    if (!copy) return mil__nomem(call->err);
+    mil__gather_contiguous(tensor, copy);
+    *out = copy;
+    return MIL_OK;
+}

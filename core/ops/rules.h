@@ -65,6 +65,8 @@ void mil__move(mil_dtype dtype, int rank, const int64_t *shape, void *dst, const
 void mil__take(const mil_tensor *x, const int64_t *const *maps, mil_tensor *result);
 /* The elements of a tensor of any strides, in C order, into contiguous memory. */
 void mil__gather_contiguous(const mil_tensor *tensor, void *dst);
+/* Them in C order: where they lie, or a copy in call->arena. Fails: MIL_ENOMEM. */
+mil_status mil__dense(mil__call *call, const mil_tensor *tensor, const void **out);
 
 /* One result whose sizes are the values of the parameter `shape`, fresh symbols where they are not known; of unknown rank where
  * not even their number is. */

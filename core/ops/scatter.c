@@ -76,15 +76,39 @@ mil_status mil__infer_scatter_nd(mil__call *call) {
 
 /* ---- pieces ---- */
 
-static void put_floats(int mode, float *to, const float *from, int64_t n) {
+static inline float put_float(int mode, float to, float from) {
     switch (mode) {
-    case ADD: for (int64_t i = 0; i < n; i++) to[i] += from[i]; break;
-    case SUB: for (int64_t i = 0; i < n; i++) to[i] -= from[i]; break;
-    case MUL: for (int64_t i = 0; i < n; i++) to[i] *= from[i]; break;
-    case DIV: for (int64_t i = 0; i < n; i++) to[i] /= from[i]; break;
-    case MAX: for (int64_t i = 0; i < n; i++) to[i] = from[i] > to[i] || from[i] != from[i] ? from[i] : to[i]; break;
-    case MIN: for (int64_t i = 0; i < n; i++) to[i] = from[i] < to[i] || from[i] != from[i] ? from[i] : to[i]; break;
+    case ADD: return to + from;
+    case SUB: return to - from;
+    case MUL: return to * from;
+    case DIV: return to / from;
+    case MAX: return from > to || from != from ? from : to;
+    default: return from < to || from != from ? from : to;
     }
+}
+
+/* A loop for each mode, which knows it. */
+#define BY_MODE(mode, LOOP)                                                                                           \
+    switch (mode) {                                                                                                   \
+    case ADD: LOOP(ADD); break;                                                                                       \
+    case SUB: LOOP(SUB); break;                                                                                       \
+    case MUL: LOOP(MUL); break;                                                                                       \
+    case DIV: LOOP(DIV); break;                                                                                       \
+    case MAX: LOOP(MAX); break;                                                                                       \
+    case MIN: LOOP(MIN); break;                                                                                       \
+    }
+
+static void put_floats(int mode, float *to, const float *from, int64_t n) {
+#define LOOP(mode) for (int64_t i = 0; i < n; i++) to[i] = put_float(mode, to[i], from[i])
+    BY_MODE(mode, LOOP)
+#undef LOOP
+}
+
+/* Each where it belongs; -1: nowhere. */
+static void put_floats_at(int mode, float *to, const int64_t *at, const float *from, int64_t n) {
+#define LOOP(mode) for (int64_t i = 0; i < n; i++) if (at[i] >= 0) to[at[i]] = put_float(mode, to[at[i]], from[i])
+    BY_MODE(mode, LOOP)
+#undef LOOP
 }
 
 /* Wraps around; a division by 0 gives 0, and goes toward zero. */
@@ -100,112 +124,150 @@ static int32_t put_int(int mode, int32_t to, int32_t from) {
     }
 }
 
-/* A scatter under way. Elements are those of the result, or floats for fp16. */
+/* A scatter under way. Elements are those of the result, in its memory, or floats for fp16. */
 typedef struct scattering {
     int mode;
+    mil_dtype as;     /* what elements are worked on as */
     size_t size;      /* of an element */
-    bool is_float;
     char *to;
     const char *from; /* the next piece of the updates */
     mil__index_rule rule;
-    const int64_t *indices;
+    bool leaves_out;  /* what the rule has no place for */
 } scattering;
 
-static void put_piece(scattering *s, int64_t at, int64_t n) {
-    char *to = s->to + (size_t)at * s->size;
-    const int32_t *ints = (const int32_t *)(const void *)s->from;
-    if (s->mode == UPDATE) memcpy(to, s->from, (size_t)n * s->size);
-    else if (s->is_float) put_floats(s->mode, (float *)(void *)to, (const float *)(const void *)s->from, n);
-    else for (int64_t i = 0; i < n; i++) ((int32_t *)(void *)to)[i] = put_int(s->mode, ((int32_t *)(void *)to)[i], ints[i]);
+static void put_piece(const scattering *s, int64_t at, int64_t n) {
+    void *to = s->to + (size_t)at * s->size;
+    const void *from = s->from;
+    if (s->mode == UPDATE) memcpy(to, from, (size_t)n * s->size);
+    else if (s->as == MIL_FP32) put_floats(s->mode, to, from, n);
+    else for (int64_t i = 0; i < n; i++) ((int32_t *)to)[i] = put_int(s->mode, ((int32_t *)to)[i], ((const int32_t *)from)[i]);
 }
 
-/* The place of the next index; *skip: it lies outside, and is left out: from ios17 on one below 0 does, too. */
-static mil_status next_place(mil__call *call, scattering *s, int axis, int64_t n, int64_t *at, bool *skip) {
-    int64_t index = *s->indices++;
-    mil__index_rule strict = {.wraps = s->rule.wraps && !s->rule.clamps};
-    if (mil__index_place(strict, index, n, at)) return MIL_OK;
-    *skip = true;
-    return s->rule.clamps ? MIL_OK : mil__index_fail(call, index, axis, n);
+static void put_elements(const scattering *s, const int64_t *at, int64_t n) {
+    const void *from = s->from;
+    int32_t *ints = (int32_t *)(void *)s->to;
+    if (s->mode != UPDATE && s->as == MIL_FP32) {
+        put_floats_at(s->mode, (float *)(void *)s->to, at, from, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (at[i] < 0) continue;
+        if (s->mode == UPDATE) mil__copy_element(s->to + (size_t)at[i] * s->size, s->from + (size_t)i * s->size, s->size);
+        else ints[at[i]] = put_int(s->mode, ints[at[i]], ((const int32_t *)from)[i]);
+    }
 }
 
-/* Elements as they are worked on, dense: of `as`, in call->arena. */
-static void *dense(mil__call *call, const mil_tensor *tensor, mil_dtype as) {
-    size_t size = mil__element_size(tensor->dtype);
-    int64_t n = mil__numel(tensor);
-    char *elements = mil__arena_alloc(call->arena, (size_t)n * size + 1);
-    char *wide = as == tensor->dtype ? elements : mil__arena_alloc(call->arena, (size_t)n * mil__element_size(as) + 1);
-    if (!elements || !wide) return NULL;
-    mil__gather_contiguous(tensor, elements);
-    if (wide != elements) mil__convert(as, wide, 1, tensor->dtype, elements, 1, n);
-    return wide;
+/* Elements as they are worked on, dense. */
+static mil_status dense_as(mil__call *call, const mil_tensor *tensor, mil_dtype as, const void **out) {
+    MIL__TRY(mil__dense(call, tensor, out));
+    if (as == tensor->dtype) return MIL_OK;
+    void *wide = mil__arena_alloc(call->arena, (size_t)mil__numel(tensor) * mil__element_size(as) + 1);
+    if (!wide) return mil__nomem(call->err);
+    mil__convert(as, wide, 1, tensor->dtype, *out, 1, mil__numel(tensor));
+    *out = wide;
+    return MIL_OK;
 }
 
-static mil_status begin(mil__call *call, scattering *s, mil_dtype *as) {
-    const mil_tensor *data = mil__arg(call, "data")->data, *indices = mil__arg(call, "indices")->data;
+/* Indices count from the end only where one outside is an error: from ios17 on those below 0 are left out, too. */
+static mil_status begin(mil__call *call, scattering *s) {
+    const mil_tensor *data = mil__arg(call, "data")->data;
+    mil_tensor *out = call->result[0], start;
+    const void *updates;
+    mil__index_rule rule;
     *s = (scattering){0};
     MIL__TRY(get_mode(call, &s->mode));
-    MIL__TRY(mil__index_rule_of(call, &s->rule));
-    *as = data->dtype == MIL_FP16 && s->mode != UPDATE ? MIL_FP32 : data->dtype;
-    s->is_float = *as == MIL_FP32;
-    s->size = mil__element_size(*as);
-    int64_t *values = mil__arena_alloc(call->arena, (size_t)mil__numel(indices) * sizeof *values + 1);
-    s->to = dense(call, data, *as);
-    s->from = dense(call, mil__arg(call, "updates")->data, *as);
-    if (!values || !s->to || !s->from) return mil__nomem(call->err);
-    mil__read_i64(indices, values);
-    s->indices = values;
+    MIL__TRY(mil__index_rule_of(call, &rule));
+    s->rule.wraps = rule.wraps && !rule.clamps;
+    s->leaves_out = rule.clamps;
+    s->as = data->dtype == MIL_FP16 && s->mode != UPDATE ? MIL_FP32 : data->dtype;
+    s->size = mil__element_size(s->as);
+    s->to = out->data;
+    if (s->as != out->dtype) s->to = mil__arena_alloc(call->arena, (size_t)mil__numel(out) * s->size + 1);
+    if (s->as != out->dtype && !s->to) return mil__nomem(call->err);
+    MIL__TRY(dense_as(call, mil__arg(call, "updates")->data, s->as, &updates));
+    s->from = updates;
+    mil__tensor_init(&start, s->as, out->rank, out->shape, s->to);
+    return mil_tensor_copy(&start, data, call->err);
+}
+
+static mil_status end(mil__call *call, const scattering *s) {
+    mil_tensor *out = call->result[0];
+    if (out->dtype != s->as) mil__convert(out->dtype, out->data, 1, s->as, s->to, 1, mil__numel(out));
     return MIL_OK;
 }
 
-static mil_status end(mil__call *call, const scattering *s, mil_dtype as) {
-    mil_tensor *out = call->result[0];
-    mil__convert(out->dtype, out->data, 1, as, s->to, 1, mil__numel(out));
+/* The indices as int64s, in call->arena. */
+static mil_status read_indices(mil__call *call, int64_t **out) {
+    const mil_tensor *indices = mil__arg(call, "indices")->data;
+    *out = mil__arena_alloc(call->arena, (size_t)mil__numel(indices) * sizeof **out + 1);
+    if (!*out) return mil__nomem(call->err);
+    mil__read_i64(indices, *out);
     return MIL_OK;
+}
+
+/* The place of an index; *skip becomes true where it is left out. */
+static mil_status place_of(mil__call *call, const scattering *s, int64_t index, int axis, int64_t n, int64_t *at, bool *skip) {
+    if (mil__index_place(s->rule, index, n, at)) return MIL_OK;
+    *skip = true;
+    return s->leaves_out ? MIL_OK : mil__index_fail(call, index, axis, n);
 }
 
 /* ---- evaluation ---- */
 
-/* Data as [outer, n, inner]; `taken` indices for each outer, or (by_element) for each outer and each inner element. */
-static mil_status along_axis(mil__call *call, bool by_element) {
-    const mil_tensor *data = mil__arg(call, "data")->data, *indices = mil__arg(call, "indices")->data;
+/* data as [outer, n, inner]. */
+mil_status mil__eval_scatter(mil__call *call) {
+    const mil_tensor *data = mil__arg(call, "data")->data;
     scattering s;
-    mil_dtype as;
+    int64_t *indices;
     int axis;
     MIL__TRY(get_axis(call, &axis));
-    MIL__TRY(begin(call, &s, &as));
+    MIL__TRY(begin(call, &s));
+    MIL__TRY(read_indices(call, &indices));
     int64_t outer = mil__extent(data->shape, 0, axis), n = data->shape[axis], inner = mil__extent(data->shape, axis + 1, data->rank);
-    int64_t taken = by_element ? indices->shape[axis] * inner : mil__numel(indices), piece = by_element ? 1 : inner;
-    const int64_t *first = s.indices;
-    for (int64_t o = 0; o < outer; o++) {
-        if (!by_element) s.indices = first;
-        for (int64_t i = 0; i < taken; i++, s.from += (size_t)piece * s.size) {
+    int64_t taken = mil__numel(mil__arg(call, "indices")->data);
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < taken; i++, s.from += (size_t)inner * s.size) {
             int64_t at = 0;
             bool skip = false;
-            MIL__TRY(next_place(call, &s, axis, n, &at, &skip));
-            if (!skip) put_piece(&s, (o * n + at) * inner + (by_element ? i % inner : 0), piece);
+            MIL__TRY(place_of(call, &s, indices[i], axis, n, &at, &skip));
+            if (!skip) put_piece(&s, (o * n + at) * inner, inner);
         }
-    }
-    return end(call, &s, as);
+    return end(call, &s);
 }
 
-mil_status mil__eval_scatter(mil__call *call) { return along_axis(call, false); }
-mil_status mil__eval_scatter_along_axis(mil__call *call) { return along_axis(call, true); }
+mil_status mil__eval_scatter_along_axis(mil__call *call) {
+    int64_t offsets[MIL__ALONG], n;
+    mil__along along;
+    scattering s;
+    int axis;
+    MIL__TRY(get_axis(call, &axis));
+    MIL__TRY(begin(call, &s));
+    MIL__TRY(mil__along_begin(call, "data", axis, &along));
+    along.rule = s.rule;
+    along.leaves_out = s.leaves_out;
+    do {
+        MIL__TRY(mil__along_next(call, &along, offsets, &n));
+        put_elements(&s, offsets, n);
+        s.from += (size_t)n * s.size;
+    } while (n);
+    return end(call, &s);
+}
 
 mil_status mil__eval_scatter_nd(mil__call *call) {
     const mil_tensor *data = mil__arg(call, "data")->data, *indices = mil__arg(call, "indices")->data;
     int depth = (int)indices->shape[indices->rank - 1];
-    int64_t taken = mil__extent(indices->shape, 0, indices->rank - 1), piece = mil__extent(data->shape, depth, data->rank);
+    int64_t taken = mil__extent(indices->shape, 0, indices->rank - 1), piece = mil__extent(data->shape, depth, data->rank), *index;
     scattering s;
-    mil_dtype as;
-    MIL__TRY(begin(call, &s, &as));
+    MIL__TRY(begin(call, &s));
+    MIL__TRY(read_indices(call, &index));
     for (int64_t i = 0; i < taken; i++, s.from += (size_t)piece * s.size) {
         int64_t at = 0, place = 0;
         bool skip = false;
         for (int k = 0; k < depth; k++) {
-            MIL__TRY(next_place(call, &s, k, data->shape[k], &place, &skip));
+            MIL__TRY(place_of(call, &s, *index++, k, data->shape[k], &place, &skip));
             at = at * data->shape[k] + place;
         }
         if (!skip) put_piece(&s, at * piece, piece);
     }
-    return end(call, &s, as);
+    return end(call, &s);
 }

@@ -5,19 +5,13 @@
 #include "ops/rules.h"
 
 /* x dense, and the indices as int64s; both live in call->arena or are the tensor's own. */
-static mil_status read_operands(mil__call *call, const char **x_data, const int64_t **indices) {
-    const mil_tensor *x = mil__arg(call, "x")->data, *i = mil__arg(call, "indices")->data;
+static mil_status read_operands(mil__call *call, const void **x, const int64_t **indices) {
+    const mil_tensor *i = mil__arg(call, "indices")->data;
     int64_t *values = mil__arena_alloc(call->arena, (size_t)mil__numel(i) * sizeof *values + 1);
     if (!values) return mil__nomem(call->err);
     mil__read_i64(i, values);
     *indices = values;
-    *x_data = x->data;
-    if (mil__is_contiguous(x)) return MIL_OK;
-    void *dense = mil__arena_alloc(call->arena, (size_t)mil__numel(x) * mil__element_size(x->dtype) + 1);
-    if (!dense) return mil__nomem(call->err);
-    mil__gather_contiguous(x, dense);
-    *x_data = dense;
-    return MIL_OK;
+    return mil__dense(call, mil__arg(call, "x")->data, x);
 }
 
 /* batch_dims, where the opset has it; x and indices must agree along those axes. */
@@ -92,7 +86,7 @@ mil_status mil__infer_gather(mil__call *call) {
 
 mil_status mil__eval_gather(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
-    const char *from;
+    const void *from;
     const int64_t *index;
     mil__index_rule rule;
     int axis, batch;
@@ -108,7 +102,7 @@ mil_status mil__eval_gather(mil__call *call) {
             for (int64_t i = 0; i < taken; i++, to += inner) {
                 int64_t wanted = index[b * taken + i];
                 if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
-                memcpy(to, from + (size_t)((b * middle + m) * n + at) * inner, inner);
+                memcpy(to, (const char *)from + (size_t)((b * middle + m) * n + at) * inner, inner);
             }
     return MIL_OK;
 }
@@ -129,28 +123,33 @@ mil_status mil__infer_gather_along_axis(mil__call *call) {
     return mil__call_tensor(call, x->dtype, indices->rank, indices->shape);
 }
 
+#define PICK(type)                                                                                                    \
+    for (int64_t i = 0; i < n; i++) ((type *)to)[i] = ((const type *)from)[offsets[i]]
+
+static void pick(void *to, const void *from, const int64_t *offsets, int64_t n, size_t size) {
+    switch (size) {
+    case 1: PICK(uint8_t); break;
+    case 2: PICK(uint16_t); break;
+    case 4: PICK(uint32_t); break;
+    }
+}
+
 mil_status mil__eval_gather_along_axis(mil__call *call) {
-    const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
-    const char *from;
-    const int64_t *index;
-    mil__index_rule rule;
+    const mil_tensor *x = mil__arg(call, "x")->data;
+    const void *from;
+    char *to = call->result[0]->data;
+    size_t size = mil__element_size(x->dtype);
+    int64_t offsets[MIL__ALONG], n;
+    mil__along along;
     int axis;
     MIL__TRY(get_axis(call, &axis));
-    MIL__TRY(mil__index_rule_of(call, &rule));
-    MIL__TRY(read_operands(call, &from, &index));
-    for (int i = 0; i < x->rank; i++)
-        if (i != axis && x->shape[i] != indices->shape[i])
-            return mil__call_fail(call, MIL_ETYPE, "x and indices differ at axis %d", i);
-    int64_t outer = mil__extent(x->shape, 0, axis), inner = mil__extent(x->shape, axis + 1, x->rank), n = x->shape[axis], at = 0;
-    size_t size = mil__element_size(x->dtype);
-    char *to = call->result[0]->data;
-    for (int64_t o = 0; o < outer; o++)
-        for (int64_t k = 0; k < indices->shape[axis]; k++)
-            for (int64_t i = 0; i < inner; i++, to += size) {
-                int64_t wanted = *index++;
-                if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
-                mil__copy_element(to, from + (size_t)((o * n + at) * inner + i) * size, size);
-            }
+    MIL__TRY(mil__dense(call, x, &from));
+    MIL__TRY(mil__along_begin(call, "x", axis, &along));
+    do {
+        MIL__TRY(mil__along_next(call, &along, offsets, &n));
+        pick(to, from, offsets, n, size);
+        to += (size_t)n * size;
+    } while (n);
     return MIL_OK;
 }
 
@@ -180,7 +179,7 @@ mil_status mil__infer_gather_nd(mil__call *call) {
 
 mil_status mil__eval_gather_nd(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data, *indices = mil__arg(call, "indices")->data;
-    const char *from;
+    const void *from;
     const int64_t *index;
     mil__index_rule rule;
     int batch, depth;
@@ -198,7 +197,7 @@ mil_status mil__eval_gather_nd(mil__call *call) {
                 if (!mil__index_place(rule, wanted, n, &place)) return mil__index_fail(call, wanted, batch + k, n);
                 at = at * n + place;
             }
-            memcpy(to, from + (size_t)at * inner, inner);
+            memcpy(to, (const char *)from + (size_t)at * inner, inner);
         }
     return MIL_OK;
 }

@@ -18,6 +18,11 @@ local function indexed(op, args)
 end
 local function int32(...) return mil.tensor("int32", { ... }) end
 
+local function last_is(number, tensor)
+  tensor:set(3, 400, number)
+  return tensor
+end
+
 local function list(f)
   local ls = f:make_list { init_length = 2, dynamic_length = false, elem_shape = { 4 }, name = "ls" }
   return ls:list_write { index = 1, value = f:input("x", "fp32", { 4 }), name = "kept" }, f:input("i", "int32", { 1 })
@@ -28,6 +33,17 @@ local rows = {
   { "an index beyond an axis", indexed("gather", { axis = 0, validate_indices = true }), { x = x, i = int32(0, 2) },
     { { x = x, i = int32(0, 7) }, "gather: index 7 is outside of axis 0, which has 3 elements" },
     { { x = x, i = int32(-4, 0) }, "gather: index -4 is outside of axis 0, which has 3 elements" } },
+  { "an index beyond an axis: gather_along_axis", function(f)
+      f:output("y", f:gather_along_axis { x = f:input("x", "fp32", { 3, 4 }), indices = f:input("i", "int32", { 2, 4 }), validate_indices = true })
+      return line() - 1
+    end, { x = x, i = mil.zeros("int32", { 2, 4 }) },
+    { { x = x, i = mil.full("int32", { 2, 4 }, 3) }, "gather_along_axis: index 3 is outside of axis 0, which has 3 elements" } },
+  { "an index beyond an axis: scatter_along_axis, far behind the first", function(f)
+      f:output("y", f:scatter_along_axis { data = f:input("x", "fp32", { 3, 4 }), indices = f:input("i", "int32", { 3, 400 }), axis = 1,
+        updates = mil.ones("fp32", { 3, 400 }), validate_indices = true })
+      return line() - 2
+    end, { x = x, i = mil.zeros("int32", { 3, 400 }) },
+    { { x = x, i = last_is(-1, mil.zeros("int32", { 3, 400 })) }, "scatter_along_axis: index -1 is outside of axis 1, which has 4 elements" } },
   { "an index beyond an axis of a weight that stays compressed", function(f)
       local w = f:constexpr_lut_to_dense { indices = mil.zeros("uint4", { 3, 4 }), lut = mil.ones("fp16", { 1, 1, 16, 1 }) }
       f:output("y", f:gather { x = w, indices = f:input("i", "int32", { 2 }), axis = 0, validate_indices = true }) return (line())
