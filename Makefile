@@ -140,22 +140,12 @@ $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 	@mkdir -p $(@D)
 	$(SAY) $(CC) $(CFLAGS_) -Itests/c -MMD -MP $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
 
-# The stand-ins for Apple's frameworks: one library under several names, with a copy of the core that is its own.
-STANDIN_ANE := $(patsubst %,$(BUILD)/standin/ane/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine)
-standin: $(STANDIN_ANE)
-$(BUILD)/tests/ane_test: CFLAGS_ += -Itests
-$(BUILD)/tests/ane_test: | $(STANDIN_ANE)
-$(BUILD)/standin/ane/libobjc.A.so: tests/standin/ane/ane.c tests/standin/ane/ane.h $(BUILD)/libmil.a
-	@mkdir -p $(@D)
-	$(SAY) $(CC) $(CFLAGS_) -Itests -shared -Wl,-Bsymbolic $< $(BUILD)/libmil.a $(LDFLAGS_) $(LIBS_) -o $@
-$(filter-out %/libobjc.A.so,$(STANDIN_ANE)): $(BUILD)/standin/ane/libobjc.A.so
-	@ln -sf libobjc.A.so $@
-
-# Another, strict, written from the facts alone and apart from the engines (tests/standin/README.md).
+# The stand-in for Apple's frameworks, strict, written from the facts alone and apart from the engines (tests/standin/README.md):
+# one library under several names, with a copy of the core that is its own.
 STANDIN := $(patsubst %,$(BUILD)/standin/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine Espresso)
 STANDIN_SRC := $(wildcard tests/standin/*.c)
 standin: $(STANDIN)
-STANDIN_TESTS := $(filter $(BUILD)/tests/standin%,$(C_TESTS))
+STANDIN_TESTS := $(filter $(BUILD)/tests/standin% $(BUILD)/tests/ane_% $(BUILD)/tests/e5rt_%,$(C_TESTS))
 $(STANDIN_TESTS): CFLAGS_ += -Itests
 $(STANDIN_TESTS): | $(STANDIN)
 $(BUILD)/standin/libobjc.A.so: $(STANDIN_SRC) $(wildcard tests/standin/*.h) $(BUILD)/libmil.a

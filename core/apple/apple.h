@@ -13,6 +13,8 @@
 #ifndef MIL__APPLE_H
 #define MIL__APPLE_H
 
+#include <stddef.h>
+
 #include "base/base.h"
 #include "base/str.h"
 
@@ -86,13 +88,25 @@ bool mil__apple_row_at(size_t i, mil__apple_row *out);
 /* Is an optional method there? */
 #define mil__responds(class, name) (mil__apple.sel.class##_##name != NULL)
 
-/* ---- values (MIL__APPLE_FOUNDATION); makers give autoreleased objects, NULL where memory ran out ---- */
+/* ---- calls that give nothing, where they must give something ---- */
+
+#define MIL__METHOD(class, name) offsetof(struct mil__apple, sel.class##_##name)
+#define MIL__FUNCTION(name)      offsetof(struct mil__apple, name)
+/* call: one of these. Fails (MIL_EIO): "compile: +[NSData dataWithBytes:length:] gives nothing" */
+mil_status mil__fail_nothing(mil_error *err, const char *what, size_t call);
+
+/* ---- values (MIL__APPLE_FOUNDATION); makers give autoreleased objects, NULL where the system gives none or one of theirs is ---- */
 
 mil__id mil__ns_string(const char *utf8);
 mil__id mil__ns_data(const void *bytes, size_t n);                      /* a copy */
 mil__id mil__ns_number(uint64_t number);
-mil__id mil__ns_array(const mil__id *objects, size_t n);                /* NULL too where one of them is */
+mil__id mil__ns_array(const mil__id *objects, size_t n);
 mil__id mil__ns_dictionary(const mil__id *keys, const mil__id *values, size_t n);
+
+/* The call of this thread's last maker that gave nothing, 0 since mil__made_all(): so it can be told after a few of them. */
+mil_status mil__fail_made(mil_error *err, const char *what);
+void mil__made_all(void);
+bool mil__has_made_all(void);
 
 /* Readers take any object, nil too, and say whether it was of that kind. Text is borrowed until the pool is popped. */
 const char *mil__read_text(mil__id string);                            /* NULL: no string */

@@ -155,6 +155,15 @@ mil_status mil__apple_open(unsigned libraries, mil_error *err) {
     return status;
 }
 
+mil_status mil__fail_nothing(mil_error *err, const char *what, size_t call) {
+    mil__str name = {0};
+    for (size_t i = 0; i < MIL__COUNT(rows); i++)
+        if (rows[i].field == call && rows[i].kind != 'L') add_row_text(&name, &rows[i]);
+    mil__fail(err, MIL_EIO, "%s: %s gives nothing", what, name.s && !name.failed ? name.s : "a call of the system's");
+    mil__str_free(&name);
+    return MIL_EIO;
+}
+
 bool mil__apple_row_at(size_t i, mil__apple_row *out) {
     if (i >= MIL__COUNT(rows)) return false;
     const row *row = &rows[i];

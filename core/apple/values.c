@@ -2,9 +2,24 @@
 /* Foundation's values: made, read, and an NSError as an error of ours; blocks by hand. */
 #include "apple/apple.h"
 
-mil__id mil__ns_string(const char *utf8) { return mil__send_class(NSString, fromUTF8, utf8); }
-mil__id mil__ns_data(const void *bytes, size_t n) { return mil__send_class(NSData, fromBytes, bytes, n); }
-mil__id mil__ns_number(uint64_t number) { return mil__send_class(NSNumber, fromUnsigned, number); }
+/* ---- makers ---- */
+
+static _Thread_local size_t failed_call;
+
+mil_status mil__fail_made(mil_error *err, const char *what) { return mil__fail_nothing(err, what, failed_call); }
+void mil__made_all(void) { failed_call = 0; }
+bool mil__has_made_all(void) { return !failed_call; }
+
+static mil__id made(mil__id object, size_t call) {
+    if (!object) failed_call = call;
+    return object;
+}
+
+#define MAKE(class, name, ...) made(mil__send_class(class, name, ##__VA_ARGS__), MIL__METHOD(class, name))
+
+mil__id mil__ns_string(const char *utf8) { return MAKE(NSString, fromUTF8, utf8); }
+mil__id mil__ns_data(const void *bytes, size_t n) { return MAKE(NSData, fromBytes, bytes, n); }
+mil__id mil__ns_number(uint64_t number) { return MAKE(NSNumber, fromUnsigned, number); }
 
 static bool has_nil(const mil__id *objects, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -13,13 +28,15 @@ static bool has_nil(const mil__id *objects, size_t n) {
 }
 
 mil__id mil__ns_array(const mil__id *objects, size_t n) {
-    return has_nil(objects, n) ? NULL : mil__send_class(NSArray, fromObjects, objects, n);
+    return has_nil(objects, n) ? NULL : MAKE(NSArray, fromObjects, objects, n);
 }
 
 mil__id mil__ns_dictionary(const mil__id *keys, const mil__id *values, size_t n) {
-    if (n == 0) return mil__send_class(NSDictionary, empty);
-    return has_nil(keys, n) || has_nil(values, n) ? NULL : mil__send_class(NSDictionary, fromPairs, values, keys, n);
+    if (n == 0) return MAKE(NSDictionary, empty);
+    return has_nil(keys, n) || has_nil(values, n) ? NULL : MAKE(NSDictionary, fromPairs, values, keys, n);
 }
+
+/* ---- readers ---- */
 
 static bool is_kind(mil__id object, mil__class class) { return object && mil__send(object, NSObject, isKindOfClass, class); }
 

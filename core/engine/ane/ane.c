@@ -265,8 +265,8 @@ static mil_status copy_view(ane_context *c, struct view *view, const mil_tensor 
     MIL__TRY(route->begin(c->impl, view->port, &memory, err));
     view->tensor.data = (char *)memory + view->offset;
     mil_status status = mil_tensor_copy(to ? to : &view->tensor, from ? from : &view->tensor, err);
-    route->end(c->impl, view->port);
-    return status;
+    mil_status ended = route->end(c->impl, view->port, status == MIL_OK ? err : NULL);
+    return status == MIL_OK ? ended : status;
 }
 
 static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel,

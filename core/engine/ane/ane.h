@@ -65,7 +65,7 @@ typedef struct mil__ane_route {
     void (*context_free)(void *context);
     /* The memory of port i, from begin to end only: to be written (inputs), to be read (outputs). Never across a run. */
     mil_status (*begin)(void *context, size_t port, void **memory, mil_error *err);
-    void (*end)(void *context, size_t port);
+    mil_status (*end)(void *context, size_t port, mil_error *err);
     mil_status (*run)(void *context, mil_error *err);
     void (*print)(const void *loaded, mil__str *out);
     size_t (*context_bytes)(const void *loaded);
@@ -132,7 +132,7 @@ struct mil__ane_loaded {
 mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err);
 void mil__ane_request_free(void *request);
 mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err);
-void mil__ane_request_end(void *request, size_t port);
+mil_status mil__ane_request_end(void *request, size_t port, mil_error *err);
 mil_status mil__ane_request_run(void *request, mil_error *err);
 size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port);
 

@@ -44,40 +44,46 @@ static mil_status check_process(mil_error *err) {
 
 /* ---- names ---- */
 
-static mil__id make_weights(const mil_text_file *files, size_t n, bool other) {
-    mil__id *keys = mil__alloc(2 * n * sizeof *keys), *values = keys ? keys + n : NULL, made = NULL;
-    for (size_t i = 0; keys && i < n; i++) {
+/* "@model_path/weights/w.bin" = { offset = 0, data = .. }; other: of other data. */
+static mil_status make_weights(const mil_text_file *files, size_t n, bool other, mil__id *out, mil_error *err) {
+    mil__id *keys = mil__alloc((2 * n + 1) * sizeof *keys), *values = keys + n;
+    if (!keys) return mil__nomem(err);
+    for (size_t i = 0; i < n; i++) {
         mil__id names[] = {mil__ns_string("offset"), mil__ns_string("data")};
         mil__id data = other ? mil__ns_data("other", 5) : mil__ns_data(files[i].data, files[i].n);
         keys[i] = mil__ns_string(files[i].name);
         values[i] = mil__ns_dictionary(names, (mil__id[]){mil__ns_number(0), data}, 2);
     }
-    if (keys) made = mil__ns_dictionary(keys, values, n);
+    *out = mil__ns_dictionary(keys, values, n);
     mil__free(keys);
-    return made;
+    return *out ? MIL_OK : mil__fail_made(err, "compile");
 }
 
 /* Autoreleased. */
-static mil_status make_model(const mil__ane_text *text, mil__id weights, mil__id *out, mil_error *err) {
-    mil__id data = mil__ns_data(text->text, text->n);
-    if (!data || !weights) return mil__nomem(err);
+static mil_status make_model(const mil__ane_source *source, const mil__ane_text *text, bool other, mil__id *out, mil_error *err) {
+    mil__id weights, data = mil__ns_data(text->text, text->n);
+    if (!data) return mil__fail_made(err, "compile");
+    MIL__TRY(make_weights(source->files, source->n_files, other, &weights, err));
     mil__id descriptor = mil__send_class(ANEInMemoryModelDescriptor, fromText, data, weights, NULL);
-    if (!descriptor) return mil__fail(err, MIL_EUNSUPPORTED, "compile: the Neural Engine's framework takes no text and weights of this form");
+    if (!descriptor) return mil__fail_nothing(err, "compile", MIL__METHOD(ANEInMemoryModelDescriptor, fromText));
     *out = mil__send_class(ANEInMemoryModel, fromDescriptor, descriptor);
-    return *out ? MIL_OK : mil__fail(err, MIL_EUNSUPPORTED, "compile: the Neural Engine's framework makes no model of the program");
+    return *out ? MIL_OK : mil__fail_nothing(err, "compile", MIL__METHOD(ANEInMemoryModel, fromDescriptor));
 }
 
-static const char *name_of(mil__id model) {
-    const char *name = mil__read_text(mil__send(model, ANEInMemoryModel, identifier));
-    return name ? name : "";
+/* Lives as long as the model does. */
+static mil_status name_of(mil__id model, const char **out, mil_error *err) {
+    *out = mil__read_text(mil__send(model, ANEInMemoryModel, identifier));
+    return *out ? MIL_OK : mil__fail_nothing(err, "compile", MIL__METHOD(ANEInMemoryModel, identifier));
 }
 
 /* Asked once, of a program with other weights: nothing is compiled for it. A text of our own making holds their hash. */
-static mil_status find_naming(const mil__ane_source *source, const mil__ane_text *text, mil__id model, mil_error *err) {
+static mil_status find_naming(const mil__ane_source *source, const mil__ane_text *text, const char *name, mil_error *err) {
     mil__id other;
+    const char *other_name;
     if (naming != UNKNOWN || source->n_files == 0 || !source->is_given) return MIL_OK;
-    MIL__TRY(make_model(text, make_weights(source->files, source->n_files, true), &other, err));
-    naming = strcmp(name_of(model), name_of(other)) == 0 ? BY_TEXT : BY_WEIGHTS;
+    MIL__TRY(make_model(source, text, true, &other, err));
+    MIL__TRY(name_of(other, &other_name, err));
+    naming = strcmp(name, other_name) == 0 ? BY_TEXT : BY_WEIGHTS;
     return MIL_OK;
 }
 
@@ -146,10 +152,12 @@ static bool may_use_copy(const mil__ane_source *source) {
 
 static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, const mil__ane_text *text, mil_error *err) {
     mil__id model;
-    MIL__TRY(make_model(text, make_weights(source->files, source->n_files, false), &model, err));
-    MIL__TRY(find_naming(source, text, model, err));
+    const char *name;
+    MIL__TRY(make_model(source, text, false, &model, err));
     loaded->model = mil__apple.objc_retain(model);
-    MIL__TRY(mil__ane_folder_open(name_of(model), text, source->files, source->n_files, &loaded->folder, err));
+    MIL__TRY(name_of(model, &name, err));
+    MIL__TRY(find_naming(source, text, name, err));
+    MIL__TRY(mil__ane_folder_open(name, text, source->files, source->n_files, &loaded->folder, err));
     loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
     if (loaded->was_compiled) MIL__TRY(compile_program(loaded, err));
     if (loaded->was_compiled) MIL__TRY(load_program(loaded, err));
@@ -181,8 +189,9 @@ static mil_status load_either(mil__ane_loaded *loaded, mil__ane_source *source, 
 }
 
 static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **out, mil_error *err) {
-    mil__id options = mil__send_class(NSDictionary, empty);
-    mil__ane_loaded *loaded = options ? mil__calloc(1, sizeof *loaded) : NULL;
+    mil__id options = mil__ns_dictionary(NULL, NULL, 0);
+    if (!options) return mil__fail_made(err, "compile");
+    mil__ane_loaded *loaded = mil__calloc(1, sizeof *loaded);
     if (!loaded) return mil__nomem(err);
     loaded->options = mil__apple.objc_retain(options);
     loaded->qos = source->qos;

@@ -256,7 +256,10 @@ static mil_status begin(void *object, size_t port, void **memory, mil_error *err
     return MIL_OK;
 }
 
-static void end(void *object, size_t port) { (void)object, (void)port; }
+static mil_status end(void *object, size_t port, mil_error *err) {
+    (void)object, (void)port, (void)err;
+    return MIL_OK;
+}
 
 /* ---- running ---- */
 

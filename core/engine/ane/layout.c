@@ -160,7 +160,7 @@ static mil_status lay_out(mil__id list, mil__id symbols, mil__ane_port *ports, s
     return MIL_OK;
 }
 
-mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err) {
+static mil_status read_attributes(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err) {
     mil__id status = mil__read_at(mil__read_key(attributes, "NetworkStatusList"), 0);
     mil__id description = mil__read_key(attributes, "ANEFModelDescription");
     *out = (mil__ane_report){true, true};
@@ -168,4 +168,11 @@ mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane
                      source->ports, source->n_inputs, out, err));
     return lay_out(mil__read_key(status, "LiveOutputList"), mil__read_key(description, "kANEFModelOutputSymbolsArrayKey"),
                    source->ports + source->n_inputs, source->n_outputs, out, err);
+}
+
+/* A name that could not be made would look like something that is not reported. */
+mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err) {
+    mil__made_all();
+    mil_status status = read_attributes(attributes, source, out, err);
+    return mil__has_made_all() ? status : mil__fail_made(err, "compile");
 }

@@ -50,11 +50,16 @@ static void release(struct mil__ane_request *r) {
 
 static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, mil_error *err) {
     int code = mil__apple.IOSurfaceLock(surface, options, NULL);
-    if (code) return mil__fail(err, MIL_EIO, "run: an IOSurface can't be locked (0x%x)", (unsigned)code);
+    if (code) return mil__fail(err, MIL_EIO, "run: an IOSurface can't be locked (IOSurfaceLock: 0x%x)", (unsigned)code);
     *memory = mil__apple.IOSurfaceGetBaseAddress(surface);
     if (*memory) return MIL_OK;
     mil__apple.IOSurfaceUnlock(surface, options, NULL);
     return mil__fail(err, MIL_EIO, "run: an IOSurface has no memory (IOSurfaceGetBaseAddress)");
+}
+
+static mil_status unlock(mil__iosurface surface, uint32_t options, mil_error *err) {
+    int code = mil__apple.IOSurfaceUnlock(surface, options, NULL);
+    return code ? mil__fail(err, MIL_EIO, "run: an IOSurface can't be unlocked (IOSurfaceUnlock: 0x%x)", (unsigned)code) : MIL_OK;
 }
 
 static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_error *err) {
@@ -63,9 +68,9 @@ static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_erro
     void *memory;
     MIL__TRY(lock(r->surfaces[port], 0, &memory, err));
     memset(memory, 0, bytes);
-    mil__apple.IOSurfaceUnlock(r->surfaces[port], 0, NULL);
+    MIL__TRY(unlock(r->surfaces[port], 0, err));
     mil__id object = mil__send_class(ANEIOSurfaceObject, fromSurface, r->surfaces[port]);
-    if (!object) return mil__fail(err, MIL_EIO, "run: the Neural Engine takes no IOSurface of %zu bytes for %s", bytes, r->loaded->ports[port].name);
+    if (!object) return mil__fail_nothing(err, "run", MIL__METHOD(ANEIOSurfaceObject, fromSurface));
     r->objects[port] = mil__apple.objc_retain(object);
     return MIL_OK;
 }
@@ -79,17 +84,17 @@ static void in_order(const struct mil__ane_request *r, size_t from, size_t to, m
 }
 
 static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
-    mil__id inputs, input_indices, outputs, output_indices, request = NULL, *room = mil__calloc(r->n, sizeof *room);
+    mil__id inputs, input_indices, outputs, output_indices, *room = mil__calloc(r->n, sizeof *room);
     if (!room) return mil__nomem(err);
     in_order(r, 0, r->loaded->n_inputs, room, &inputs, &input_indices);
     in_order(r, r->loaded->n_inputs, r->n, room, &outputs, &output_indices);
     mil__free(room);
     mil__id procedure = mil__ns_number(0);
-    if (inputs && input_indices && outputs && output_indices && procedure)
-        request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
-    if (!request) return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework makes no request");
+    if (!inputs || !input_indices || !outputs || !output_indices || !procedure) return mil__fail_made(err, "run");
+    mil__id request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
+    if (!request) return mil__fail_nothing(err, "run", MIL__METHOD(ANERequest, make));
     if (mil__responds(ANERequest, validate) && !mil__send(request, ANERequest, validate))
-        return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid");
+        return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid (-[_ANERequest validate])");
     r->request = mil__apple.objc_retain(request);
     return MIL_OK;
 }
@@ -134,9 +139,9 @@ mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil
     return lock(r->surfaces[port], lock_options(r, port), memory, err);
 }
 
-void mil__ane_request_end(void *request, size_t port) {
+mil_status mil__ane_request_end(void *request, size_t port, mil_error *err) {
     struct mil__ane_request *r = request;
-    mil__apple.IOSurfaceUnlock(r->surfaces[port], lock_options(r, port), NULL);
+    return unlock(r->surfaces[port], lock_options(r, port), err);
 }
 
 /* ---- running ---- */
@@ -148,24 +153,24 @@ static bool evaluate(const struct mil__ane_request *r, mil_error *why) {
     return false;
 }
 
-static mil_status copy_surface(mil__iosurface to, mil__iosurface from, mil_error *err) {
+static mil_status copy_surface(mil__iosurface to, mil__iosurface from, size_t bytes, mil_error *err) {
     void *source, *target;
     MIL__TRY(lock(from, MIL__SURFACE_READ_ONLY, &source, err));
     mil_status status = lock(to, 0, &target, err);
     if (status == MIL_OK) {
-        size_t bytes = mil__apple.IOSurfaceGetAllocSize(from), room = mil__apple.IOSurfaceGetAllocSize(to);
-        memcpy(target, source, bytes < room ? bytes : room);
-        mil__apple.IOSurfaceUnlock(to, 0, NULL);
+        memcpy(target, source, bytes);
+        status = unlock(to, 0, err);
     }
-    mil__apple.IOSurfaceUnlock(from, MIL__SURFACE_READ_ONLY, NULL);
-    return status;
+    mil_status ended = unlock(from, MIL__SURFACE_READ_ONLY, status == MIL_OK ? err : NULL);
+    return status == MIL_OK ? ended : status;
 }
 
 /* Other surfaces, larger ones, with what is in the inputs. */
 static mil_status make_larger(struct mil__ane_request *r, mil_error *err) {
     struct mil__ane_request larger = {.loaded = r->loaded, .n = r->n, .least_bytes = LARGER};
     mil_status status = make(&larger, err);
-    for (size_t i = 0; i < r->loaded->n_inputs && status == MIL_OK; i++) status = copy_surface(larger.surfaces[i], r->surfaces[i], err);
+    for (size_t i = 0; i < r->loaded->n_inputs && status == MIL_OK; i++)
+        status = copy_surface(larger.surfaces[i], r->surfaces[i], surface_bytes(r->loaded, i, r->least_bytes), err);
     if (status != MIL_OK) {
         release(&larger);
         return status;
