@@ -228,13 +228,11 @@ static void kit_use_after_fork(void) {
     CHECK_HAS(err.message, "forked");
 }
 
+/* Of the route that the case is about; by another the engine may be had. */
 static inline void kit_expect_missing(const char *what, const char *message) {
     mil_error err = {0};
     mil_model *model;
-    const char *reason = "";
     (strchr(what, ':') ? standin.hide_selector : standin.hide_class)(what);
-    CHECK(!mil_engine_available("ane", &reason));
-    CHECK_HAS(reason, message);
     CHECK_STATUS(kit_compile(&model, &err), MIL_EUNSUPPORTED, &err);
     CHECK_HAS(err.message, message);
     standin.hide_selector(NULL), standin.hide_class(NULL);
