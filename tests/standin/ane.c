@@ -3,30 +3,24 @@
  * facts/ane.md sections 2 to 6. A text is compiled by a copy of libmil that is this library's own, and computed plainly.
  *
  * A compiled copy is kept by its identifier, as the daemon keeps it: a model of the same identifier may then be loaded uncompiled. */
-#include "objc.h"
+#include "ane.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#include "mil.h"
 #include "refusals.h"
 
-#define ME object *self, SEL _cmd
-#define UNUSED (void)self, (void)_cmd
-#define DOMAIN "com.apple.appleneuralengine"
+#define DOMAIN ANE_DOMAIN
 
 enum { MAX_PORTS = 64, MAX_COPIES = 1024, LEAST_OF_O = 49152 };
-
-typedef struct descriptor { object *text, *weights, *plist; char identifier[64]; } descriptor;
-typedef struct model { object *descriptor, *attributes; mil_model *loaded; } model;
-typedef struct request { object *inputs, *input_indices, *outputs, *output_indices; } request;
 
 static struct { char identifier[64]; mil_model *compiled; } copies[MAX_COPIES];
 static size_t n_copies;
 static long n_compiles, n_loaded;   /* which of them is limited, is disputed (10, rows 15 and 16): N and F say the loaded */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static bool fails(object **error, const char *domain, long code, const char *text, const char *under) {
+bool ane_fails(object **error, const char *domain, long code, const char *text, const char *under) {
     if (!error) return false;
     object *underlying = under ? error_new(domain, code, under, NULL) : NULL;
     *error = autoreleased(error_new(domain, code, text, underlying));
@@ -86,7 +80,7 @@ static object *model_with(ME, object *of) {
     UNUSED;
     if (!is_a(of, "_ANEInMemoryModelDescriptor")) return violation("inMemoryModelWithDescriptor: of a %s", of->isa->name), NULL;
     model *m = calloc(1, sizeof *m);
-    m->descriptor = retained(of);
+    m->descriptor = retained(of), m->depth = 127;
     return autoreleased(object_new("_ANEInMemoryModel", m, 0));
 }
 static void free_model(object *o) {
@@ -96,7 +90,10 @@ static void free_model(object *o) {
         mil_model_free(m->loaded);
         __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     }
-    released(m->descriptor), released(m->attributes);
+    if (m->mapped) violation("_ANEInMemoryModel: released while requests are mapped");
+    if (m->inner) m->inner->data = NULL;
+    released(m->descriptor), released(m->attributes), released(m->url), released(m->inner);
+    if (m->program) m->program->data = NULL, released(m->program);
     free(m);
 }
 static object *model_identifier(ME) { UNUSED; return autoreleased(string_new(described(self)->identifier)); }
@@ -192,18 +189,18 @@ static size_t copy_of(const char *identifier) {
 
 static bool model_compile(ME, unsigned qos, object *options, object **error) {
     UNUSED, (void)qos;
-    if (standin.no_options && options->n) return fails(error, COMPILER, 1, FAILED, "InvalidCompilationParam");
-    if (!files_lie(self)) return fails(error, COMPILER, 1, FAILED, "ANECCompile() FAILED: err=()");
+    if (standin.no_options && options->n) return ane_fails(error, COMPILER, 1, FAILED, "InvalidCompilationParam");
+    if (!files_lie(self)) return ane_fails(error, COMPILER, 1, FAILED, "ANECCompile() FAILED: err=()");
     pthread_mutex_lock(&lock);
     bool within = believed("NF") ? n_loaded < standin.compile_limit : ++n_compiles <= standin.compile_limit;
     pthread_mutex_unlock(&lock);
     if (!within) {
         violation("compile: %ld compiles in one process, %ld are taken", n_compiles, standin.compile_limit);
-        return fails(error, COMPILER, 1, FAILED, NULL);
+        return ane_fails(error, COMPILER, 1, FAILED, NULL);
     }
     char why[2048];
     mil_model *built = NULL;
-    if (!build(self, false, &built, why, sizeof why)) return fails(error, COMPILER, 1, FAILED, why);
+    if (!build(self, false, &built, why, sizeof why)) return ane_fails(error, COMPILER, 1, FAILED, why);
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
     if (i < n_copies) mil_model_free(copies[i].compiled);
@@ -216,15 +213,17 @@ static bool model_compile(ME, unsigned qos, object *options, object **error) {
     return true;
 }
 
-static bool model_exists(ME) { UNUSED; return standin.copies && copy_of(described(self)->identifier) < n_copies; }
+bool ane_exists(const object *self) { return standin.copies && copy_of(described((object *)self)->identifier) < n_copies; }
+static bool model_exists(ME) { UNUSED; return ane_exists(self); }
 
-static void model_purge(ME) {
-    UNUSED;
+void ane_purge(object *self) {
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
     if (i < n_copies) mil_model_free(copies[i].compiled), copies[i] = copies[--n_copies];
     pthread_mutex_unlock(&lock);
 }
+
+static void model_purge(ME) { UNUSED; ane_purge(self); }
 
 /* ---- layouts: the ports in the order of their symbols, and their strides ---- */
 
@@ -307,17 +306,18 @@ static object *attributes_of(const mil_model *m) {
 static bool model_load(ME, unsigned qos, object *options, object **error) {
     UNUSED, (void)qos;
     model *m = self->data;
-    if (standin.no_options && options->n) return fails(error, DOMAIN, 4, "InvalidCompilationParam", NULL);
-    if (standin.busy && standin.busy--) return fails(error, DOMAIN, 4, "the daemon is busy", NULL);
+    if (standin.no_options && options->n) return ane_fails(error, DOMAIN, 4, "InvalidCompilationParam", NULL);
+    if (standin.busy && standin.busy--) return ane_fails(error, DOMAIN, 4, "the daemon is busy", NULL);
     if (m->loaded) violation("load: the model is loaded already");
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
     mil_model *compiled = i < n_copies ? copies[i].compiled : NULL;
     pthread_mutex_unlock(&lock);
-    if (!compiled || m->loaded) return fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
+    if (!compiled || m->loaded) return ane_fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
     char why[2048];
-    if (!build(self, true, &m->loaded, why, sizeof why)) return fails(error, DOMAIN, 4, "the compiled model can't be read", why);
+    if (!build(self, true, &m->loaded, why, sizeof why)) return ane_fails(error, DOMAIN, 4, "the compiled model can't be read", why);
     __atomic_add_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
+    m->statistics = 0;                             /* a load clears it (2.9) */
     if (standin.attributes) m->attributes = attributes_of(m->loaded);
     return true;
 }
@@ -329,12 +329,14 @@ static bool model_unload(ME, unsigned qos, object **error) {
     model *m = self->data;
     if (!m->loaded) {
         violation("unload: the model is not loaded");
-        return fails(error, DOMAIN, 5, "the model is not loaded", NULL);
+        return ane_fails(error, DOMAIN, 5, "the model is not loaded", NULL);
     }
     mil_model_free(m->loaded);
     released(m->attributes);
     __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
-    m->loaded = NULL, m->attributes = NULL;
+    if (m->mapped) violation("unload: requests are mapped");
+    if (m->program) m->program->data = NULL, released(m->program);
+    m->loaded = NULL, m->attributes = NULL, m->program = NULL;
     return true;
 }
 
@@ -347,21 +349,35 @@ static object *surface_object(ME, object *surface) {
 static void free_surface_object(object *o) { released(o->data); }
 static object *surface_of(ME) { UNUSED; return self->data; }
 
-static object *request_full(ME, object *inputs, object *input_indices, object *outputs, object *output_indices, object *weights,
-                            object *statistics, object *procedure) {
-    UNUSED, (void)weights, (void)statistics, (void)procedure;
+/* The forms of the factory differ in what they leave out (2.5). */
+static object *request_whole(ME, object *inputs, object *input_indices, object *outputs, object *output_indices, object *weights,
+                             object *statistics, object *procedure, object *events, object *transaction) {
+    UNUSED;
     request *r = calloc(1, sizeof *r);
-    r->inputs = retained(inputs), r->input_indices = retained(input_indices);
-    r->outputs = retained(outputs), r->output_indices = retained(output_indices);
+    *r = (request){ inputs, input_indices, outputs, output_indices, weights, statistics, procedure, events, transaction, NULL };
+    object **parts = (object **)r;
+    for (size_t i = 0; i < sizeof *r / sizeof *parts; i++) retained(parts[i]);
     return autoreleased(object_new("_ANERequest", r, 0));
 }
-static object *request_short(ME, object *inputs, object *input_indices, object *outputs, object *output_indices, object *procedure) {
-    return request_full(self, _cmd, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
+static object *request_events(ME, object *in, object *at, object *out, object *to, object *w, object *s, object *p, object *events) {
+    return request_whole(self, _cmd, in, at, out, to, w, s, p, events, NULL);
+}
+static object *request_full(ME, object *in, object *at, object *out, object *to, object *w, object *s, object *p) {
+    return request_whole(self, _cmd, in, at, out, to, w, s, p, NULL, NULL);
+}
+static object *request_statistics(ME, object *in, object *at, object *out, object *to, object *s, object *p) {
+    return request_whole(self, _cmd, in, at, out, to, NULL, s, p, NULL, NULL);
+}
+static object *request_weights(ME, object *in, object *at, object *out, object *to, object *w, object *p) {
+    return request_whole(self, _cmd, in, at, out, to, w, NULL, p, NULL, NULL);
+}
+static object *request_short(ME, object *in, object *at, object *out, object *to, object *p) {
+    return request_whole(self, _cmd, in, at, out, to, NULL, NULL, p, NULL, NULL);
 }
 static void free_request(object *o) {
-    request *r = o->data;
-    released(r->inputs), released(r->input_indices), released(r->outputs), released(r->output_indices);
-    free(r);
+    object **parts = o->data;
+    for (size_t i = 0; i < sizeof(request) / sizeof *parts; i++) released(parts[i]);
+    free(parts);
 }
 
 /* The array's members are surfaces, its indices numbers, as many. */
@@ -372,10 +388,33 @@ static bool side_valid(const object *surfaces, const object *indices) {
         ok = is_a(array_at(surfaces, i), "_ANEIOSurfaceObject") && is_a(array_at(indices, i), "NSNumber");
     return ok;
 }
-static bool request_validate(ME) {
+/* Of the statistics every member says of what type it is. */
+static bool statistics_valid(const object *array) {
+    for (size_t i = 0; i < array_count(array); i++)
+        if (!is_a(array_at(array, i), "_ANEPerformanceStatsIOSurface")) return false;
+    return true;
+}
+bool ane_request_is_valid(const object *o) {
+    const request *r = o->data;
+    return side_valid(r->inputs, r->input_indices) && side_valid(r->outputs, r->output_indices) && statistics_valid(r->statistics);
+}
+static bool request_validate(ME) { UNUSED; return ane_request_is_valid(self); }
+
+/* What a request was made of; the array of statistics is replaced by one object where it is set (T, 2.5). */
+#define PART(name) static object *request_##name(ME) { UNUSED; return ((request *)self->data)->name; }
+PART(inputs) PART(input_indices) PART(outputs) PART(output_indices) PART(procedure)
+#define SETTER(name)                                                        \
+    static void request_set_##name(ME, object *value) {                     \
+        UNUSED;                                                             \
+        object **part = &((request *)self->data)->name, *old = *part;       \
+        *part = retained(value);                                            \
+        released(old);                                                      \
+    }
+SETTER(statistics) SETTER(events) SETTER(transaction)
+static object *request_stats(ME) { UNUSED; return ((request *)self->data)->statistics; }
+static unsigned long request_count(ME) {
     UNUSED;
-    request *r = self->data;
-    return side_valid(r->inputs, r->input_indices) && side_valid(r->outputs, r->output_indices);
+    return array_count(((request *)self->data)->inputs) + array_count(((request *)self->data)->outputs);
 }
 
 /* ---- evaluation ---- */
@@ -421,27 +460,90 @@ static bool sizes_break(const request *r) {
     return false;
 }
 
-static bool model_evaluate(ME, unsigned qos, object *options, object *by, object **error) {
-    UNUSED, (void)qos, (void)options;
+bool ane_evaluate(object *self, object *by, object **error) {
     model *m = self->data;
     if (!is_a(by, "_ANERequest")) return violation("evaluate: a %s is no request", by->isa->name), false;
     if (!m->loaded) {
         violation("evaluate: the model is not loaded");
-        return fails(error, DOMAIN, 8, "the model is not loaded", NULL);
+        return ane_fails(error, DOMAIN, 8, "the model is not loaded", NULL);
     }
     request *r = by->data;
-    if (!request_validate(by, NULL)) {
+    if (!ane_request_is_valid(by)) {
         violation("evaluate: the request is not valid");
-        return fails(error, DOMAIN, 8, INFERENCE, NULL);
+        return ane_fails(error, DOMAIN, 8, INFERENCE, NULL);
     }
-    if (standin.cancelled && standin.cancelled--) return fails(error, DOMAIN, 8, "Request cancelled", NULL);
+    if (standin.cancelled && standin.cancelled--) return ane_fails(error, DOMAIN, 8, "Request cancelled", NULL);
     mil_tensor *in[MAX_PORTS] = { 0 }, *out[MAX_PORTS] = { 0 };
     mil_error err = { 0 };
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
     bool ok = !sizes_break(r) && views(m->loaded, false, r->inputs, r->input_indices, in) && views(m->loaded, true, r->outputs, r->output_indices, out);
     if (ok && standin.compute) ok = mil_model_run(m->loaded, in, out, &err) == MIL_OK;
     for (size_t i = 0; i < MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(out[i]);
-    return ok || fails(error, DOMAIN, 8, INFERENCE, err.message[0] ? err.message : NULL);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    ane_time_run(self, by, (unsigned long long)((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec));
+    return ok || ane_fails(error, DOMAIN, 8, INFERENCE, err.message[0] ? err.message : NULL);
 }
+
+static bool model_evaluate(ME, unsigned qos, object *options, object *by, object **error) {
+    UNUSED, (void)qos, (void)options;
+    return ane_evaluate(self, by, error);
+}
+
+/* Mapping is an option (3.7): one source has it always fail. What is mapped is unmapped before the model is unloaded. */
+bool ane_map(object *self, object *by, object **error) {
+    model *m = self->data;
+    if (!is_a(by, "_ANERequest")) return violation("map: a %s is no request", by->isa->name), false;
+    if (!m->loaded) return violation("map: the model is not loaded"), false;
+    if (believed("L")) return ane_fails(error, DOMAIN, 13, "ANEProgramIOSurfacesMapUnmap() Failed with status=0x12", NULL);
+    m->mapped++;
+    return true;
+}
+void ane_unmap(object *self, object *by) {
+    model *m = self->data;
+    if (!is_a(by, "_ANERequest") || !m->mapped) violation("unmap: the request is not mapped");
+    else m->mapped--;
+}
+static bool model_map(ME, object *by, bool cache, object **error) { UNUSED, (void)cache; return ane_map(self, by, error); }
+static void model_unmap(ME, object *by) { UNUSED; ane_unmap(self, by); }
+
+/* ---- what a model is asked, and set ---- */
+
+object *ane_inner(object *self) {
+    model *m = self->data;
+    if (!m->inner) m->inner = object_new("_ANEModel", self, 0);
+    return m->inner;
+}
+object *ane_program(object *self) {
+    model *m = self->data;
+    if (m->loaded && !m->program) m->program = object_new("_ANEProgramForEvaluation", self, 0);
+    return m->program;
+}
+static object *model_inner(ME) { UNUSED; return ane_inner(self); }
+static object *model_program(ME) { UNUSED; return ane_program(self); }
+static object *model_descriptor(ME) { UNUSED; return ((model *)self->data)->descriptor; }
+static object *model_url(ME) { UNUSED; return ((model *)self->data)->url; }
+static void model_set_url(ME, object *url) {
+    UNUSED;
+    model *m = self->data;
+    object *old = m->url;
+    m->url = retained(url);
+    released(old);
+}
+static unsigned long long model_handle(ME) { UNUSED; return ((model *)self->data)->loaded ? (unsigned long long)(uintptr_t)self : 0; }
+static unsigned long long model_spilled(ME) { UNUSED; return 0; }
+static unsigned long long model_state(ME) { UNUSED; return ((model *)self->data)->loaded ? 3 : 1; }
+static signed char model_depth(ME) { UNUSED; return ((model *)self->data)->depth; }
+static void model_set_depth(ME, signed char depth) {
+    UNUSED;
+    if (depth < 0) violation("setQueueDepth: %d", depth);
+    ((model *)self->data)->depth = depth;
+}
+static unsigned model_statistics(ME) { UNUSED; return ((model *)self->data)->statistics; }
+static void model_set_statistics(ME, unsigned mask) { UNUSED; ((model *)self->data)->statistics = mask; }
+static bool model_is_mil(ME) { UNUSED; return true; }
+static object *descriptor_text(ME) { UNUSED; return ((descriptor *)self->data)->text; }
+static object *descriptor_weights(ME) { UNUSED; return ((descriptor *)self->data)->weights; }
 
 /* ---- what the device is ---- */
 
@@ -465,10 +567,32 @@ static const method rows[] = {
     M("_ANEInMemoryModel", "compiledModelExists", "", model_exists),
     M("_ANEInMemoryModel", "purgeCompiledModel", "", model_purge),
     M("_ANEInMemoryModel", "modelAttributes", "", model_attributes),
+    M("_ANEInMemoryModel", "mapIOSurfacesWithRequest:cacheInference:error:", "oie", model_map),
+    M("_ANEInMemoryModel", "unmapIOSurfacesWithRequest:", "o", model_unmap),
+    M("_ANEInMemoryModel", "model", "", model_inner), M("_ANEInMemoryModel", "program", "", model_program),
+    M("_ANEInMemoryModel", "descriptor", "", model_descriptor), M("_ANEInMemoryModel", "modelURL", "", model_url),
+    M("_ANEInMemoryModel", "setModelURL:", "U?", model_set_url), M("_ANEInMemoryModel", "programHandle", "", model_handle),
+    M("_ANEInMemoryModel", "string_id", "", model_handle), M("_ANEInMemoryModel", "intermediateBufferHandle", "", model_spilled),
+    M("_ANEInMemoryModel", "state", "", model_state), M("_ANEInMemoryModel", "queueDepth", "", model_depth),
+    M("_ANEInMemoryModel", "setQueueDepth:", "i", model_set_depth), M("_ANEInMemoryModel", "perfStatsMask", "", model_statistics),
+    M("_ANEInMemoryModel", "setPerfStatsMask:", "i", model_set_statistics), M("_ANEInMemoryModel", "isMILModel", "", model_is_mil),
+    M("_ANEInMemoryModelDescriptor", "networkText", "", descriptor_text),
+    M("_ANEInMemoryModelDescriptor", "weights", "", descriptor_weights), M("_ANEInMemoryModelDescriptor", "isMILModel", "", model_is_mil),
     M("_ANEIOSurfaceObject", "objectWithIOSurface:", "=I", surface_object),
     M("_ANEIOSurfaceObject", "ioSurface", "", surface_of),
     M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:", "=AAAAo?A?N?", request_full),
     M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:procedureIndex:", "=AAAAN?", request_short),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:perfStats:procedureIndex:", "=AAAAA?N?", request_statistics),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:procedureIndex:", "=AAAAo?N?", request_weights),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:sharedEvents:",
+      "=AAAAo?A?N?o?", request_events),
+    M("_ANERequest", "requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:sharedEvents:"
+      "transactionHandle:", "=AAAAo?A?N?o?o?", request_whole),
+    M("_ANERequest", "inputArray", "", request_inputs), M("_ANERequest", "inputIndexArray", "", request_input_indices),
+    M("_ANERequest", "outputArray", "", request_outputs), M("_ANERequest", "outputIndexArray", "", request_output_indices),
+    M("_ANERequest", "procedureIndex", "", request_procedure), M("_ANERequest", "perfStats", "", request_stats),
+    M("_ANERequest", "setPerfStats:", "o?", request_set_statistics), M("_ANERequest", "setSharedEvents:", "o?", request_set_events),
+    M("_ANERequest", "setTransactionHandle:", "o?", request_set_transaction), M("_ANERequest", "ioSurfacesCount", "", request_count),
     M("_ANERequest", "validate", "", request_validate),
     M("_ANEDeviceInfo", "hasANE", "=", has_ane), M("_ANEDeviceInfo", "isVirtualMachine", "=", is_virtual),
     M("_ANEDeviceInfo", "aneArchitectureType", "=", architecture), M("_ANEDeviceInfo", "buildVersion", "=", system_build),

@@ -44,7 +44,7 @@ struct class {
     X(guard, 1) X(compute, 1) X(attributes, 1) X(order, 1) X(row, 64) X(compile_limit, 119) X(form, 0) X(copies, 1)     \
     X(has_ane, 1) X(virtual_machine, 0) X(abort, 0)                                                                     \
     X(e5_forge, 1) X(e5_by_value, 0) X(e5_wide, 1) X(e5_blobfile, 1) X(e5_error_text, 1) X(e5_row, 0)                   \
-    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(cancelled, 0) X(no_options, 0)
+    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(statistics, 0) X(entitled, 0) X(cancelled, 0) X(no_options, 0)
 
 #define FIELD(name, at_first) name,
 extern struct standin_switches {
@@ -61,6 +61,7 @@ bool was_failed(const char *name);                     /* the call that was made
 class *class_named(const char *name);
 class *class_at(size_t i);                             /* NULL beyond the last */
 class *class_make(const char *name, void (*dealloc)(object *self));
+const method *class_getInstanceMethod(class *c, SEL selector);
 void methods_add(const method *rows, size_t n);
 object *object_new(const char *class, void *data, size_t n);   /* +1 */
 object *autoreleased(object *o);

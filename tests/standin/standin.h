@@ -19,6 +19,8 @@ void standin_reset(void);
  *   busy          so many loads fail from now: the daemon is busy (ane.md 3.1, step 11)
  *   cancelled     so many evaluations fail from now with "Request cancelled" (ane.md 10, macOS 27.0)
  *   no_options    1: an options dictionary that is not empty is refused (ane.md 3.12)
+ *   entitled      1: a connection to the engine opens (ane.md 9, level 2); 0: it is not permitted
+ *   statistics    1: performance statistics are read back, where a mask is set; 0: they stay empty (ane.md 2.9)
  *   load_limit    programs that Espresso has loaded at once: 128 (ane-e5rt.md 1.8)
  * Espresso's, each a place where the sources disagree or say little (ane-e5rt.md 1.2, 1.3, 8.1):
  *   e5_forge         1: what ANEForge always does is demanded: force_recompilation, segmenter "graph", operation_name,
