@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""References of recurrent layers, in NumPy. An lstm of the usual kind is computed by PyTorch beside it, and must be the same."""
+"""References of recurrent layers, in NumPy. Where PyTorch has the layer, it computes it beside that, and must give the same:
+
+    lstm  torch.nn.LSTM: sigmoid and tanh, no peepholes, no clip
+    gru   torch.nn.GRU: sigmoid and tanh, and the reset gate multiplies R h + bias (reset_after): n = tanh(W x + b + r * (R h + b'))
+    rnn   torch.nn.RNN: tanh or relu
+
+What goes backward is held against the backward half of a bidirectional layer there, whose steps come in the order of x. A gru
+whose reset gate multiplies h, as it does in MIL unless reset_after is set, PyTorch does not have."""
+
+import sys
 
 import numpy as np
 import torch
@@ -36,9 +45,50 @@ def summed(given, results, width):
     return [Sum(each, terms, 2 + np.abs(each)) for each in results]
 
 
-def single(given, cell):
-    y, (h,) = run(given, cell, given.direction == "reverse", (given.initial_h,))
+# Which of our gates each of PyTorch's is: rows i, f, o, z of lstm; r, o, z of gru
+GATES = {"LSTM": [0, 1, 3, 2], "GRU": [0, 2, 1], "RNN": [0]}
+
+
+def by_torch(kind, x, halves, states, **more):
+    """A layer of torch.nn: for each half (forward, then backward) what it gives for the steps of x, and its states at the end.
+    A half is weight_ih, weight_hh, bias_ih, bias_hh, where None is zeros; each state is given for both."""
+    order, n = GATES[kind], halves[0][1].shape[1]
+    net = getattr(torch.nn, kind)(x.shape[2], n, bidirectional=len(halves) == 2, dtype=torch.float64, **more)
+    with torch.no_grad():
+        for half, suffix in zip(halves, ("", "_reverse")):
+            for name, ours in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), half):
+                theirs = getattr(net, f"{name}_l0{suffix}")
+                rows = np.zeros(len(order) * n) if ours is None else ours
+                theirs.copy_(torch.from_numpy(rows.reshape(len(order), n, -1)[order].reshape(theirs.shape)))
+        start = [torch.from_numpy(np.stack(np.split(state, len(halves), axis=1))) for state in states]
+        y, end = net(torch.from_numpy(x.copy()), tuple(start) if kind == "LSTM" else start[0])
+    end = end if kind == "LSTM" else (end,)
+    return [(y[..., k * n : (k + 1) * n].numpy(), [state[k].numpy() for state in end]) for k in range(len(halves))]
+
+
+def must_agree(ours, theirs):
+    """Where they do not, no vectors are made."""
+    for a, b in zip(ours, theirs, strict=True):
+        if not np.allclose(a, b, rtol=1e-9, atol=1e-12):
+            sys.exit(f"PyTorch computes something else: {b} and not {a}")
+
+
+def single(given, cell, kind=None, biases=(), **more):
+    """kind: PyTorch's layer that is the same, where it has one."""
+    back = given.direction == "reverse"
+    y, (h,) = run(given, cell, back, (given.initial_h,))
+    if kind:
+        half = (given.weight_ih, given.weight_hh, *biases)
+        their_y, (their_h,) = by_torch(kind, given.x, [half] * (1 + back), [np.tile(given.initial_h, 1 + back)], **more)[-1]
+        must_agree((y[::-1] if back else y, h), (their_y, their_h))
     return summed(given, [y if given.output_sequence else h[None], h], given.x.shape[2] + h.shape[1])
+
+
+def is_usual(given):
+    """Are all activations PyTorch's, and is nothing there that it has not?"""
+    usual = {"recurrent_activation": "sigmoid", "cell_activation": "tanh", "activation": "tanh"}
+    extras = ("peephole", "peephole_back", "clip")
+    return all(given.get(name, its).lower() == its for name, its in usual.items()) and all(given.get(name, None) is None for name in extras)
 
 
 def plus(bias):
@@ -47,8 +97,9 @@ def plus(bias):
 
 @reference("rnn")
 def rnn(given):
-    act = activation(given, "activation", "tanh")
-    return single(given, lambda x, h: (act(x @ given.weight_ih.T + h @ given.weight_hh.T + plus(given.bias)),))
+    act, name = activation(given, "activation", "tanh"), given.get("activation", "tanh").lower()
+    twin = {"kind": "RNN", "biases": (given.bias, None), "nonlinearity": name} if name in ("tanh", "relu") else {}
+    return single(given, lambda x, h: (act(x @ given.weight_ih.T + h @ given.weight_hh.T + plus(given.bias)),), **twin)
 
 
 @reference("gru")
@@ -65,7 +116,8 @@ def gru(given):
         new = act(x @ w[1].T + into[1] + seen)
         return ((1 - update) * new + update * h,)
 
-    return single(given, cell)
+    has_twin = given.reset_after and is_usual(given)
+    return single(given, cell, **({"kind": "GRU", "biases": (given.input_bias, given.bias)} if has_twin else {}))
 
 
 def lstm_cell(given, back):
@@ -85,40 +137,21 @@ def lstm_cell(given, back):
     return cell
 
 
-def by_torch(given, both):
-    """[y, h, c] by PyTorch, whose gates are i, f, z, o."""
-    n = given.weight_hh.shape[1]
-    order = lambda rows: np.concatenate([rows[: 2 * n], rows[3 * n :], rows[2 * n : 3 * n]])
-    net = torch.nn.LSTM(given.x.shape[2], n, bidirectional=both, dtype=torch.float64)
-    halves = lambda v: torch.from_numpy(np.stack(np.split(v, 2 if both else 1, axis=1)))
-    with torch.no_grad():
-        for ours, theirs in (("", ""), ("_back", "_reverse"))[: 2 if both else 1]:
-            bias = given.get("bias" + ours, None)
-            getattr(net, "weight_ih_l0" + theirs).copy_(torch.from_numpy(order(given.get("weight_ih" + ours, None))))
-            getattr(net, "weight_hh_l0" + theirs).copy_(torch.from_numpy(order(given.get("weight_hh" + ours, None))))
-            getattr(net, "bias_ih_l0" + theirs).copy_(torch.from_numpy(order(np.zeros(4 * n) if bias is None else bias)))
-            getattr(net, "bias_hh_l0" + theirs).zero_()
-        y, (h, c) = net(torch.from_numpy(given.x), (halves(given.initial_h), halves(given.initial_c)))
-    join = lambda v: np.concatenate(list(v.numpy()), axis=1)
-    return [y.numpy(), join(h), join(c)]
-
-
-def is_usual(given):
-    names = ("peephole", "peephole_back", "clip", "recurrent_activation", "cell_activation", "activation")
-    return given.direction != "reverse" and all(given.get(name, None) is None for name in names)
-
-
 @reference("lstm")
 def lstm(given):
-    both, n = given.direction == "bidirectional", given.weight_hh.shape[1]
-    parts = []
+    both, back, n = given.direction == "bidirectional", given.direction == "reverse", given.weight_hh.shape[1]
+    parts, halves = [], []
     for number in range(2 if both else 1):
         start = tuple(state[:, number * n : (number + 1) * n] for state in (given.initial_h, given.initial_c))
-        y, state = run(given, lstm_cell(given, "_back" if number else ""), number == 1 or given.direction == "reverse", start)
-        parts.append((y[::-1] if number else y, state))
-    y = np.concatenate([part[0] for part in parts], axis=2)
-    h, c = (np.concatenate([part[1][which] for part in parts], axis=1) for which in (0, 1))
+        suffix = "_back" if number else ""
+        y, state = run(given, lstm_cell(given, suffix), number == 1 or back, start)
+        parts.append((y[::-1] if number or back else y, state))
+        halves.append([given.get(name + suffix, None) for name in ("weight_ih", "weight_hh", "bias")] + [None])
     if is_usual(given):
-        for ours, theirs in zip((y, h, c), by_torch(given, both)):
-            assert np.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+        states = [np.tile(state, 1 + back) for state in (given.initial_h, given.initial_c)]
+        theirs = by_torch("LSTM", given.x, halves * (1 + back), states)
+        for (y, state), (their_y, their_state) in zip(parts, theirs[-len(parts) :], strict=True):
+            must_agree((y, *state), (their_y, *their_state))
+    y = np.concatenate([part[0] for part in parts], axis=2)[:: -1 if back else 1]
+    h, c = (np.concatenate([part[1][which] for part in parts], axis=1) for which in (0, 1))
     return summed(given, [y if given.output_sequence else h[None], h, c], given.x.shape[2] + n)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """recurrent: gru, lstm, rnn."""
 
+from itertools import product
+
 from calls import call, drawn, flag, text
 
 from families.common import DTYPES
@@ -72,6 +74,15 @@ def gru():
     yield layer("gru", reset_after=flag(True), bias=drawn("fp32[6]"), direction=text("reverse"))
     yield layer("gru", "fp16", s="4", i=5, h=9, reset_after=flag(True), bias=drawn("fp16[27]"), input_bias=drawn("fp16[27]"))
     yield layer("gru", input_bias=drawn("fp32[5]"), values=False)
+    for direction, sequence in product(("forward", "reverse"), (True, False)):  # all that PyTorch's has
+        yield layer("gru", s="5", b="3", i=4, h=6, reset_after=flag(True), bias=drawn("fp32[18]"), input_bias=drawn("fp32[18]"),
+                    direction=text(direction), output_sequence=flag(sequence))  # fmt: skip
+
+
+def rnn():
+    for direction, activation in product(("forward", "reverse"), ("tanh", "relu")):
+        yield layer("rnn", s="5", b="3", i=4, h=6, bias=drawn("fp32[6]"), direction=text(direction), activation=text(activation),
+                    output_sequence=flag(True))  # fmt: skip
 
 
 def lstm():
@@ -103,4 +114,5 @@ def calls():
     for op in GATES:
         yield from of_any(op)
     yield from gru()
+    yield from rnn()
     yield from lstm()
