@@ -15,6 +15,7 @@
 
 static lua_State *volatile running; /* NULL: no call is under way */
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t is_once; /* a second SIGINT ends the process */
 static pthread_t owner;             /* the thread that Lua runs in */
 
 static void stop(lua_State *L, lua_Debug *ar) {
@@ -32,6 +33,7 @@ static void on_signal(int number) {
         pthread_kill(owner, number);
         return;
     }
+    if (is_once) signal(number, SIG_DFL);
     interrupted = 1;
     lua_State *L = running;
     if (L) arm(L);
@@ -55,9 +57,11 @@ static void handle_signal(struct sigaction *before) {
     sigaction(SIGINT, &action, before);
 }
 
-/* call(f, handler) is xpcall(f, handler) that SIGINT ends, with the error "interrupted". */
+/* call(f, handler, once) is xpcall(f, handler) that SIGINT ends, with the error "interrupted". once: where it does not (in a C
+ * function, or in code that LuaJIT compiled), the second one ends the process. */
 static int call(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    int outer_once = is_once, once = lua_toboolean(L, 3);
     lua_settop(L, 2);
     lua_pushcclosure(L, handle, 1);
     lua_insert(L, 1);
@@ -68,10 +72,12 @@ static int call(lua_State *L) {
     owner = pthread_self();
     interrupted = 0;
     running = L;
+    is_once = once;
     handle_signal(&before);
     int status = lua_pcall(L, 0, LUA_MULTRET, 1);
     sigaction(SIGINT, &before, NULL);
     running = outer;
+    is_once = outer_once;
     lua_sethook(L, hook, mask, count);
     interrupted = 0; /* an outer call goes on: this one has given the error to whoever called it */
     lua_pushboolean(L, status == 0);

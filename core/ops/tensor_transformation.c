@@ -6,7 +6,7 @@
 #include "ops/rules.h"
 
 /* The elements of x in their order, under the result's shape. */
-mil_status mil__eval_reshape(mil__call *call) {
+mil_status mil__eval_reshape_like(mil__call *call) {
     const mil_tensor *x = mil__arg(call, "x")->data;
     mil_tensor *out = call->result[0];
     if (mil__numel(x) != mil__numel(out)) {
@@ -15,6 +15,31 @@ mil_status mil__eval_reshape(mil__call *call) {
     }
     mil__gather_contiguous(x, out->data);
     return MIL_OK;
+}
+
+/* Inference concludes from the number of elements what a size must be that it can't see. Where a run computes another, or one that
+ * is none, that is an error. */
+static mil_status check_sizes(mil__call *call) {
+    const mil_tensor *x = mil__arg(call, "x")->data, *shape = mil__arg(call, "shape")->data;
+    const mil_tensor *out = call->result[0];
+    int64_t given[MIL_MAX_RANK] = {0};
+    int n_rest = 0;
+    bool fits = true;
+    for (int i = 0; i < out->rank; i++) {
+        given[i] = mil__load_i64(shape, i);
+        int at = x->rank - out->rank + i;
+        int64_t size = given[i] ? given[i] : at < 0 ? 1 : x->shape[at];
+        if (size == -1 && n_rest++ == 0) continue;
+        fits = fits && size == out->shape[i];
+    }
+    if (fits) return MIL_OK;
+    return mil__call_fail(call, MIL_EVALUE, "the elements of %s do not fill shape %s", MIL__ARG_TEXT(call, "x"),
+                          MIL__SHAPE_TEXT(out->rank, given));
+}
+
+mil_status mil__eval_reshape(mil__call *call) {
+    MIL__TRY(check_sizes(call));
+    return mil__eval_reshape_like(call);
 }
 
 /* One result of x's dtype; x's symbols stay with it, as its elements do. */
@@ -210,8 +235,6 @@ mil_status mil__infer_reshape_like(mil__call *call) {
     if (mil__is_static(x)) MIL__TRY(fill_static(call, x, rank, shape, -1));
     return same_elements(call, rank, shape);
 }
-
-mil_status mil__eval_reshape_like(mil__call *call) { return mil__eval_reshape(call); }
 
 /* ---- expand_dims, squeeze ---- */
 

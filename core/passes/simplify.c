@@ -72,13 +72,14 @@ static mil_value simplify_concat(mil__pass_state *state, const mil__op *op) {
 
 /* reshape(reshape(x)) needs x alone: the inner one's operand takes its place. */
 static mil_value skip_inner_reshape(mil__pass_state *state, const mil__op *op) {
-    mil_value same = x_if_same_static_type(state, op);
-    if (same) return same;
     const mil__value *x = value_at(state, operand(op, 0));
     const mil__op *inner = x && x->op ? state->program->ops[x->op] : NULL;
-    int64_t shape[MIL_MAX_RANK];
+    int64_t shape[MIL_MAX_RANK], inner_shape[MIL_MAX_RANK];
     int n = mil__op_ints(state->program, op, "shape", MIL_MAX_RANK, shape);
-    if (!inner || inner->decl != op->decl || n < 0) return 0;
+    if (n < 0) return 0; /* a run looks whether it fits */
+    mil_value same = x_if_same_static_type(state, op);
+    if (same) return same;
+    if (!inner || inner->decl != op->decl || mil__op_ints(state->program, inner, "shape", MIL_MAX_RANK, inner_shape) < 0) return 0;
     for (int i = 0; i < n; i++)
         if (shape[i] == 0) return 0; /* a copied extent refers to the inner result */
     mil__values *arg = &((mil__op *)op)->args[0];

@@ -39,20 +39,23 @@ local function traced(message)
     end
     message = tostring(message)
   end
-  local trace = debug.traceback(message, 2)
-  local own = trace:match "^(.*)\n%s*%[C%]: in function 'xpcall'" -- from the last one on it is this file
+  local trace = debug.traceback(message, 4) -- from what raised it on: below are the handlers
+  local own = trace:match "^(.*)\n%s*%[C%]: in %w+ '[%w.]*call'" -- from the last one on it is this file
   while own and own:find "%(%.*tail calls?%.*%)[^\n]*$" do own = own:match "^(.*)\n" end
   return own or trace
 end
 
+local interrupted = 130 -- the status of a program that SIGINT ended
+
 local function call(f, ...)
-  local args, n = { ... }, select("#", ...)
-  local ok, message = xpcall(function() return f((table.unpack or unpack)(args, 1, n)) end, traced)
-  if not ok then
-    complain(message)
-    return 1
-  end
-  return 0
+  local args, n, errors, interruption = { ... }, select("#", ...), require "mil.errors", nil
+  local ok, message = require("mil.interrupt").call(function() return f((table.unpack or unpack)(args, 1, n)) end, function(err)
+    if errors.is_interrupt(err) then interruption = errors.interruption(err) end
+    return interruption or traced(err)
+  end, true)
+  if ok then return 0 end
+  complain(message)
+  return interruption and interrupted or 1
 end
 
 -- ---- scripts ----
@@ -129,8 +132,8 @@ local function run_subcommand(name, args)
     return 2
   end
   if require("mil.errors").is_interrupt(result) then
-    complain "interrupted"
-    return 130 -- as of a program that SIGINT ended
+    complain(require("mil.errors").interruption(result))
+    return interrupted
   end
   local message = message_of(result)
   complain(message:find("^" .. name .. ": ") and message or name .. ": " .. message) -- model:run says "run: " itself

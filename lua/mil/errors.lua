@@ -17,6 +17,14 @@ function errors.is_interrupt(err)
   return type(err) == "string" and err:find "interrupted$" ~= nil
 end
 
+-- What was stopped by it, in a line; what does not end is named where it is known.
+function errors.interruption(err)
+  err = errors.object_of(err)
+  if type(err) ~= "table" or not err.op then return "interrupted" end
+  local value = err.value and " " .. err.value or ""
+  return ("interrupted in %s%s%s"):format(err.op, value, err.where and (" (made at %s)"):format(err.where) or "")
+end
+
 -- Puts text into a file, or on standard output: path nil, or "-".
 function errors.put(path, text)
   if path and path ~= "-" then errors.check(require("mil.system").write(path, text)) else errors.check(io.stdout:write(text)) end

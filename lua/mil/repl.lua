@@ -235,7 +235,7 @@ function session:fail(caught, text)
   self.failures = self.failures + 1
   local err = errors.object_of(caught.err)
   rawset(self.env, "_err", err)
-  if errors.is_interrupt(err) then return self.print "interrupted" end
+  if errors.is_interrupt(err) then return self.print(errors.interruption(err)) end
   local lines = caught.trace or {}
   local at_top = #lines == 0
   if type(err) ~= "string" and type(err) ~= "table" then err = "(error object is a " .. type(err) .. " value)" end

@@ -10,28 +10,28 @@ static const struct {
     const char *what, *body;
     int32_t good[2], bad[2];
     mil_status status;
-    const char *message;
+    const char *message, *op, *value;
 } rows[] = {
     {"an index beyond an axis",
      "tensor<fp32, [3]> x = const()[val = tensor<fp32, [3]>([1, 2, 3])];\n"
      "tensor<fp32, [2]> y = gather(axis = int32(0), indices = i, validate_indices = bool(true), x = x);\n",
-     {0, 2}, {0, 3}, MIL_EVALUE, "gather: index 3 is outside of axis 0, which has 3 elements"},
+     {0, 2}, {0, 3}, MIL_EVALUE, "gather: index 3 is outside of axis 0, which has 3 elements", "gather", "y"},
     {"a negative size",
      "tensor<int32, [2]> size = sub(x = i, y = int32(5));\n"
      "tensor<fp32, [?, ?]> y = fill(shape = size, value = fp32(1));\n",
-     {6, 7}, {6, 3}, MIL_EVALUE, "fill: shape has -2; only 0 and more is possible"},
+     {6, 7}, {6, 3}, MIL_EVALUE, "fill: shape has -2; only 0 and more is possible", "fill", "y"},
     {"a list read past its end",
      "list<tensor<fp32, [2]>, 3> ls = make_list(dtype = string(\"fp32\"), dynamic_length = bool(false), elem_shape = tensor<int32, [1]>([2]), "
      "init_length = int32(3));\n"
      "tensor<int32, []> at = reduce_sum(axes = tensor<int32, [1]>([0]), keep_dims = bool(false), x = i);\n"
      "tensor<fp32, [2]> y = list_read(index = at, ls = ls);\n",
-     {1, 1}, {1, 2}, MIL_EVALUE, "list_read: index 3 is outside of ls, which has 3 elements"},
+     {1, 1}, {1, 2}, MIL_EVALUE, "list_read: index 3 is outside of ls, which has 3 elements", "list_read", "y"},
     {"a loop that never ends",
      "tensor<int32, [2]> y = while_loop(loop_vars = (i))[name = string(\"y\")] (tensor<int32, [2]> a) {\n"
      "tensor<int32, []> sum = reduce_sum(axes = tensor<int32, [1]>([0]), keep_dims = bool(false), x = a);\n"
      "bool go = less(x = sum, y = int32(10));\n} -> (go), (tensor<int32, [2]> b) {\n"
      "tensor<int32, [2]> same = mul(x = b, y = int32(2));\n} -> (same);\n",
-     {1, 1}, {0, 0}, MIL_ELIMIT, "while_loop: y has made 50 turns, the most that max_turns allows"},
+     {1, 1}, {0, 0}, MIL_ELIMIT, "while_loop: y has made 50 turns, the most that max_turns allows", "while_loop", "y"},
 };
 
 static mil_status compile(const char *body, mil_model **out, mil_error *err) {
@@ -72,6 +72,8 @@ static void are_errors(void) {
             CHECK_STATUS(run(model, rows[r].bad, &y, &err), rows[r].status, &err);
             CHECK_HAS(err.message, rows[r].message);
             CHECK_EQ((const char *)err.file, "bad.mil");
+            CHECK_EQ((const char *)err.op, rows[r].op);
+            CHECK_EQ((const char *)err.value, rows[r].value);
             CHECK(err.line > 3);
             mil_tensor_free(y);
         }

@@ -86,6 +86,18 @@ local rows = {
       f:output("y", f:input("x", "fp32", { 3, 4 }):reshape { shape = f:input("i", "int32", { 2 }) }) return (line())
     end, { x = x, i = int32(2, 6) },
     { { x = x, i = int32(2, -6) }, "reshape: shape has -6; a size, 0 or -1 is possible" } },
+  { "a negative size, of which inference has concluded what it must be", function(f)
+      f:output("y", f:input("x", "fp32", { 3, 4 }):reshape { shape = f:concat { values = { f:input("i", "int32", { 1 }), int32(6) }, axis = 0 } })
+      return line() - 1
+    end, { x = x, i = int32(2) },
+    { { x = x, i = int32(-2) }, "reshape: the elements of x fp32[3, 4] do not fill shape [-2, 6]" },
+    { { x = x, i = int32(0) }, "reshape: the elements of x fp32[3, 4] do not fill shape [0, 6]" },
+    { { x = x, i = int32(3) }, "reshape: the elements of x fp32[3, 4] do not fill shape [3, 6]" } },
+  { "likewise, where the shape is x's own", function(f)
+      local same = f:input("x", "fp32", { 3, 4 }):reshape { shape = f:concat { values = { f:input("i", "int32", { 1 }), int32(4) }, axis = 0 } }
+      f:output("y", same * 2) return line() - 1
+    end, { x = x, i = int32(-1) },
+    { { x = x, i = int32(-3) }, "do not fill shape [-3, 4]" } },
   { "a negative size: slice_by_size", function(f)
       f:output("y", f:input("x", "fp32", { 3, 4 }):slice_by_size { begin = { 0, 0 }, size = f:input("i", "int32", { 2 }) }) return (line())
     end, { x = x, i = int32(2, 3) },
@@ -109,6 +121,8 @@ describe("at run time", function()
           local ok, err = pcall(model.run, model, row[i][1])
           assert.is_false(ok)
           assert.truthy(tostring(err):find(row[i][2], 1, true), tostring(err))
+          local op = row[i][2]:match "^([%l_]+): "
+          if op then assert.same({ op, "string" }, { mil.last_error().op, type(mil.last_error().value) }) end
           if at then assert.truthy(tostring(err):find(("%s:%d"):format(here, at), 1, true), tostring(err)) end
           for name, t in pairs(model:run(row[3])) do assert.is_true(t:close(wanted[name], 0), name) end
         end

@@ -147,8 +147,9 @@ describe("while_loop", function()
     f:output("y", f:while_loop({ x, p }, function(b, x, p) return p end, function(b, x, p) return x + 1, p end))
     local model = f:compile()
     local run = model:start { x = { 0, 0 }, p = true }
+    assert.is_false(run:wait(0.1))
     repeat mil.cancel() until run:wait(0.01)
-    fails("cancelled", run.result, run)
+    fails("cancelled in while_loop y", run.result, run)
     assert.same({ 5, 6 }, model:run({ x = { 5, 6 }, p = false }).y:table())
   end)
 

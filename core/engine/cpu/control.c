@@ -301,6 +301,20 @@ static mil_status run_loop_branch(mil__run *run, const mil__step *step) {
     return MIL_OK;
 }
 
+const mil__step *mil__loop_around(const mil__cpu_plan *plan, uint32_t i) {
+    const mil__step *innermost = NULL;
+    uint32_t begin = 0;
+    for (uint32_t k = 0; k < plan->n_steps; k++) {
+        if (plan->steps[k].run != run_loop_branch) continue;
+        uint32_t end = ((const jump_params *)plan->steps[k].params)->to; /* the step before it jumps back to the first */
+        uint32_t first = ((const jump_params *)plan->steps[end - 1].params)->to;
+        if (i < first || i >= end || (innermost && first < begin)) continue;
+        innermost = &plan->steps[k];
+        begin = first;
+    }
+    return innermost;
+}
+
 static mil_status emit_jump(mil__lower *lower, const mil__group *group, const char *kernel, mil_status (*run)(mil__run *, const mil__step *),
                             const uint32_t *in, jump_params **out) {
     jump_params *params = mil__lower_alloc(lower, sizeof *params);
@@ -370,7 +384,7 @@ static mil_status variable_slots(mil__lower *lower, const mil__block *body, uint
 static mil_status lower_turns(mil__lower *lower, const mil__group *group, const mil__op *op, const uint32_t *to, uint32_t loop,
                               uint32_t number) {
     const mil_program *program = lower->program;
-    const mil__block *decide = program->blocks[op->blocks[0]], *body = program->blocks[op->blocks[1]];
+    const mil__block *decide = program->blocks[op->blocks[0]];
     uint32_t *go = NULL, first = lower->plan->n_steps;
     jump_params *branch, *jump;
     lower->loops[loop].first = first;
@@ -382,7 +396,6 @@ static mil_status lower_turns(mil__lower *lower, const mil__group *group, const 
     MIL__TRY(emit_jump(lower, NULL, "jump", run_jump, NULL, &jump));
     jump->to = first;
     *branch = (jump_params){lower->plan->n_steps, loop, lower->model->options.max_turns, program->values[op->outputs[0]]->name};
-    (void)body;
     return MIL_OK;
 }
 

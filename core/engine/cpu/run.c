@@ -342,24 +342,46 @@ mil_status mil__run_plain(mil__run *run, const mil__step *step) {
     return status;
 }
 
-/* The script's line, for an error that has none. */
-static void locate(mil_error *err, const mil__cpu_plan *plan, const mil__step *step) {
-    const mil__op *op = step->n_covers ? plan->program->ops[step->covers[0]] : NULL;
-    if (!err || !op || err->line || !op->file) return;
+static const mil__op *op_of(const mil__cpu_plan *plan, const mil__step *step) {
+    return step && step->n_covers ? plan->program->ops[step->covers[0]] : NULL;
+}
+
+static const char *result_of(const mil__cpu_plan *plan, const mil__op *op) {
+    const mil__value *value = op->n_outputs ? plan->program->values[op->outputs[0]] : NULL;
+    return value && value->name ? value->name : "";
+}
+
+/* The operation, its result, and the script's line, for an error that has none of them. */
+static void locate(mil_error *err, const mil__cpu_plan *plan, const mil__op *op) {
+    if (!err || !op) return;
+    if (!err->op[0]) snprintf(err->op, sizeof err->op, "%s", op->decl->name);
+    if (!err->value[0]) snprintf(err->value, sizeof err->value, "%s", result_of(plan, op));
+    if (err->line || !op->file) return;
     snprintf(err->file, sizeof err->file, "%s", op->file);
     err->line = op->line;
 }
 
+/* Stopped in step i: the loop around it is what does not end, if there is one. */
+static mil_status cancelled(const mil__run *run, const mil__cpu_plan *plan, uint32_t i) {
+    const mil__step *loop = mil__loop_around(plan, i);
+    const mil__op *op = op_of(plan, loop ? loop : plan->n_steps ? &plan->steps[i] : NULL);
+    if (!op) return mil__fail(run->err, MIL_ECANCELLED, "run: cancelled");
+    mil__fail(run->err, MIL_ECANCELLED, "run: cancelled in %s %s", op->decl->name, result_of(plan, op));
+    locate(run->err, plan, op);
+    return MIL_ECANCELLED;
+}
+
 static mil_status walk(mil__run *run, const mil__cpu_plan *plan) {
-    for (uint32_t i = 0; i < plan->n_steps; i = run->next) {
-        if (mil__is_cancelled(run->cancel)) break;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < plan->n_steps && !mil__is_cancelled(run->cancel); i = run->next) {
+        at = i;
         run->next = i + 1;
         mil_status status = plan->steps[i].run(run, &plan->steps[i]);
         if (status == MIL_OK) continue;
-        locate(run->err, plan, &plan->steps[i]);
+        locate(run->err, plan, op_of(plan, &plan->steps[i]));
         return status;
     }
-    return mil__is_cancelled(run->cancel) ? mil__fail(run->err, MIL_ECANCELLED, "run: cancelled") : MIL_OK;
+    return mil__is_cancelled(run->cancel) ? cancelled(run, plan, at) : MIL_OK;
 }
 
 mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,

@@ -212,6 +212,8 @@ mil_status mil__lower_order(mil__lower *lower, mil_block body);
 mil_status mil__lower_block(mil__lower *lower, mil_block block);
 /* What is made before a loop and read in it is needed until its end. */
 void mil__extend_lives(const mil__lower *lower);
+/* The branch of the innermost loop that step i is a part of, which covers its while_loop; NULL: of none. */
+const mil__step *mil__loop_around(const mil__cpu_plan *plan, uint32_t i);
 
 /* ---- lists (lists.c) ---- */
 
