@@ -44,6 +44,7 @@ build = {
         "core/engine/ane/folder.c",
         "core/engine/ane/layout.c",
         "core/engine/ane/request.c",
+        "core/engine/ane/self_test.c",
         "core/engine/classifier.c",
         "core/engine/coreml/array.c",
         "core/engine/coreml/bundle.c",

@@ -59,6 +59,13 @@ void mil__folder_remove(const char *path);
  * processes that are no more left there is removed first, once in the life of a process. */
 mil_status mil__folder_temporary(const char *name, char **out, mil_error *err);
 
+/* ---- the folder of what may be made again (temporary.c) ---- */
+
+/* CACHE/name, made where it is not there, to be freed. CACHE is MIL_CACHE, else ~/Library/Caches/luamil on a Mac, else
+ * XDG_CACHE_HOME/luamil or ~/.cache/luamil; whatever is in it may be removed at any time. *out NULL: there is no such place.
+ * Whether it could be made shows when something is put there. */
+mil_status mil__cache_folder(const char *name, char **out, mil_error *err);
+
 /* "a/b", to be freed. */
 mil_status mil__path_join(const char *a, const char *b, char **out, mil_error *err);
 bool mil__path_ends_in(const char *path, const char *ending);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Folders that live as long as what this process does with them: luamil-<process>-<name>-<six letters>, readable by its
+/* Folders for temporary files and for what is kept.
+ *
+ * Folders that live as long as what this process does with them: luamil-<process>-<name>-<six letters>, readable by its
  * owner alone. A process that dies leaves its own behind; the next one that needs a folder sees by the number in the name that
  * nobody is there any more, and removes them. */
 #include <dirent.h>
@@ -68,4 +70,39 @@ mil_status mil__folder_temporary(const char *name, char **out, mil_error *err) {
     mil_status status = mil__fail_errno(err, "make", path.s, errno);
     mil__str_free(&path);
     return status;
+}
+
+/* ---- what is kept ---- */
+
+static void put_cache(mil__str *out) {
+    const char *set = getenv("MIL_CACHE"), *home = getenv("HOME"), *xdg = getenv("XDG_CACHE_HOME");
+    if (set && *set) return mil__str_puts(out, set);
+#if defined(__APPLE__)
+    (void)xdg;
+    if (home && *home) mil__str_printf(out, "%s/Library/Caches/luamil", home);
+#else
+    if (xdg && *xdg) mil__str_printf(out, "%s/luamil", xdg);
+    else if (home && *home) mil__str_printf(out, "%s/.cache/luamil", home);
+#endif
+}
+
+/* With those above it. */
+static void make_folders(char *path) {
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    mkdir(path, 0700);
+}
+
+mil_status mil__cache_folder(const char *name, char **out, mil_error *err) {
+    mil__str path = {0};
+    *out = NULL;
+    put_cache(&path);
+    if (!path.s && !path.failed) return MIL_OK;
+    mil__str_printf(&path, "/%s", name);
+    MIL__TRY(mil__str_take(&path, out, NULL, err));
+    make_folders(*out);
+    return MIL_OK;
 }

@@ -15,7 +15,7 @@
 
 #define KIT_CONTROLS(X) \
     X(reset) X(set) X(set_chip) X(fail_at) X(fail_named) X(hide_class) X(hide_selector) X(calls) X(alive) X(alive_class) X(violations) X(violation) \
-    X(failed) X(call_named)
+    X(failed) X(call_named) X(believe)
 static struct kit {
 #define X(name) __typeof__(standin_##name) *name;
     KIT_CONTROLS(X)
@@ -31,8 +31,48 @@ static void kit_reset(void) {
 #endif
 }
 
+/* ---- cases in a process of their own, where nothing is open yet and nothing was compiled: they come before all others ---- */
+
+static void kit_in_child(void (*run)(void)) {
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        int before = test_failures;
+        run();
+        fflush(NULL);
+        _exit(test_failures != before);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    CHECK_EQ(status, 0);
+}
+
+/* ---- opening ---- */
+
+static mil_status kit_whole(mil_error *err);
+
+/* What the engine finds out on a machine and keeps. */
+static void kit_warm(void) {
+    mil_error err = {0};
+    kit_reset();
+    for (int i = 0; i < 2; i++) {
+        kit_route = i ? "e5rt" : "direct";
+        CHECK_OK(kit_whole(&err), &err);
+    }
+}
+
+/* Another folder for what is kept; empty. */
+static inline void kit_cold(void) {
+    static char folder[220];
+    snprintf(folder, sizeof folder, "%s.cold", kit_temporary);
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    CHECK_EQ(system(command), 0);
+    setenv("MIL_CACHE", folder, 1);
+}
+
 static void kit_open(void) {
-    static char folder[1000];
+    static char folder[1000], cache[220];
     snprintf(kit_temporary, sizeof kit_temporary, "%s/standin.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(kit_temporary)) abort();
     setenv("TMPDIR", kit_temporary, 1);
@@ -48,6 +88,9 @@ static void kit_open(void) {
 #define X(name) standin.name = (__typeof__(standin.name))(uintptr_t)dlsym(library, "standin_" #name);
     KIT_CONTROLS(X)
 #undef X
+    snprintf(cache, sizeof cache, "%s.cache", kit_temporary);
+    setenv("MIL_CACHE", cache, 1);
+    kit_in_child(kit_warm);
 }
 
 /* Begins each case. */
@@ -57,7 +100,11 @@ static void kit_begin(const char *route) {
     kit_reset();
 }
 
-static void kit_close(void) { rmdir(kit_temporary); }
+static void kit_close(void) {
+    char command[900];
+    snprintf(command, sizeof command, "rm -rf '%s' '%s.cache' '%s.cold'", kit_temporary, kit_temporary, kit_temporary);
+    CHECK_EQ(system(command), 0);
+}
 
 static int kit_entries_left(void) {
     DIR *dir = opendir(kit_temporary);
@@ -75,7 +122,7 @@ static void kit_end_but(const char *expected) {
     CHECK_EQ(kit_entries_left(), 0);
 }
 
-static void kit_end(void) { kit_end_but(NULL); }
+static inline void kit_end(void) { kit_end_but(NULL); }
 
 /* ---- a program: y = relu(x + b), a = (x + b)^2; inputs whose sizes and order of names differ from their order here ---- */
 
@@ -147,22 +194,6 @@ static inline void *kit_run_often(void *model) {
     return NULL;
 }
 
-/* ---- cases in a process of their own, where nothing is open yet and nothing was compiled: they come before all others ---- */
-
-static void kit_in_child(void (*run)(void)) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        int before = test_failures;
-        run();
-        fflush(NULL);
-        _exit(test_failures != before);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    CHECK_EQ(status, 0);
-}
-
 /* Each of Apple's calls that may fail does, one after the other: an error each time that names it, or where there is another way,
  * the right result; nothing is left, and the next attempt works. */
 static long kit_failing;
@@ -196,7 +227,7 @@ static void kit_fail_call(void) {
     kit_end();
 }
 
-static void kit_every_failure(long at_least) {
+static inline void kit_every_failure(long at_least) {
     snprintf(kit_not_reached, sizeof kit_not_reached, "%s.end", kit_temporary);
     for (kit_failing = 1; kit_failing < 2000 && access(kit_not_reached, F_OK) != 0; kit_failing++) kit_in_child(kit_fail_call);
     CHECK(kit_failing > at_least && kit_failing < 2000);
@@ -204,7 +235,7 @@ static void kit_every_failure(long at_least) {
 }
 
 /* Memory ends at the 1st, 2nd .. allocation; of compiling alone, since some of it runs beforehand in Lua's or libc's own. */
-static void kit_fail_allocations(void) {
+static inline void kit_fail_allocations(void) {
     mil_set_allocator(test_realloc, NULL);
     mil_error err = {0};
     for (long n = 1; n < 100000; n += n < 300 ? 1 : 7) {
@@ -222,7 +253,7 @@ static void kit_fail_allocations(void) {
     kit_end();
 }
 
-static void kit_use_after_fork(void) {
+static inline void kit_use_after_fork(void) {
     mil_error err = {0};
     CHECK_STATUS(kit_whole(&err), MIL_ESTATE, &err);
     CHECK_HAS(err.message, "forked");

@@ -122,22 +122,23 @@ static const char *chip_of_machine(void) {
     return strncmp(device.chip, "h13", 3) == 0 ? "M1" : strncmp(device.chip, "h14", 3) == 0 ? "M2" : NULL;
 }
 
-static mil_status lower(ane_model *model, const mil_program *program, mil_error *err) {
+/* Of a program as it is. */
+static mil_status load_plain(ane_model *model, const mil_program *program, mil_error *err) {
+    mil_dialect *texts[2] = {NULL, NULL};
+    MIL__TRY(make_ports(model, program, program->blocks[program->functions[0].block], err));
+    mil_status status = print_texts(model, program, texts, err);
+    if (status == MIL_OK) status = model->route->load(&model->source, &model->loaded, err);
+    mil_dialect_free(texts[0]);
+    mil_dialect_free(texts[1]);
+    return status;
+}
+
+static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
     const mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine()};
     MIL__TRY(mil_program_lower(program, &options, &model->lowered, err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;
-    const mil_program *low = model->lowered->program;
-    return make_ports(model, low, low->blocks[low->functions[0].block], err);
-}
-
-static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
-    mil_dialect *texts[2] = {NULL, NULL};
-    MIL__TRY(lower(model, program, err));
-    mil_status status = print_texts(model, model->lowered->program, texts, err);
-    if (status == MIL_OK) status = model->route->load(&model->source, &model->loaded, err);
-    mil_dialect_free(texts[0]);
-    mil_dialect_free(texts[1]);
+    mil_status status = load_plain(model, model->lowered->program, err);
     mil_program_free(model->lowered->program);
     model->lowered->program = NULL;
     return status;
@@ -169,23 +170,54 @@ static void free_model(void *compiled) {
     mil__free(model);
 }
 
-static mil_status load(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
-    MIL__TRY(text ? load_text(model, program, text, err) : load_program(model, program, err));
-    mil__ane_source *s = &model->source; /* what was borrowed is gone now */
-    s->n_texts = 0, s->files = NULL, s->n_files = 0;
-    return MIL_OK;
-}
-
-static mil_status compile_by(const mil__ane_route *route, const mil_program *program, const mil__engine_text *text, unsigned qos, void **out,
-                             mil_error *err) {
+static ane_model *new_model(const mil__ane_route *route, unsigned qos, const mil__ane_findings *findings) {
     ane_model *model = mil__calloc(1, sizeof *model);
-    if (!model) return mil__nomem(err);
+    if (!model) return NULL;
     model->route = route;
     model->source.qos = qos ? qos : DEFAULT_QOS;
-    mil_status status = load(model, program, text, err);
+    model->source.findings = *findings;
+    return model;
+}
+
+static mil_status finish(ane_model *model, mil_status status, void **out) {
+    mil__ane_source *s = &model->source; /* what was borrowed is gone now */
+    s->n_texts = 0, s->files = NULL, s->n_files = 0;
     if (status == MIL_OK) *out = model;
     else free_model(model);
     return status;
+}
+
+mil_status mil__ane_compile_plain(const mil__ane_route *route, const mil_program *program, const mil__ane_findings *findings, void **out,
+                                  mil_error *err) {
+    ane_model *model = new_model(route, 0, findings);
+    if (!model) return mil__nomem(err);
+    mil_status status = load_plain(model, program, err);
+    model->n_inputs = model->source.n_inputs;
+    model->n_outputs = model->source.n_outputs;
+    return finish(model, status, out);
+}
+
+mil_status mil__ane_reload(void *compiled, const mil_program *program, mil_error *err) {
+    ane_model *model = compiled;
+    mil_dialect_options options = {.route = model->route->name};
+    mil_dialect *text;
+    MIL__TRY(mil_text_dialect(program, &options, &text, err));
+    mil_status status = model->route->reload(model->loaded, text->files, text->n_files, err);
+    mil_dialect_free(text);
+    return status;
+}
+
+static mil_status compile_by(const mil__ane_route *route, const mil_program *program, const mil__engine_text *text,
+                             const mil_compile_options *options, void **out, mil_error *err) {
+    mil__ane_findings findings = {0};
+    MIL__TRY(mil__ane_check_process(err));
+    mil__ane_self_test(route, &findings);
+    if (findings.order == MIL__ANE_WRONG && !options->route)
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: route %s gives wrong results on this machine, in whatever order the ports are", route->name);
+    ane_model *model = new_model(route, options->qos, &findings);
+    if (!model) return mil__nomem(err);
+    mil_status status = text ? load_text(model, program, text, err) : load_program(model, program, err);
+    return finish(model, status, out);
 }
 
 /* Where none is named, what one route has not, or refuses, is tried by the next. Of several reasons the first counts, and what
@@ -198,7 +230,7 @@ static mil_status compile_either(const mil_program *program, const mil__engine_t
         if (options->route && strcmp(options->route, routes[i]->name) != 0) continue;
         mil_status status = routes[i]->open(&why);
         bool opens = status == MIL_OK;
-        if (opens) status = compile_by(routes[i], program, text, options->qos, out, &why);
+        if (opens) status = compile_by(routes[i], program, text, options, out, &why);
         if (status == MIL_OK) return MIL_OK;
         if (!first.code || (opens && !is_opened)) first = why;
         is_opened |= opens;
@@ -299,6 +331,7 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     add_device(out);
     mil__str_putc(out, '\n');
     model->route->print(model->loaded, out);
+    mil__ane_print_findings(&model->source.findings, out);
     return MIL_OK;
 }
 

@@ -8,6 +8,7 @@
  *     request.c    surfaces, the request, a run
  *     e5rt.c     route "e5rt": Espresso's C functions: compile, operations, streams
  *     e5rt_port.c  ports of an operation: their layout, and memory bound to them
+ *     self_test.c  what the sources disagree about, found out on this machine, once
  *     folder.c   the folder of files that the system's compilers read
  *
  * Nothing here is called without the frameworks being open (route->open). docs/explanation/neural-engine.md has the sources
@@ -38,6 +39,31 @@ typedef struct mil__ane_text {
     size_t n;
 } mil__ane_text;
 
+/* ---- what is found out on a machine (self_test.c) ---- */
+
+/* Places where the sources disagree, and what may be found there. */
+#define MIL__ANE_TOPICS(X)                                                                                              \
+    X(order,  "order of the ports")          /* as reported (by name where nothing is); by name; as the text has them */ \
+    X(rows,   "rows")                        /* as reported (of whole 64 bytes); packed */                              \
+    X(concat, "concat")                                                                                                 \
+    X(bias,   "bias of a conv")                                                                                         \
+    X(cast,   "fp32 ports")                                                                                             \
+    X(reload, "weights reloaded")            /* other weights in the files of a compiled program, which is loaded anew */
+typedef enum mil__ane_answer {
+    MIL__ANE_UNKNOWN,    /* not asked, or something else failed */
+    MIL__ANE_RIGHT,
+    MIL__ANE_REFUSED,
+    MIL__ANE_WRONG,      /* taken, with wrong results */
+    MIL__ANE_BY_NAME,    /* right so, and wrong as reported */
+    MIL__ANE_AS_WRITTEN,
+    MIL__ANE_PACKED
+} mil__ane_answer;
+typedef struct mil__ane_findings {
+#define X(name, text) mil__ane_answer name;
+    MIL__ANE_TOPICS(X)
+#undef X
+} mil__ane_findings;
+
 /* Everything is borrowed while it is loaded, the ports for as long as it is. */
 typedef struct mil__ane_source {
     mil__ane_text texts[2];    /* in one spelling, and where the engine refuses it, in the other */
@@ -47,6 +73,7 @@ typedef struct mil__ane_source {
     mil__ane_port *ports;      /* inputs, then outputs */
     size_t n_inputs, n_outputs;
     unsigned qos;
+    mil__ane_findings findings; /* order, rows: how the layout of the ports is to be understood */
     bool is_given;             /* the text is a user's: nothing in it stands for the weights */
 } mil__ane_source;
 
@@ -59,6 +86,9 @@ typedef struct mil__ane_route {
     mil_status (*open)(mil_error *err);
     /* Compiles and loads; fills the layout of the ports. */
     mil_status (*load)(mil__ane_source *source, void **out, mil_error *err);
+    /* Writes other weights into the files of what is loaded, and loads it anew without compiling; contexts must be gone. NULL: can't.
+     * On failure only unload and free may follow, as ever. */
+    mil_status (*reload)(void *loaded, const mil_text_file *files, size_t n, mil_error *err);
     void (*unload)(void *loaded);  /* once; contexts may still be freed */
     void (*free)(void *loaded);
     mil_status (*context_new)(void *loaded, void **out, mil_error *err); /* ports' memory: zeros */
@@ -72,6 +102,17 @@ typedef struct mil__ane_route {
 } mil__ane_route;
 
 extern const mil__ane_route mil__ane_direct, mil__ane_e5rt;
+
+/* What is known of this chip and system by this route: kept, or found out now, by a few programs that are compiled and run; by the first
+ * who asks, while others wait. */
+void mil__ane_self_test(const mil__ane_route *route, mil__ane_findings *out);
+void mil__ane_print_findings(const mil__ane_findings *findings, mil__str *out);
+
+/* A model of mil__engine_ane's, of a program as it is (not lowered), its ports laid out as the findings say; loaded, it borrows nothing. */
+mil_status mil__ane_compile_plain(const mil__ane_route *route, const mil_program *program, const mil__ane_findings *findings, void **out,
+                                  mil_error *err);
+/* Weights of another program, the same but for them. */
+mil_status mil__ane_reload(void *model, const mil_program *program, mil_error *err);
 
 /* "input 0: x fp16[1, 4, 1, 64], strides [256, 64, 64, 1]" */
 void mil__ane_print_port(const mil__ane_port *port, bool is_input, mil__str *out);
@@ -102,7 +143,7 @@ mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, con
                                 mil__ane_folder **out, mil_error *err);
 const char *mil__ane_folder_path(const mil__ane_folder *folder);
 void mil__ane_folder_close(mil__ane_folder *folder);
-/* Writes the same files into a folder that is there. Fails: the same. */
+/* Writes the same files into a folder that is there; text NULL: weights alone. Fails: the same. */
 mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err);
 
 /* ---- the direct route's parts ---- */
@@ -111,6 +152,7 @@ mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, con
  * Fails: MIL_EUNSUPPORTED (a layout that is not that of the program). */
 typedef struct mil__ane_report {
     bool has_layout, has_order; /* reported; else computed, and the order of the names */
+    mil__ane_answer rows, order; /* what the findings said otherwise */
 } mil__ane_report;
 mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err);
 
@@ -126,6 +168,7 @@ struct mil__ane_loaded {
     mil__ane_folder *folder;
     mil__ane_report report;
     int spelling;      /* which of the source's texts */
+    bool is_loaded;
     bool was_compiled; /* false: the system had a compiled copy */
     atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */
 };

@@ -133,12 +133,17 @@ static bool load_copy(const mil__ane_loaded *loaded) {
     return load_once(loaded, &error);
 }
 
-static void drop(mil__ane_loaded *loaded, bool is_loaded) {
-    mil__id error = NULL;
-    if (is_loaded) {
-        mil__send(loaded->model, ANEInMemoryModel, unload, loaded->qos, &error); /* nothing can be done where it fails */
-        n_loaded--;
-    }
+/* Nothing can be done where it fails. */
+static bool unload_model(mil__ane_loaded *loaded, mil__id *error) {
+    *error = NULL;
+    n_loaded--;
+    loaded->is_loaded = false;
+    return mil__send(loaded->model, ANEInMemoryModel, unload, loaded->qos, error);
+}
+
+static void drop(mil__ane_loaded *loaded) {
+    mil__id error;
+    if (loaded->is_loaded) unload_model(loaded, &error);
     if (loaded->model) mil__apple.objc_release(loaded->model);
     loaded->model = NULL;
     mil__ane_folder_close(loaded->folder);
@@ -161,11 +166,10 @@ static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, co
     loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
     if (loaded->was_compiled) MIL__TRY(compile_program(loaded, err));
     if (loaded->was_compiled) MIL__TRY(load_program(loaded, err));
+    loaded->is_loaded = true;
     n_loaded++;
     mil__id attributes = mil__responds(ANEInMemoryModel, modelAttributes) ? mil__send(loaded->model, ANEInMemoryModel, modelAttributes) : NULL;
-    mil_status status = mil__ane_layout(attributes, source, &loaded->report, err);
-    if (status != MIL_OK) drop(loaded, true);
-    return status;
+    return mil__ane_layout(attributes, source, &loaded->report, err);
 }
 
 /* What was parsed but can't be placed on the engine is not a matter of spelling. */
@@ -177,11 +181,11 @@ static mil_status load_either(mil__ane_loaded *loaded, mil__ane_source *source, 
     mil_error why, second;
     loaded->spelling = source->n_texts > 1 ? preferred : 0;
     mil_status status = load_text(loaded, source, &source->texts[loaded->spelling], &why);
-    if (status != MIL_OK) drop(loaded, false);
+    if (status != MIL_OK) drop(loaded);
     if (status != MIL_OK && source->n_texts > 1 && may_be_spelling(&why)) {
         loaded->spelling = !loaded->spelling;
         status = load_text(loaded, source, &source->texts[loaded->spelling], &second);
-        if (status != MIL_OK) drop(loaded, false);
+        if (status != MIL_OK) drop(loaded);
     }
     if (status == MIL_OK && source->n_texts > 1) preferred = loaded->spelling;
     if (status != MIL_OK && err) *err = why;
@@ -224,11 +228,32 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
     return status;
 }
 
+/* The folder is the program's alone: only the self-test does this, with programs of its own. */
+static mil_status load_other(mil__ane_loaded *loaded, const mil_text_file *files, size_t n, mil_error *err) {
+    mil__id error;
+    if (!unload_model(loaded, &error)) return mil__fail_nserror(err, MIL_EIO, error, "reload: the Neural Engine can't unload the program");
+    MIL__TRY(mil__ane_folder_fill(mil__ane_folder_path(loaded->folder), NULL, files, n, err));
+    if (!load_once(loaded, &error)) return mil__fail_nserror(err, MIL_EUNSUPPORTED, error, "reload: the Neural Engine can't load the program");
+    loaded->is_loaded = true;
+    n_loaded++;
+    return MIL_OK;
+}
+
+static mil_status reload(void *loaded, const mil_text_file *files, size_t n, mil_error *err) {
+    MIL__TRY(check_process(err));
+    pthread_mutex_lock(&lock);
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    mil_status status = load_other(loaded, files, n, err);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 static void unload(void *loaded) {
     if (mil__ane_is_forked()) return; /* what it talked to stayed with the parent */
     pthread_mutex_lock(&lock);
     void *pool = mil__apple.objc_autoreleasePoolPush();
-    drop(loaded, true);
+    drop(loaded);
     mil__apple.objc_autoreleasePoolPop(pool);
     pthread_mutex_unlock(&lock);
 }
@@ -240,12 +265,22 @@ static mil_status run(void *context, mil_error *err) {
 
 /* ---- telling ---- */
 
+static const char *order_text(const mil__ane_report *report) {
+    if (report->order == MIL__ANE_BY_NAME) return "by name, as the self-test found";
+    if (report->order == MIL__ANE_AS_WRITTEN) return "as the text has them, as the self-test found";
+    return report->has_order ? "as the loaded model reports it" : "by name, since none is reported";
+}
+
+static const char *layout_text(const mil__ane_report *report) {
+    if (report->rows == MIL__ANE_PACKED) return "packed, as the self-test found";
+    return report->has_layout ? "as the loaded model reports it" : "computed, since none is reported";
+}
+
 static void print(const void *loaded, mil__str *out) {
     const mil__ane_loaded *l = loaded;
     mil__str_printf(out, "route: direct, in the %s spelling, %s\n", l->spelling ? "long" : "short",
                     l->was_compiled ? "compiled" : "from the system's compiled copy");
-    mil__str_printf(out, "layout: %s; order of the ports: %s\n", l->report.has_layout ? "as the loaded model reports it" : "computed, since none is reported",
-                    l->report.has_order ? "as the loaded model reports it" : "by name, since none is reported");
+    mil__str_printf(out, "layout: %s; order of the ports: %s\n", layout_text(&l->report), order_text(&l->report));
     for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);
         mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
@@ -263,6 +298,7 @@ const mil__ane_route mil__ane_direct = {
     .name = "direct",
     .open = open_route,
     .load = load,
+    .reload = reload,
     .unload = unload,
     .free = free_loaded,
     .context_new = mil__ane_request_new,

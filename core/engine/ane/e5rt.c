@@ -27,7 +27,8 @@ typedef struct program {
     size_t n_inputs, n_outputs;
     unsigned qos;
     int spelling;         /* which of the source's texts */
-    bool has_layout;      /* of every port, it was reported; else dense */
+    bool is_dense;        /* the self-test found that buffers are, whatever is described */
+    bool has_layout;      /* of every port, it was described; else dense */
     char *folder;
     void *library, *function;
     size_t n_users;       /* the program itself until it is unloaded, and its contexts */
@@ -180,7 +181,7 @@ static mil_status make_port(context *c, size_t i, bool is_first, mil_error *err)
     bool is_reported;
     MIL__TRY(mil__e5rt_port_find(c->operation, i < p->n_inputs, p->ports[i].name, &c->ports[i], err));
     if (is_first) {
-        MIL__TRY(mil__e5rt_port_lay_out(&c->ports[i], &p->ports[i], &is_reported, err));
+        MIL__TRY(mil__e5rt_port_lay_out(&c->ports[i], !p->is_dense, &p->ports[i], &is_reported, err));
         p->ports[i].symbol = i < p->n_inputs ? i : i - p->n_inputs;
         p->has_layout &= is_reported;
     }
@@ -302,7 +303,7 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
     MIL__TRY(mil__ane_check_process(err));
     program *p = mil__calloc(1, sizeof *p);
     if (!p) return mil__nomem(err);
-    *p = (program){.ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .has_layout = true,
+    *p = (program){.ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .is_dense = source->findings.rows == MIL__ANE_PACKED, .has_layout = true,
                    .n_users = 1};
     pthread_mutex_lock(&lock);
     mil_status status = compile(p, source, err);
@@ -327,7 +328,7 @@ static void unload(void *loaded) {
 static void print(const void *loaded, mil__str *out) {
     const program *p = loaded;
     mil__str_printf(out, "route: e5rt, in the %s spelling, compiled\n", p->spelling ? "long" : "short");
-    mil__str_printf(out, "layout: %s; order of the ports: by name\n", p->has_layout ? "as the operation's ports are described" : "dense, since none is described");
+    mil__str_printf(out, "layout: %s; order of the ports: by name\n", p->is_dense ? "dense, as the self-test found" : p->has_layout ? "as the operation's ports are described" : "dense, since none is described");
     for (size_t i = 0; i < p->n_inputs + p->n_outputs; i++) {
         mil__ane_print_port(&p->ports[i], i < p->n_inputs, out);
         mil__str_printf(out, ", buffer of %zu bytes\n", mil__e5rt_buffer_bytes(&p->ports[i]));

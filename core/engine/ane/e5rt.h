@@ -15,9 +15,9 @@ typedef struct mil__e5rt_port {
 /* Each fails with what e5rt says; *out is to be released then too. */
 /* Asks the operation for its port of that name. */
 mil_status mil__e5rt_port_find(void *operation, bool is_input, const char *name, mil__e5rt_port *out, mil_error *err);
-/* Fills the port's layout (strides, bytes): as e5rt describes it, where it can; else dense. Fails: MIL_EUNSUPPORTED (one that is not
- * of the program's port). */
-mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, mil__ane_port *port, bool *is_reported, mil_error *err);
+/* Fills the port's layout (strides, bytes): as e5rt describes it, where it can and is to be asked; else dense. Fails: MIL_EUNSUPPORTED
+ * (one that is not of the program's port). */
+mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, bool is_asked, mil__ane_port *port, bool *is_reported, mil_error *err);
 /* Binds memory to it, which is zeros. */
 mil_status mil__e5rt_port_bind(mil__e5rt_port *found, const mil__ane_port *port, mil_error *err);
 void mil__e5rt_port_release(mil__e5rt_port *port);

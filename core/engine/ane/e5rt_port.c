@@ -101,9 +101,9 @@ static bool can_describe(void) {
            mil__apple.e5rt_tensor_desc_release;
 }
 
-mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, mil__ane_port *port, bool *is_reported, mil_error *err) {
+mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, bool is_asked, mil__ane_port *port, bool *is_reported, mil_error *err) {
     void *description = NULL;
-    *is_reported = can_describe();
+    *is_reported = is_asked && can_describe();
     MIL__TRY(lay_out_dense(port, err));
     if (!*is_reported) return MIL_OK;
     MIL__E5RT_GET("compile", description, e5rt_io_port_retain_tensor_desc, found->port, &description);

@@ -133,7 +133,7 @@ static mil_status check_names(const mil_text_file *files, size_t n, mil_error *e
 
 mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err) {
     MIL__TRY(check_names(files, n, err));
-    MIL__TRY(write_inner(path, "model.mil", text->text, text->n, err));
+    if (text) MIL__TRY(write_inner(path, "model.mil", text->text, text->n, err));
     for (size_t i = 0; i < n; i++) MIL__TRY(write_inner(path, inner_path(files[i].name), files[i].data, files[i].n, err));
     return MIL_OK;
 }

@@ -58,13 +58,13 @@ static bool place_of_port(const mil__ane_port *port, place *out) {
     return true;
 }
 
-/* What is not reported: rows of whole 64 bytes, and no gaps between rows, planes, depths, batches. False: too large. */
-static bool complete(place *p, int64_t element, size_t *bytes) {
+/* What is not reported: rows of whole 64 bytes (of row_bytes), and no gaps between rows, planes, depths, batches. False: too large. */
+static bool complete(place *p, int64_t element, int64_t row_bytes, size_t *bytes) {
     static const int outwards[] = {3, 1, 2, 0}, within[] = {4, 3, 1, 2}; /* a plane is H rows, a depth C planes, a batch D depths */
     int64_t end = element, step, row;
-    bool fits = mil__mul_dim(p->dims[4], element, &row) && mil__add_dim(row, ROW_BYTES - 1, &row);
+    bool fits = mil__mul_dim(p->dims[4], element, &row) && mil__add_dim(row, row_bytes - 1, &row);
     p->strides[4] = element;
-    if (!p->strides[3]) p->strides[3] = row & -(int64_t)ROW_BYTES;
+    if (!p->strides[3]) p->strides[3] = row / row_bytes * row_bytes;
     for (int i = 1; i < 4 && fits; i++)
         if (!p->strides[outwards[i]]) fits = mil__mul_dim(p->strides[within[i]], p->dims[within[i]], &p->strides[outwards[i]]);
     for (int i = 0; i < AXES && fits; i++)
@@ -81,11 +81,11 @@ static mil_status differs(const mil__ane_port *port, const place *p, mil_error *
 }
 
 /* The port's axes of more than one element lie on the reported ones, in order. */
-static mil_status put(mil__ane_port *port, const place *reported, mil_error *err) {
+static mil_status put(mil__ane_port *port, const place *reported, int64_t row_bytes, mil_error *err) {
     place p = *reported;
     if (p.dtype == MIL_NO_DTYPE) p.dtype = port->dtype;
     int64_t element = mil_dtype_bits(p.dtype) / 8;
-    if (element == 0 || !complete(&p, element, &port->bytes)) return differs(port, &p, err);
+    if (element == 0 || !complete(&p, element, row_bytes, &port->bytes)) return differs(port, &p, err);
     int axis = 0;
     for (int i = 0; i < port->rank; i++) {
         port->strides[i] = 1;
@@ -144,30 +144,39 @@ static bool is_order(const mil__ane_port *ports, size_t n) {
     return true;
 }
 
-static mil_status lay_out(mil__id list, mil__id symbols, mil__ane_port *ports, size_t n, mil__ane_report *report, mil_error *err) {
-    bool has_order = mil__read_count(symbols) == n;
+static void order_as_written(mil__ane_port *ports, size_t n) {
+    for (size_t i = 0; i < n; i++) ports[i].symbol = i;
+}
+
+static mil_status lay_out(mil__id list, mil__id symbols, mil__ane_port *ports, size_t n, const mil__ane_findings *findings,
+                          mil__ane_report *report, mil_error *err) {
+    bool is_packed = findings->rows == MIL__ANE_PACKED, has_order = mil__read_count(symbols) == n;
     for (size_t i = 0; i < n; i++) {
         mil__id entry = entry_of(list, ports[i].name);
         place p = {0};
         if (!entry && n == 1 && mil__read_count(list) == 1) entry = mil__read_at(list, 0);
         if (entry) p = place_of(entry);
         else if (!place_of_port(&ports[i], &p)) return differs(&ports[i], &p, err);
+        if (is_packed) memset(p.strides, 0, sizeof p.strides);
         report->has_layout &= entry != NULL;
         has_order = has_order && symbol_of(symbols, entry, ports[i].name, &ports[i].symbol);
-        MIL__TRY(put(&ports[i], &p, err));
+        MIL__TRY(put(&ports[i], &p, is_packed ? 1 : ROW_BYTES, err));
     }
-    if (!has_order || !is_order(ports, n)) order_by_name(ports, n), report->has_order = false;
+    has_order = has_order && is_order(ports, n);
+    report->has_order &= has_order;
+    if (findings->order == MIL__ANE_AS_WRITTEN) order_as_written(ports, n);
+    else if (!has_order || findings->order == MIL__ANE_BY_NAME) order_by_name(ports, n);
     return MIL_OK;
 }
 
 static mil_status read_attributes(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err) {
     mil__id status = mil__read_at(mil__read_key(attributes, "NetworkStatusList"), 0);
     mil__id description = mil__read_key(attributes, "ANEFModelDescription");
-    *out = (mil__ane_report){true, true};
+    *out = (mil__ane_report){true, true, source->findings.rows, source->findings.order};
     MIL__TRY(lay_out(mil__read_key(status, "LiveInputList"), mil__read_key(description, "kANEFModelInputSymbolsArrayKey"),
-                     source->ports, source->n_inputs, out, err));
+                     source->ports, source->n_inputs, &source->findings, out, err));
     return lay_out(mil__read_key(status, "LiveOutputList"), mil__read_key(description, "kANEFModelOutputSymbolsArrayKey"),
-                   source->ports + source->n_inputs, source->n_outputs, out, err);
+                   source->ports + source->n_inputs, source->n_outputs, &source->findings, out, err);
 }
 
 /* A name that could not be made would look like something that is not reported. */

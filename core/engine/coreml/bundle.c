@@ -4,8 +4,7 @@
  *
  *     CACHE/coreml/<sha256 of system, model and weights>.mlmodelc
  *
- * CACHE is MIL_CACHE, else ~/Library/Caches/luamil on a Mac, else XDG_CACHE_HOME/luamil or ~/.cache/luamil. Whatever is in it may be
- * removed at any time. Where there is no such folder, or it can't be written, a model's bundle is its own and goes with it. */
+ * CACHE is mil__cache_folder's. Where there is no such folder, or it can't be written, a model's bundle is its own and goes with it. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -16,30 +15,6 @@
 #include "base/sha256.h"
 #include "base/str.h"
 #include "engine/coreml/coreml.h"
-
-/* ---- the folder ---- */
-
-static void put_cache(mil__str *out) {
-    const char *set = getenv("MIL_CACHE"), *home = getenv("HOME"), *xdg = getenv("XDG_CACHE_HOME");
-    if (set && *set) return mil__str_printf(out, "%s/coreml", set);
-#if defined(__APPLE__)
-    (void)xdg;
-    if (home && *home) mil__str_printf(out, "%s/Library/Caches/luamil/coreml", home);
-#else
-    if (xdg && *xdg) mil__str_printf(out, "%s/luamil/coreml", xdg);
-    else if (home && *home) mil__str_printf(out, "%s/.cache/luamil/coreml", home);
-#endif
-}
-
-/* With those above it; whether it went well shows when something is put there. */
-static void make_folders(char *path) {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        mkdir(path, 0777);
-        *slash = '/';
-    }
-    mkdir(path, 0700);
-}
 
 /* ---- names ---- */
 
@@ -66,7 +41,7 @@ static void hash_system(mil__sha256 *sha) {
 
 /* Where the package's bundle is kept; *out NULL: nowhere. */
 static mil_status place_of(mil__coreml_model *model, const char *package, char **out, mil_error *err) {
-    char name[MIL__SHA256_TEXT];
+    char name[MIL__SHA256_TEXT], *folder;
     size_t bytes;
     mil__sha256 sha;
     mil__str path = {0};
@@ -76,10 +51,10 @@ static mil_status place_of(mil__coreml_model *model, const char *package, char *
     mil__sha256_add(&sha, &bytes, sizeof bytes);
     MIL__TRY(hash_file(&sha, package, "Data/com.apple.CoreML/weights/weight.bin", &model->weight_bytes, err));
     mil__sha256_end(&sha, name);
-    put_cache(&path);
-    if (!path.s && !path.failed) return MIL_OK;
-    if (!path.failed) make_folders(path.s);
-    mil__str_printf(&path, "/%s.mlmodelc", name);
+    MIL__TRY(mil__cache_folder("coreml", &folder, err));
+    if (!folder) return MIL_OK;
+    mil__str_printf(&path, "%s/%s.mlmodelc", folder, name);
+    mil__free(folder);
     return mil__str_take(&path, out, NULL, err);
 }
 
