@@ -163,7 +163,7 @@ ctest: $(C_TESTS)
 
 # make spec SPEC=tests/spec/tensor_spec.lua LUAS=5.4: some of them, on one Lua
 SPEC ?=
-SPEC_NEEDS := lua program $(BUILD)/pty $(LUAS:%=$(BUILD)/lua%/failing.so)
+SPEC_NEEDS := lua program $(BUILD)/pty $(if $(filter Darwin,$(SYSTEM)),,$(STANDIN)) $(LUAS:%=$(BUILD)/lua%/failing.so)
 SPECS := $(foreach v,$(LUAS),"tools/spec.sh $(BUILD) $(v) $(LUA_COMMAND_$(v)) $(SPEC)")
 
 spec: $(SPEC_NEEDS)

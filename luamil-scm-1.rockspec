@@ -20,6 +20,7 @@ build = {
     mil = {
       sources = {
         "core/apple/open.c",
+        "core/apple/probe.c",
         "core/apple/surface.c",
         "core/apple/values.c",
         "core/base/arena.c",
@@ -212,6 +213,7 @@ build = {
         "lua/object.c",
         "lua/operation.c",
         "lua/ops.c",
+        "lua/probe.c",
         "lua/program.c",
         "lua/progress.c",
         "lua/start.c",
@@ -245,6 +247,7 @@ build = {
     ["mil.inspect"] = "lua/mil/inspect.lua",
     ["mil.options"] = "lua/mil/options.lua",
     ["mil.pretty"] = "lua/mil/pretty.lua",
+    ["mil.probe"] = "lua/mil/probe.lua",
     ["mil.progress"] = "lua/mil/progress.lua",
     ["mil.repl"] = "lua/mil/repl.lua",
     ["mil.report"] = "lua/mil/report.lua",
@@ -260,6 +263,7 @@ build = {
     ["mil.cmd.inspect"] = "scripts/inspect.lua",
     ["mil.cmd.ops"] = "scripts/ops.lua",
     ["mil.cmd.print"] = "scripts/print.lua",
+    ["mil.cmd.probe"] = "scripts/probe.lua",
     ["mil.cmd.run"] = "scripts/run.lua",
     ["mil.cmd.serve"] = "scripts/serve.lua",
   },

@@ -273,6 +273,10 @@ mil_state *luamil_option_state(lua_State *L, int index, const char *fn);
 bool luamil_is_interrupted(void);
 /* child.c: mil.system.filter */
 int luamil_filter(lua_State *L);
+/* probe.c: mil.system.probe, machine, private */
+int luamil_probe(lua_State *L);
+int luamil_machine(lua_State *L);
+int luamil_private(lua_State *L);
 /* model.c */
 mil_model *luamil_check_model(lua_State *L, int index, const char *fn);
 /* A run is in the table of those that mil.cancel stops between these. */

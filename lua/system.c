@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mil.system: the little that the command needs of the system and that Lua's own library lacks: a clock, what the
- * terminal is like, files' times, folders, lines of bounded length, other programs. Like io, its functions return nil and a reason on failure. */
+ * terminal is like, files' times, folders, lines of bounded length, other programs, what it is. Like io, its functions return nil and a reason on failure. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -184,6 +184,7 @@ LUAMIL_API int luaopen_mil_system(lua_State *L) {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
         {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
         {"write", write_text},  {"written", written},       {"filter", luamil_filter},
+        {"probe", luamil_probe}, {"machine", luamil_machine},   {"private", luamil_private},
         {NULL, NULL},
     };
     luaL_newlib(L, functions);

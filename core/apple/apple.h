@@ -70,7 +70,8 @@ typedef struct mil__apple_row {
     const char *name;     /* of a library: its path; of a method: its selector */
     const char *of;       /* of a method: its class; else NULL */
 } mil__apple_row;
-/* Row i; false beyond the end. What is open has been found, nothing else. */
+/* Row i; false beyond the end. What mil__apple_open looked for and found is found, of libraries that lack others too; a library
+ * itself where nothing that is needed of it is missing. */
 bool mil__apple_row_at(size_t i, mil__apple_row *out);
 
 /* ---- messages: objc_msgSend cast to the row's own prototype ---- */

@@ -169,9 +169,11 @@ bool mil__apple_row_at(size_t i, mil__apple_row *out) {
     const row *row = &rows[i];
     int number = -1;
     for (size_t k = 0; k <= i; k++) number += rows[k].kind == 'L';
-    bool open = mil__apple_is_open(1u << number), is_method = row->kind == '-' || row->kind == '+';
+    bool is_method = row->kind == '-' || row->kind == '+';
     *out = (mil__apple_row){.kind = row->kind, .needed = row->need == NEEDED, .library = number, .name = row->name};
-    out->found = open && (row->kind == 'L' || get(row->field));
+    pthread_mutex_lock(&lock);
+    out->found = row->kind == 'L' ? mil__apple_is_open(1u << number) : get(row->field) != NULL;
+    pthread_mutex_unlock(&lock);
     if (is_method) out->of = row_of_class(row->of)->name;
     return true;
 }

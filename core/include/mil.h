@@ -827,6 +827,30 @@ bool mil_engine_available(const char *name, const char **reason);
 /* A line about it: "cpu (avx512, 2 threads)"; as snprintf. */
 int mil_engine_describe(const char *name, char *buf, size_t n);
 
+/* What stands between this process and the Neural Engine, one level at a time: reports are made of it (luamil probe), nothing else needs it. */
+typedef enum mil_probe_level {
+    MIL_PROBE_DRIVER = 1, /* is the driver's service in the registry, and what does it say of the device? */
+    MIL_PROBE_OPEN,       /* does it open for this process? As a rule not */
+    MIL_PROBE_SELECTORS,  /* which of its methods answer, where it opened */
+    MIL_PROBE_SURFACES,   /* can memory for ports be made, written and read? */
+    MIL_PROBE_FRAMEWORKS, /* which libraries, functions, classes and methods are missing, by name? */
+    MIL_PROBE_DAEMON      /* is the daemon's port to be had? */
+} mil_probe_level;
+typedef struct mil_probe_step {
+    bool ok;
+    const char *tried, *found;
+    double seconds;
+} mil_probe_step;
+typedef struct mil_probe {
+    bool passed;
+    size_t n;
+    mil_probe_step *steps; /* in the order in which they were tried */
+} mil_probe;
+/* Tries one level; what can't be had is a step, not an error. *out is owned (mil_probe_free).
+ * Fails: MIL_EINVAL (no such level), MIL_ENOMEM. */
+mil_status mil_probe_run(mil_probe_level level, mil_probe **out, mil_error *err);
+void mil_probe_free(mil_probe *probe);
+
 typedef enum mil_precision {
     MIL_PRECISION_DEFAULT, /* fused values may stay in fp32 */
     MIL_PRECISION_STRICT   /* round to the stored dtype at every op */
