@@ -245,6 +245,25 @@ describe("lists", function()
     assert.same({ 1, 2 }, model:run({ a = { 1, 2 }, b = { 1, 2 }, at = 3 }).y:table())
   end)
 
+  it("that grew in one run do not stand in the next one's way", function()
+    local f = mil.func()
+    local n, m = f:input("n", "int32", {}), f:input("m", "int32", {})
+    local function filled(n, name)
+      local _, ls = f:while_loop({ f:const(0), f:make_list { elem_shape = { 2 } } }, function(_, i) return i:less(n) end,
+        function(b, i, ls) return i + 1, ls:list_write { index = i, value = b:const({ 1, 2 }, "fp32") } end)
+      f:output(name, ls:list_length())
+    end
+    filled(n, "first")
+    filled(m, "second")
+    local model = f:compile { memory_limit = 100000 }
+    local function run(n, m) return model:run { n = n, m = m } end
+    for _ = 1, 2 do
+      assert.equal(7000, run(7000, 3).first:get())
+      assert.equal(7000, run(3, 7000).second:get())
+      fails("beyond the limit of 100000", run, 3, 70000)
+    end
+  end)
+
   it("are filled in a loop", function()
     local f = mil.func()
     local n, step = f:input("n", "int32", {}), f:input("step", "fp32", { 2 })

@@ -36,6 +36,14 @@ static mil_status room_of(const mil__cpu_context *c, size_t now, size_t bytes, b
     return MIL_OK;
 }
 
+void mil__dynamic_give_back(mil__cpu_context *c) {
+    for (uint32_t i = 0; c->dynamic_bytes && i < c->n_slots; i++) {
+        mil_buffer_free(c->dynamic[i]);
+        c->dynamic[i] = NULL;
+    }
+    c->dynamic_bytes = 0;
+}
+
 mil_status mil__dynamic_room(mil__cpu_context *c, uint32_t slot, size_t bytes, size_t keep, mil_error *err) {
     mil_buffer *old = c->dynamic[slot], *buffer = old;
     size_t now = old ? mil_buffer_bytes(old) : 0, room = 0;

@@ -395,6 +395,9 @@ mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor *co
         c->t[plan->fixups[i].alias].data = (char *)c->t[plan->fixups[i].root].data + plan->fixups[i].shift;
     mil__run run = {.t = c->t, .scratch = aligned(c->memory) + plan->arena_bytes, .scratch_bytes = plan->scratch_bytes,
                     .n_lanes = c->model->n_lanes, .cancel = cancel, .err = err, .context = c};
-    MIL__TRY(walk(&run, plan));
-    return deliver(c, given, outputs, err);
+    if (c->model->options.memory_limit) mil__dynamic_give_back(c); /* what another run needed does not count in this one */
+    mil_status status = walk(&run, plan);
+    if (status == MIL_OK) status = deliver(c, given, outputs, err);
+    if (status != MIL_OK) mil__dynamic_give_back(c);
+    return status;
 }

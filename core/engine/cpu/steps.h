@@ -262,6 +262,8 @@ struct mil__cpu_context {
 /* Memory of so many bytes for a DYNAMIC slot, of which the first `keep` stay; in c->t[slot].data. Growing while some are kept, it
  * doubles. Fails: MIL_ELIMIT, MIL_ENOMEM. */
 mil_status mil__dynamic_room(mil__cpu_context *c, uint32_t slot, size_t bytes, size_t keep, mil_error *err);
+/* Frees the memory of all DYNAMIC slots. */
+void mil__dynamic_give_back(mil__cpu_context *c);
 /* One slot's tensor into another's memory; where both are DYNAMIC: they change hands. */
 mil_status mil__dynamic_copy(mil__cpu_context *c, uint32_t from, uint32_t to, mil_error *err);
 void mil__dynamic_exchange(mil__cpu_context *c, uint32_t a, uint32_t b);
