@@ -392,9 +392,9 @@ typedef struct pad_run {
     int64_t n, to, from, step;
 } pad_run;
 
-static int runs_of(pad_mode mode, int64_t before, int64_t size, int64_t after, pad_run out[3]) {
+static uint32_t runs_of(pad_mode mode, int64_t before, int64_t size, int64_t after, pad_run out[3]) {
     int64_t step = mode == PAD_REFLECT ? -1 : 0;
-    int n = 0;
+    uint32_t n = 0;
     if (mode != PAD_CONSTANT && before) out[n++] = (pad_run){before, 0, mode == PAD_REFLECT ? before : 0, step};
     out[n++] = (pad_run){size, before, 0, 1};
     if (mode != PAD_CONSTANT && after) out[n++] = (pad_run){after, before + size, size - 1 + step, step};
@@ -404,18 +404,20 @@ static int runs_of(pad_mode mode, int64_t before, int64_t size, int64_t after, p
 /* The boxes of a pad; pads: two an axis. p: of the right number of boxes, or NULL to learn it. */
 static uint32_t pad_boxes(pad_mode mode, const mil__slot *x, const mil__slot *y, const int64_t *pads, move_params *p) {
     pad_run runs[MIL_MAX_RANK][3];
-    int n_runs[MIL_MAX_RANK];
+    uint32_t n_runs[MIL_MAX_RANK] = {0}, n = 1;
     ptrdiff_t from[MIL_MAX_RANK], to[MIL_MAX_RANK];
-    uint32_t n = 1;
-    for (int i = 0; i < x->rank; i++) n *= (uint32_t)(n_runs[i] = runs_of(mode, pads[2 * i], x->shape[i], pads[2 * i + 1], runs[i]));
+    for (int i = 0; i < x->rank; i++) {
+        n_runs[i] = runs_of(mode, pads[2 * i], x->shape[i], pads[2 * i + 1], runs[i]);
+        n *= n_runs[i];
+    }
     strides_of(x, from);
     strides_of(y, to);
     for (uint32_t k = 0; p && k < n; k++) {
         box *b = &p->boxes[k];
         uint32_t choice = k;
         b->rank = x->rank;
-        for (int i = 0; i < x->rank; choice /= (uint32_t)n_runs[i], i++) {
-            const pad_run *run = &runs[i][choice % (uint32_t)n_runs[i]];
+        for (int i = 0; i < x->rank; choice /= n_runs[i], i++) {
+            const pad_run *run = &runs[i][choice % n_runs[i]];
             b->dim[i] = (size_t)run->n;
             b->from[i] = (ptrdiff_t)run->step * from[i];
             b->to[i] = to[i];
