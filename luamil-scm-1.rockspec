@@ -38,6 +38,7 @@ build = {
         "core/check/operations.c",
         "core/check/rules.c",
         "core/engine/ane/ane.c",
+        "core/engine/ane/bind.c",
         "core/engine/ane/device.c",
         "core/engine/ane/direct.c",
         "core/engine/ane/e5rt.c",

@@ -370,6 +370,32 @@ static int run(lua_State *L) {
     return luamil_run(L, 1, 2, state);
 }
 
+/* model:shared(): tensors for bind in shared memory, by name, as the engine likes them best */
+static int shared(lua_State *L) {
+    mil_error err;
+    mil_model *model = luamil_check_model(L, 1, "shared");
+    size_t n_in = mil_model_n_inputs(model), n = n_in + mil_model_n_outputs(model), bytes = 0;
+    mil_tensor **tensors = luamil_new_plain(L, (n + 1) * sizeof *tensors);
+    luamil_tensor **made = luamil_new_plain(L, (n + 1) * sizeof *made);
+    lua_createtable(L, 0, (int)n);
+    for (size_t i = 0; i < n; i++) {
+        made[i] = luamil_new_tensor(L);
+        lua_setfield(L, -2, port_at(model, i)->name);
+    }
+    luamil_check_status(L, mil_model_shared(model, tensors, tensors + n_in, &err), &err);
+    for (size_t i = 0; i < n; i++) {
+        made[i]->tensor = tensors[i];
+        if (tensors[i]) bytes += mil_tensor_bytes(tensors[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (tensors[i]) continue;
+        lua_pushnil(L);
+        lua_setfield(L, -2, port_at(model, i)->name);
+    }
+    luamil_account(L, bytes);
+    return 1;
+}
+
 /* ---- bound runs ---- */
 
 typedef struct luamil_step {
@@ -610,7 +636,7 @@ static int engine(lua_State *L) {
 static const luaL_Reg model_meta[] = {
     {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
 static const luaL_Reg model_methods[] = {
-    {"run", run}, {"bind", bind}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
+    {"run", run}, {"bind", bind}, {"shared", shared}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
     {"states", states}, {"state", luamil_make_state}, {"describe", describe}, {"steps", steps},
     {"memory", memory}, {"unload", unload}, {NULL, NULL}};
 static const luaL_Reg step_meta[] = {

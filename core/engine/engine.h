@@ -40,6 +40,11 @@ typedef struct mil__engine {
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);
     void (*context_free)(void *context);
+    /* From now on what a run is given stays what it is, most likely, and is there until the next: the engine may hold on to its memory.
+     * NULL: that makes no difference. */
+    mil_status (*keep)(void *context, mil_error *err);
+    /* Tensors in shared memory as runs like them best, one an input and output; owned. NULL: contiguous ones. */
+    mil_status (*shared)(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err);
     /* inputs: what the function takes, in order, of their dtypes and ranks; a state is written too. outputs, owned by the
      * caller: NULL entries are made, others written; one that is not `given` (NULL there) is made anew where it has another
      * shape than the run's result. */

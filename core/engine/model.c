@@ -290,6 +290,11 @@ mil_status mil_context_new(mil_model *model, mil_context **out, mil_error *err) 
     *out = NULL;
     MIL__TRY(mil__model_enter(model, err));
     mil_status status = new_context(model, out, err);
+    if (status == MIL_OK && model->engine->keep) status = model->engine->keep((*out)->impl, err);
+    if (status != MIL_OK) {
+        free_context(*out);
+        *out = NULL;
+    }
     mil__model_leave(model);
     if (status == MIL_OK) mil_model_retain(model);
     return status;
@@ -469,6 +474,40 @@ mil_tensor *mil_context_output(const mil_context *context, size_t i) {
 }
 
 void mil_cancel(mil_model *model) { atomic_fetch_add(&model->cancelled, 1); }
+
+/* ---- tensors in shared memory ---- */
+
+static mil_status share_port(const mil_port *port, mil_tensor **out, mil_error *err) {
+    bool is_fixed = port->rank >= 0 && !port->is_label;
+    for (int i = 0; is_fixed && i < port->rank; i++) is_fixed = port->shape[i] >= 0;
+    return is_fixed ? mil_tensor_shared(port->dtype, port->rank, port->shape, 0, out, err) : MIL_OK;
+}
+
+static mil_status share_ports(const mil_model *model, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
+    for (size_t i = 0; i < model->n_inputs; i++) MIL__TRY(share_port(&model->inputs[i], &inputs[i], err));
+    for (size_t i = 0; i < model->n_outputs; i++) MIL__TRY(share_port(&model->outputs[i], &outputs[i], err));
+    return MIL_OK;
+}
+
+static void drop_tensors(mil_tensor **tensors, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        mil_tensor_free(tensors[i]);
+        tensors[i] = NULL;
+    }
+}
+
+mil_status mil_model_shared(mil_model *model, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
+    for (size_t i = 0; i < model->n_inputs; i++) inputs[i] = NULL;
+    for (size_t i = 0; i < model->n_outputs; i++) outputs[i] = NULL;
+    MIL__TRY(mil__model_enter(model, err));
+    bool by_engine = model->engine->shared && !model->n_states;
+    mil_status status = by_engine ? model->engine->shared(model->impl, inputs, outputs, err) : share_ports(model, inputs, outputs, err);
+    mil__model_leave(model);
+    if (status == MIL_OK) return MIL_OK;
+    drop_tensors(inputs, model->n_inputs);
+    drop_tensors(outputs, model->n_outputs);
+    return status;
+}
 
 /* ---- states ---- */
 

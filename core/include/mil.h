@@ -973,6 +973,12 @@ mil_status mil_context_run(mil_context *context, mil_error *err);
 /* The output of the last run, shared with the context until the next run; NULL before the first. Borrowed. */
 mil_tensor *mil_context_output(const mil_context *context, size_t i);
 
+/* A tensor for each input and output in shared memory (mil_buffer_shared), zeros, laid out as runs on this model like them best: set
+ * in a context, engine ane hands their memory to the Neural Engine as it is, with no copy, for as long as they are set. Strides are
+ * what they are; where inputs go to the engine as one, they lie in one buffer. Owned; NULL where a size is not fixed, and for labels.
+ * Fails: as mil_buffer_shared; MIL_ESTATE (unloaded). */
+mil_status mil_model_shared(mil_model *model, mil_tensor **inputs, mil_tensor **outputs, mil_error *err);
+
 /* The plan as text, a line a step: for people. *out is owned (mil_free). */
 mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err);
 /* Of step i of the plan: k = 0 the kernel's name; from k = 1 on the operations that the step stands for, by the names of their

@@ -119,15 +119,12 @@ mil_status mil_tensor_compare(const mil_tensor *a, const mil_tensor *b, mil_tens
     MIL__TRY(check_shapes(a, b, err));
     comparing c = {.a = a, .b = b, .is_wide = a->dtype == b->dtype && (a->dtype == MIL_INT64 || a->dtype == MIL_UINT64)};
     const int64_t *strides[] = {a->strides, b->strides};
-    MIL__TRY(mil__access("compare", a, false, err));
-    mil_status status = mil__access("compare", b, false, err);
-    if (status == MIL_OK) {
-        mil__walk(a->rank, a->shape, 2, strides, compare_run, &c);
-        mil__access_end(b);
-        *out = c.gap;
-    }
+    MIL__TRY(mil__access_both("compare", a, false, b, err));
+    mil__walk(a->rank, a->shape, 2, strides, compare_run, &c);
     mil__access_end(a);
-    return status;
+    mil__access_end(b);
+    *out = c.gap;
+    return MIL_OK;
 }
 
 /* ---- the distance of the whole ---- */
@@ -165,7 +162,10 @@ mil_status mil_tensor_measure(const mil_tensor *a, const mil_tensor *b, mil_tens
     MIL__TRY(check_shapes(a, b, err));
     measuring m = {.a = a, .b = b};
     const int64_t *strides[] = {a->strides, b->strides};
+    MIL__TRY(mil__access_both("measure", a, false, b, err));
     mil__walk(a->rank, a->shape, 2, strides, measure_run, &m);
+    mil__access_end(a);
+    mil__access_end(b);
     if (m.sum.n_unequal) m.sum.relative = m.squares > 0 ? sqrt(m.sum.relative / m.squares) : INFINITY;
     *out = m.sum;
     return MIL_OK;

@@ -204,7 +204,7 @@ mil_status mil_tensor_copy(mil_tensor *dst, const mil_tensor *src, mil_error *er
                          MIL__TENSOR_TEXT(src));
     if (overlaps(dst, src))
         return mil__fail(err, MIL_EINVAL, "copy: %s and %s share memory", MIL__TENSOR_TEXT(dst), MIL__TENSOR_TEXT(src));
-    MIL__TRY(mil__access_both("copy", dst, src, err));
+    MIL__TRY(mil__access_both("copy", dst, true, src, err));
     copy_elements(dst, src);
     mil__access_end(dst);
     mil__access_end(src);

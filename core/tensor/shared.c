@@ -259,10 +259,10 @@ void mil__access_end(const mil_tensor *tensor) {
     if (mil__buffer_surface(tensor->buffer)) unlock(tensor->buffer, "unlock", NULL);
 }
 
-mil_status mil__access_both(const char *what, const mil_tensor *dst, const mil_tensor *src, mil_error *err) {
-    MIL__TRY(mil__access(what, src, false, err));
-    mil_status status = mil__access(what, dst, true, err);
-    if (status != MIL_OK) mil__access_end(src);
+mil_status mil__access_both(const char *what, const mil_tensor *a, bool for_writing, const mil_tensor *b, mil_error *err) {
+    MIL__TRY(mil__access(what, a, for_writing, err));
+    mil_status status = mil__access(what, b, false, err);
+    if (status != MIL_OK) mil__access_end(a);
     return status;
 }
 

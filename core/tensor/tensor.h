@@ -36,7 +36,8 @@ bool mil__buffer_held_once(const mil_buffer *buffer);
  * Fails: MIL_ESTATE (a device is using it), MIL_EIO. */
 mil_status mil__access(const char *what, const mil_tensor *tensor, bool for_writing, mil_error *err);
 void mil__access_end(const mil_tensor *tensor);
-mil_status mil__access_both(const char *what, const mil_tensor *dst, const mil_tensor *src, mil_error *err); /* each is ended by itself */
+/* The same of two, the first of which may be for writing; each is ended by itself. */
+mil_status mil__access_both(const char *what, const mil_tensor *a, bool for_writing, const mil_tensor *b, mil_error *err);
 /* The IOSurface under a buffer; NULL: there is none. Borrowed. */
 struct mil__iosurface_object *mil__buffer_surface(const mil_buffer *buffer);
 /* A device has the surface between these, and this process can't lock it. False: it is locked. */

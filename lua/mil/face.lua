@@ -174,6 +174,8 @@ local rows = {
     "One run: outputs by name, as fresh tensors; of a classifier, its label as a string or number and a mil.dictionary. A model with states runs on one." },
   { "model:bind(tensors: table<string, mil.tensor>, options?: {state: mil.state?}) -> mil.step",
     "A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated." },
+  { "model:shared() -> table<string, mil.tensor>",
+    "Tensors for bind, by name, in shared memory (mil.shared) that the engine takes as it is: on them engine ane copies nothing." },
   { "model:start(inputs: table<string, mil.tensor|table|number>, options?: {state: mil.state?}) -> mil.run",
     "A run on a thread of the library's, while Lua goes on. Several may be under way; those on one state go one after the other." },
   { "model:state() -> mil.state", "A new state: the memory that the model keeps between runs, zeros at first." },

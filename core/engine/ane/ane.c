@@ -18,17 +18,14 @@ typedef struct ane_model {
     mil_lowered *lowered;  /* NULL: of a text; without its program, once that is loaded */
     size_t n_inputs, n_outputs; /* of the model: views */
     void *loaded;
+    atomic_size_t n_runs, n_copies;
 } ane_model;
 
 typedef struct ane_context {
-    const ane_model *model;
+    ane_model *model;
     void *impl;            /* the route's */
-    struct view {
-        mil_tensor tensor; /* data: of the run under way */
-        mil_dtype dtype;   /* the model's own */
-        size_t port;
-        int64_t offset;    /* bytes, of its first element */
-    } *views;              /* of the model's inputs, then of its outputs */
+    mil__ane_view *views;  /* of the model's inputs, then of its outputs */
+    mil__ane_binding *binding; /* of a user's context; NULL: everything is copied */
 } ane_context;
 
 /* ---- what there is ---- */
@@ -257,12 +254,13 @@ static mil_status compile_text(const mil_program *program, const mil__engine_tex
 static void context_free(void *context) {
     ane_context *c = context;
     if (c->impl) c->model->route->context_free(c->impl);
+    mil__free(c->binding);
     mil__free(c->views);
     mil__free(c);
 }
 
 /* The view i of the model: of a lowered program's, where its elements lie in the port. */
-static void make_view(const ane_model *model, size_t i, struct view *out) {
+static void make_view(const ane_model *model, size_t i, mil__ane_view *out) {
     bool is_input = i < model->n_inputs;
     const mil_lowered_view *lowered = !model->lowered ? NULL
                                       : is_input      ? &model->lowered->inputs[i]
@@ -277,7 +275,7 @@ static void make_view(const ane_model *model, size_t i, struct view *out) {
 }
 
 static mil_status context_new(void *compiled, void **out, mil_error *err) {
-    const ane_model *model = compiled;
+    ane_model *model = compiled;
     size_t n = model->n_inputs + model->n_outputs;
     ane_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
@@ -290,8 +288,31 @@ static mil_status context_new(void *compiled, void **out, mil_error *err) {
     return status;
 }
 
+static mil_status keep(void *context, mil_error *err) {
+    ane_context *c = context;
+    const ane_model *m = c->model;
+    return mil__ane_binding_new(m->route, c->impl, c->views, m->n_inputs, m->n_outputs, &m->source, &c->binding, err);
+}
+
+static mil_status shared(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
+    const ane_model *m = compiled;
+    size_t n = m->n_inputs + m->n_outputs;
+    mil__ane_view *views = mil__calloc(n, sizeof *views);
+    mil_tensor **tensors = mil__calloc(n, sizeof(mil_tensor *));
+    mil_status status = views && tensors ? MIL_OK : mil__nomem(err);
+    for (size_t i = 0; i < n && status == MIL_OK; i++) make_view(m, i, &views[i]);
+    if (status == MIL_OK) status = mil__ane_shared_tensors(m->route, m->loaded, views, n, tensors, err);
+    if (status == MIL_OK) {
+        memcpy(inputs, tensors, m->n_inputs * sizeof *tensors);
+        memcpy(outputs, tensors + m->n_inputs, m->n_outputs * sizeof *tensors);
+    }
+    mil__free(views);
+    mil__free(tensors);
+    return status;
+}
+
 /* Into the view, or out of it. */
-static mil_status copy_view(ane_context *c, struct view *view, const mil_tensor *from, mil_tensor *to, mil_error *err) {
+static mil_status copy_view(ane_context *c, mil__ane_view *view, const mil_tensor *from, mil_tensor *to, mil_error *err) {
     const mil__ane_route *route = c->model->route;
     void *memory;
     MIL__TRY(route->begin(c->impl, view->port, &memory, err));
@@ -301,20 +322,37 @@ static mil_status copy_view(ane_context *c, struct view *view, const mil_tensor 
     return status == MIL_OK ? ended : status;
 }
 
+/* The views [from, from + n), of inputs or of outputs, that no memory of the user's stands for. */
+static mil_status copy_views(ane_context *c, size_t from, size_t n, mil_tensor *const *tensors, mil_error *err) {
+    bool is_input = from < c->model->n_inputs;
+    size_t n_copies = 0;
+    for (size_t i = 0; i < n; i++) {
+        mil__ane_view *view = &c->views[from + i];
+        if (mil__ane_is_bound(c->binding, view->port)) continue;
+        MIL__TRY(copy_view(c, view, is_input ? tensors[i] : NULL, is_input ? NULL : tensors[i], err));
+        n_copies++;
+    }
+    if (n_copies) atomic_fetch_add_explicit(&c->model->n_copies, n_copies, memory_order_relaxed);
+    return MIL_OK;
+}
+
 static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel,
                       mil_error *err) {
     ane_context *c = context;
     size_t n_inputs = c->model->n_inputs, n_outputs = c->model->n_outputs;
     (void)given; /* shapes are fixed: what is there fits */
     for (size_t i = 0; i < n_outputs; i++) {
-        const struct view *view = &c->views[n_inputs + i];
+        const mil__ane_view *view = &c->views[n_inputs + i];
         if (!outputs[i]) MIL__TRY(mil__tensor_raw(view->dtype, view->tensor.rank, view->tensor.shape, &outputs[i], err));
     }
-    for (size_t i = 0; i < n_inputs; i++) MIL__TRY(copy_view(c, &c->views[i], inputs[i], NULL, err));
+    if (c->binding) MIL__TRY(mil__ane_binding_choose(c->binding, inputs, outputs, err));
+    MIL__TRY(copy_views(c, 0, n_inputs, inputs, err));
     if (mil__is_cancelled(cancel)) return mil__fail(err, MIL_ECANCELLED, "run: cancelled");
-    MIL__TRY(c->model->route->run(c->impl, err));
-    for (size_t i = 0; i < n_outputs; i++) MIL__TRY(copy_view(c, &c->views[n_inputs + i], NULL, outputs[i], err));
-    return MIL_OK;
+    if (c->binding) MIL__TRY(mil__ane_binding_begin(c->binding, err));
+    mil_status status = c->model->route->run(c->impl, err);
+    if (c->binding) mil__ane_binding_end(c->binding);
+    atomic_fetch_add_explicit(&c->model->n_runs, 1, memory_order_relaxed);
+    return status == MIL_OK ? copy_views(c, n_inputs, n_outputs, outputs, err) : status;
 }
 
 /* ---- telling ---- */
@@ -332,6 +370,7 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     mil__str_putc(out, '\n');
     model->route->print(model->loaded, out);
     mil__ane_print_findings(&model->source.findings, out);
+    mil__str_printf(out, "so far: %zu runs, %zu copies of inputs and outputs\n", atomic_load(&model->n_runs), atomic_load(&model->n_copies));
     return MIL_OK;
 }
 
@@ -348,6 +387,8 @@ const mil__engine mil__engine_ane = {
     .compile_text = compile_text,
     .context_new = context_new,
     .context_free = context_free,
+    .keep = keep,
+    .shared = shared,
     .run = run,
     .takes_surfaces = true,
     .unload = unload,

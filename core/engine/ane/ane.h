@@ -9,6 +9,7 @@
  *     e5rt.c     route "e5rt": Espresso's C functions: compile, operations, streams
  *     e5rt_port.c  ports of an operation: their layout, and memory bound to them
  *     self_test.c  what the sources disagree about, found out on this machine, once
+ *     bind.c     tensors of the user's whose memory a port takes as it is
  *     folder.c   the folder of files that the system's compilers read
  *
  * Nothing here is called without the frameworks being open (route->open). docs/explanation/neural-engine.md has the sources
@@ -96,6 +97,12 @@ typedef struct mil__ane_route {
     /* The memory of port i, from begin to end only: to be written (inputs), to be read (outputs). Never across a run. */
     mil_status (*begin)(void *context, size_t port, void **memory, mil_error *err);
     mil_status (*end)(void *context, size_t port, mil_error *err);
+    /* Someone else's surface in the place of the port's memory, for the runs to come, which must not be locked then; NULL: no more.
+     * Kept until another is; begin and end are of the port's own. A route that can't: all of these are NULL. */
+    mil_status (*bind)(void *context, size_t port, mil__iosurface surface, mil_error *err);
+    mil__iosurface (*bound)(const void *context, size_t port); /* a run may find that it can't keep it */
+    bool (*takes)(const void *context, size_t port, size_t bytes); /* surfaces of so many bytes */
+    size_t (*surface_bytes)(const void *loaded, size_t port);  /* of one that is made for it */
     mil_status (*run)(void *context, mil_error *err);
     void (*print)(const void *loaded, mil__str *out);
     size_t (*context_bytes)(const void *loaded);
@@ -113,6 +120,38 @@ mil_status mil__ane_compile_plain(const mil__ane_route *route, const mil_program
                                   mil_error *err);
 /* Weights of another program, the same but for them. */
 mil_status mil__ane_reload(void *model, const mil_program *program, mil_error *err);
+
+/* ---- what a model takes and gives (bind.c) ---- */
+
+/* An input or output of the model: where it lies in its port. */
+typedef struct mil__ane_view {
+    mil_tensor tensor; /* data: of the copy under way */
+    mil_dtype dtype;   /* the model's own */
+    size_t port;
+    int64_t offset;    /* bytes, of its first element */
+} mil__ane_view;
+
+/* Which ports have the memory of the user's tensors in the place of their own, in a context whose tensors stay what they are from
+ * run to run. */
+typedef struct mil__ane_binding {
+    const mil__ane_route *route;
+    void *context;             /* the route's */
+    const mil__ane_source *source; /* the ports */
+    const mil__ane_view *views; /* of the model's inputs, then of its outputs */
+    size_t n_inputs, n_outputs;
+    mil_buffer *buffers[];     /* by port: of the run under way, borrowed; NULL: the port has its own memory */
+} mil__ane_binding;
+/* NULL in *out: the route can't. views and ports live longer. Fails: MIL_ENOMEM. */
+mil_status mil__ane_binding_new(const mil__ane_route *route, void *context, const mil__ane_view *views, size_t n_inputs, size_t n_outputs,
+                                const mil__ane_source *source, mil__ane_binding **out, mil_error *err);
+/* Chooses the ports for a run on these, and binds them. */
+mil_status mil__ane_binding_choose(mil__ane_binding *binding, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_error *err);
+/* The run has the chosen memory between these. Fails: MIL_ESTATE (it is locked). */
+mil_status mil__ane_binding_begin(mil__ane_binding *binding, mil_error *err);
+void mil__ane_binding_end(mil__ane_binding *binding);
+static inline bool mil__ane_is_bound(const mil__ane_binding *binding, size_t port) { return binding && binding->buffers[port]; }
+/* A tensor for each view, in shared memory of zeros that a run can be bound to, or is copied from and to where that can't be. */
+mil_status mil__ane_shared_tensors(const mil__ane_route *route, const void *loaded, const mil__ane_view *views, size_t n, mil_tensor **out, mil_error *err);
 
 /* "input 0: x fp16[1, 4, 1, 64], strides [256, 64, 64, 1]" */
 void mil__ane_print_port(const mil__ane_port *port, bool is_input, mil__str *out);
@@ -176,6 +215,9 @@ mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err);
 void mil__ane_request_free(void *request);
 mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err);
 mil_status mil__ane_request_end(void *request, size_t port, mil_error *err);
+mil_status mil__ane_request_bind(void *request, size_t port, mil__iosurface surface, mil_error *err);
+mil__iosurface mil__ane_request_bound(const void *request, size_t port);
+bool mil__ane_request_takes(const void *request, size_t port, size_t bytes);
 mil_status mil__ane_request_run(void *request, mil_error *err);
 size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port);
 

@@ -287,6 +287,8 @@ static void print(const void *loaded, mil__str *out) {
     }
 }
 
+static size_t surface_bytes(const void *loaded, size_t port) { return mil__ane_surface_bytes(loaded, port); }
+
 static size_t context_bytes(const void *loaded) {
     const mil__ane_loaded *l = loaded;
     size_t sum = 0;
@@ -305,7 +307,11 @@ const mil__ane_route mil__ane_direct = {
     .context_free = mil__ane_request_free,
     .begin = mil__ane_request_begin,
     .end = mil__ane_request_end,
+    .bind = mil__ane_request_bind,
+    .bound = mil__ane_request_bound,
+    .takes = mil__ane_request_takes,
     .run = run,
     .print = print,
     .context_bytes = context_bytes,
+    .surface_bytes = surface_bytes,
 };

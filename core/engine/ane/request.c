@@ -10,13 +10,20 @@
 
 enum { PAGE = 16384, LARGER = 49152 };
 
+/* Of a port. Objects are of _ANEIOSurfaceObject, retained, and retain their surfaces. */
+typedef struct slot {
+    mil__iosurface surface; /* its own */
+    mil__id object;
+    mil__iosurface bound;   /* someone else's, in its place; NULL: none */
+    mil__id bound_object;
+} slot;
+
 struct mil__ane_request {
     const mil__ane_loaded *loaded;
     size_t n;                 /* ports */
     size_t least_bytes;
-    mil__iosurface *surfaces; /* by port */
-    mil__id *objects;         /* _ANEIOSurfaceObject, by port; retained */
-    mil__id request;          /* _ANERequest, retained */
+    slot *slots;              /* by port */
+    mil__id request;          /* _ANERequest, retained; NULL: to be made */
 };
 
 static size_t needed(const mil__ane_loaded *loaded, size_t from, size_t to) {
@@ -38,14 +45,19 @@ size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port) {
 
 /* ---- making and freeing ---- */
 
+static void release_object(mil__id object) {
+    if (object) mil__apple.objc_release(object);
+}
+
 static void release(struct mil__ane_request *r) {
-    if (r->request) mil__apple.objc_release(r->request);
-    for (size_t i = 0; i < r->n && r->objects; i++)
-        if (r->objects[i]) mil__apple.objc_release(r->objects[i]);
-    for (size_t i = 0; i < r->n && r->surfaces; i++) mil__surface_free(r->surfaces[i]);
-    mil__free(r->objects);
-    mil__free(r->surfaces);
-    r->request = NULL, r->objects = NULL, r->surfaces = NULL;
+    release_object(r->request);
+    for (size_t i = 0; i < r->n && r->slots; i++) {
+        release_object(r->slots[i].bound_object);
+        release_object(r->slots[i].object);
+        mil__surface_free(r->slots[i].surface);
+    }
+    mil__free(r->slots);
+    r->request = NULL, r->slots = NULL;
 }
 
 static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, mil_error *err) {
@@ -62,22 +74,31 @@ static mil_status unlock(mil__iosurface surface, uint32_t options, mil_error *er
     return code ? mil__fail(err, MIL_EIO, "run: an IOSurface can't be unlocked (IOSurfaceUnlock: 0x%x)", (unsigned)code) : MIL_OK;
 }
 
+/* Retained. */
+static mil_status make_object(mil__iosurface surface, mil__id *out, mil_error *err) {
+    mil__id object = mil__send_class(ANEIOSurfaceObject, fromSurface, surface);
+    if (!object) return mil__fail_nothing(err, "run", MIL__METHOD(ANEIOSurfaceObject, fromSurface));
+    *out = mil__apple.objc_retain(object);
+    return MIL_OK;
+}
+
 static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_error *err) {
     size_t bytes = surface_bytes(r->loaded, port, r->least_bytes);
-    MIL__TRY(mil__surface_new(bytes, false, &r->surfaces[port], err));
+    slot *slot = &r->slots[port];
+    MIL__TRY(mil__surface_new(bytes, false, &slot->surface, err));
     void *memory;
-    MIL__TRY(lock(r->surfaces[port], 0, &memory, err));
+    MIL__TRY(lock(slot->surface, 0, &memory, err));
     memset(memory, 0, bytes);
-    MIL__TRY(unlock(r->surfaces[port], 0, err));
-    mil__id object = mil__send_class(ANEIOSurfaceObject, fromSurface, r->surfaces[port]);
-    if (!object) return mil__fail_nothing(err, "run", MIL__METHOD(ANEIOSurfaceObject, fromSurface));
-    r->objects[port] = mil__apple.objc_retain(object);
-    return MIL_OK;
+    MIL__TRY(unlock(slot->surface, 0, err));
+    return make_object(slot->surface, &slot->object, err);
 }
 
 /* The ports [from, to) in the loaded model's order; their indices are 0, 1, 2, .. then. */
 static void in_order(const struct mil__ane_request *r, size_t from, size_t to, mil__id *room, mil__id *objects, mil__id *indices) {
-    for (size_t i = from; i < to; i++) room[r->loaded->ports[i].symbol] = r->objects[i];
+    for (size_t i = from; i < to; i++) {
+        const slot *slot = &r->slots[i];
+        room[r->loaded->ports[i].symbol] = slot->bound ? slot->bound_object : slot->object;
+    }
     *objects = mil__ns_array(room, to - from);
     for (size_t i = 0; i < to - from; i++) room[i] = mil__ns_number(i);
     *indices = mil__ns_array(room, to - from);
@@ -101,9 +122,8 @@ static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
 
 /* In a pool. */
 static mil_status make(struct mil__ane_request *r, mil_error *err) {
-    r->surfaces = mil__calloc(r->n, sizeof *r->surfaces);
-    r->objects = mil__calloc(r->n, sizeof *r->objects);
-    if (!r->surfaces || !r->objects) return mil__nomem(err);
+    r->slots = mil__calloc(r->n, sizeof *r->slots);
+    if (!r->slots) return mil__nomem(err);
     for (size_t i = 0; i < r->n; i++) MIL__TRY(make_surface(r, i, err));
     return make_request(r, err);
 }
@@ -136,12 +156,45 @@ static uint32_t lock_options(const struct mil__ane_request *r, size_t port) { re
 
 mil_status mil__ane_request_begin(void *request, size_t port, void **memory, mil_error *err) {
     struct mil__ane_request *r = request;
-    return lock(r->surfaces[port], lock_options(r, port), memory, err);
+    return lock(r->slots[port].surface, lock_options(r, port), memory, err);
 }
 
 mil_status mil__ane_request_end(void *request, size_t port, mil_error *err) {
     struct mil__ane_request *r = request;
-    return unlock(r->surfaces[port], lock_options(r, port), err);
+    return unlock(r->slots[port].surface, lock_options(r, port), err);
+}
+
+/* ---- someone else's memory in place of a port's ---- */
+
+static mil_status bind_in_pool(struct mil__ane_request *r, size_t port, mil__iosurface surface, mil_error *err) {
+    slot *slot = &r->slots[port];
+    mil__id object = NULL;
+    if (surface) MIL__TRY(make_object(surface, &object, err));
+    release_object(slot->bound_object);
+    slot->bound = surface;
+    slot->bound_object = object;
+    release_object(r->request); /* it names what there was */
+    r->request = NULL;
+    return MIL_OK;
+}
+
+mil_status mil__ane_request_bind(void *request, size_t port, mil__iosurface surface, mil_error *err) {
+    struct mil__ane_request *r = request;
+    if (r->slots[port].bound == surface) return MIL_OK;
+    void *pool = mil__apple.objc_autoreleasePoolPush();
+    mil_status status = bind_in_pool(r, port, surface, err);
+    mil__apple.objc_autoreleasePoolPop(pool);
+    return status;
+}
+
+mil__iosurface mil__ane_request_bound(const void *request, size_t port) { return ((const struct mil__ane_request *)request)->slots[port].bound; }
+
+/* All surfaces of one side have one size. */
+bool mil__ane_request_takes(const void *request, size_t port, size_t bytes) {
+    const struct mil__ane_request *r = request;
+    size_t own = surface_bytes(r->loaded, port, r->least_bytes);
+    size_t side = port < r->loaded->n_inputs ? r->loaded->n_inputs : r->loaded->n_outputs;
+    return side == 1 ? bytes >= own : bytes == own;
 }
 
 /* ---- running ---- */
@@ -165,12 +218,13 @@ static mil_status copy_surface(mil__iosurface to, mil__iosurface from, size_t by
     return status == MIL_OK ? ended : status;
 }
 
-/* Other surfaces, larger ones, with what is in the inputs. */
+/* Other surfaces, larger ones, of the ports' own, with what is in the inputs. */
 static mil_status make_larger(struct mil__ane_request *r, mil_error *err) {
     struct mil__ane_request larger = {.loaded = r->loaded, .n = r->n, .least_bytes = LARGER};
     mil_status status = make(&larger, err);
     for (size_t i = 0; i < r->loaded->n_inputs && status == MIL_OK; i++)
-        status = copy_surface(larger.surfaces[i], r->surfaces[i], surface_bytes(r->loaded, i, r->least_bytes), err);
+        status = copy_surface(larger.slots[i].surface, r->slots[i].bound ? r->slots[i].bound : r->slots[i].surface,
+                              surface_bytes(r->loaded, i, r->least_bytes), err);
     if (status != MIL_OK) {
         release(&larger);
         return status;
@@ -198,7 +252,8 @@ mil_status mil__ane_request_run(void *request, mil_error *err) {
     struct mil__ane_request *r = request;
     mil_error why;
     void *pool = mil__apple.objc_autoreleasePoolPush();
-    mil_status status = evaluate(r, &why) ? MIL_OK : run_again(r, &why);
+    mil_status status = r->request ? MIL_OK : make_request(r, &why);
+    if (status == MIL_OK) status = evaluate(r, &why) ? MIL_OK : run_again(r, &why);
     mil__apple.objc_autoreleasePoolPop(pool);
     if (status != MIL_OK && err) *err = why;
     return status;
