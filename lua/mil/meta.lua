@@ -579,6 +579,10 @@ function model:run(inputs, options) end
 ---@return mil.step
 function model:bind(tensors, options) end
 
+---Tensors for bind, by name, in shared memory (mil.shared) that the engine takes as it is: on them engine ane copies nothing.
+---@return table<string, mil.tensor>
+function model:shared() end
+
 ---A run on a thread of the library's, while Lua goes on. Several may be under way; those on one state go one after the other.
 ---@param inputs table<string, mil.tensor|table|number>
 ---@param options? {state: mil.state?}
