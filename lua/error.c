@@ -16,7 +16,7 @@ static const char error_key, last_key;
 static bool is_own(const char *source) {
     static const char *const own[] = {
         "command.lua", "commands.lua", "complete.lua", "diff.lua", "engines.lua", "errors.lua", "face.lua", "flops.lua", "graph.lua",
-        "graph_page.lua", "estimate.lua", "help.lua", "inputs.lua", "inspect.lua", "meta.lua", "options.lua", "pretty.lua", "progress.lua",
+        "graph_page.lua", "estimate.lua", "help.lua", "inputs.lua", "inspect.lua", "meta.lua", "options.lua", "pretty.lua", "probe.lua", "progress.lua",
         "repl.lua", "report.lua", "serve.lua", "terminal.lua", "timing.lua", "units.lua",
     };
     if (strncmp(source, "=mil.", 5) == 0 || strncmp(source, "@mil.", 5) == 0) return true;

@@ -148,10 +148,7 @@ local function version()
 end
 
 local function no_such_thing(word)
-  local near
-  for _, name in ipairs(subcommands) do
-    if name:sub(1, 1) == word:sub(1, 1) and math.abs(#name - #word) <= 2 then near = name end
-  end
+  local near = require("mil").nearest(word, subcommands)
   complain(("%s is neither a command nor a file%s"):format(word, near and ("; did you mean " .. near .. "?") or ""))
   return 2
 end
