@@ -148,8 +148,30 @@ const mil_dim *mil__symbols(mil__call *call, const mil__operand *operand, bool f
         for (int64_t i = 0; i < (int64_t)n; i++) to[i * dst_step] = from[i * src_step];                               \
     } while (0)
 
+/* Backwards, in blocks that compilers turn into vectors. */
+#define COPY_BACKWARDS(type)                                                                                          \
+    do {                                                                                                              \
+        const type *from = src;                                                                                       \
+        type *to = dst, block[16], turned[16];                                                                        \
+        size_t i = 0;                                                                                                 \
+        for (; i + 16 <= n; i += 16) {                                                                                \
+            memcpy(block, from - i - 15, sizeof block);                                                               \
+            for (int k = 0; k < 16; k++) turned[k] = block[15 - k];                                                   \
+            memcpy(to + i, turned, sizeof turned);                                                                    \
+        }                                                                                                             \
+        for (; i < n; i++) to[i] = from[-(ptrdiff_t)i];                                                               \
+    } while (0)
+
+static void copy_backwards(void *dst, const void *src, size_t n, size_t size) {
+    if (size == 4) COPY_BACKWARDS(uint32_t);
+    else if (size == 2) COPY_BACKWARDS(uint16_t);
+    else if (size == 1) COPY_BACKWARDS(uint8_t);
+    else if (size == 8) COPY_BACKWARDS(uint64_t);
+}
+
 void mil__copy_line(void *dst, int64_t dst_step, const void *src, int64_t src_step, size_t n, size_t size) {
     if (src_step == 1 && dst_step == 1) memcpy(dst, src, n * size);
+    else if (src_step == -1 && dst_step == 1) copy_backwards(dst, src, n, size);
     else if (size == 4) COPY_LINE(uint32_t);
     else if (size == 2) COPY_LINE(uint16_t);
     else if (size == 1) COPY_LINE(uint8_t);
