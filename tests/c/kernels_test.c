@@ -418,6 +418,32 @@ static void casts(const mil__kernels *kernels) {
     for (size_t i = 0; i < N; i++) check_near("i_to_f", i, (double)back[i], (double)(float)got[i], (bound){0});
 }
 
+/* An operand over the index space of dim, with broadcasts and gaps at random but where it is plain. */
+static array operand_over(mil__storage dtype, int rank, const size_t *dim, bool plain, mil__chain_operand *operand) {
+    size_t elements = 1;
+    *operand = (mil__chain_operand){.dtype = dtype};
+    for (int i = rank; i-- > 0;) {
+        bool broadcast = !plain && pick(2);
+        if (!broadcast && !plain && pick(2)) elements = elements * 2 + 1;
+        operand->stride[i] = broadcast ? 0 : (ptrdiff_t)elements;
+        if (!broadcast) elements *= dim[i];
+    }
+    return array_of(dtype, elements);
+}
+
+/* Its element that belongs to the index space's i-th. */
+static double element(const array *a, const mil__chain_operand *operand, int rank, const size_t *dim, size_t i) {
+    size_t at = 0;
+    for (int k = rank; k-- > 0; i /= dim[k]) at += i % dim[k] * (size_t)operand->stride[k];
+    return get(a, at);
+}
+
+static array copy_of(const array *a) {
+    array copy = array_of(a->dtype, a->n);
+    memcpy(copy.data, a->data, a->n * mil__storage_bytes(a->dtype));
+    return copy;
+}
+
 /* select(a < b, a * c, b) over broadcasts and strides of every kind; the result over a's memory where that is dense. */
 static void broadcasts(const mil__kernels *kernels) {
     for (int row = 0; row < 300; row++) {
@@ -426,24 +452,12 @@ static void broadcasts(const mil__kernels *kernels) {
         for (int i = 0; i < rank; i++) dim[i] = 1 + pick(i + 1 == rank ? largest : 9), n *= dim[i];
         mil__chain_operand operands[4];
         array arrays[4];
-        for (int o = 0; o < 4; o++) {
-            bool plain = o == 3 || pick(3) == 0;
-            operands[o] = (mil__chain_operand){.dtype = (row + o) % 3 == 0 ? MIL__F16 : MIL__F32};
-            size_t elements = 1;
-            for (int i = rank; i-- > 0;) {
-                bool broadcast = !plain && pick(2);
-                if (!broadcast && !plain && pick(2)) elements = elements * 2 + 1;
-                operands[o].stride[i] = broadcast ? 0 : (ptrdiff_t)elements;
-                if (!broadcast) elements *= dim[i];
-            }
-            arrays[o] = array_of(operands[o].dtype, elements);
-        }
+        for (int o = 0; o < 4; o++)
+            arrays[o] = operand_over((row + o) % 3 == 0 ? MIL__F16 : MIL__F32, rank, dim, o == 3 || pick(3) == 0, &operands[o]);
         bool in_place = operands[0].dtype == operands[3].dtype &&
                         memcmp(operands[0].stride, operands[3].stride, sizeof operands[0].stride) == 0;
         ROW("%s broadcast %d, rank %d, %zu elements%s", kernels->isa, row, rank, n, in_place ? ", in place" : "");
-        array a = array_of(operands[0].dtype, arrays[0].n);
-        memcpy(a.data, arrays[0].data, a.n * mil__storage_bytes(a.dtype));
-        array *result = in_place ? &arrays[0] : &arrays[3];
+        array a = copy_of(&arrays[0]), *result = in_place ? &arrays[0] : &arrays[3];
         mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_load, .dst = 1, .a = 1}, {.op = MIL__DO_load, .dst = 2, .a = 2},
                                {.op = MIL__DO_less, .dst = 3, .a = 0, .b = 1}, {.op = MIL__DO_mul, .dst = 0, .a = 0, .b = 2},
                                {.op = MIL__DO_select, .dst = 0, .a = 3, .b = 0, .c = 1}, {.op = MIL__DO_store, .dst = 3, .a = 0}};
@@ -451,11 +465,41 @@ static void broadcasts(const mil__kernels *kernels) {
         memcpy(chain.dim, dim, sizeof dim);
         run_chain(kernels, &chain, (void *[]){arrays[0].data, arrays[1].data, arrays[2].data, result->data}, 2);
         for (size_t i = 0; i < n; i++) {
-            size_t left = i, at[3] = {0};
-            for (int k = rank; k-- > 0; left /= dim[k])
-                for (int o = 0; o < 3; o++) at[o] += left % dim[k] * (size_t)operands[o].stride[k];
-            double x = get(&a, at[0]), y = get(&arrays[1], at[1]), z = get(&arrays[2], at[2]);
+            double x = element(&a, &operands[0], rank, dim, i), y = element(&arrays[1], &operands[1], rank, dim, i);
+            double z = element(&arrays[2], &operands[2], rank, dim, i);
             check_near("y", i, get(result, i), x < y ? x * z : y, (bound){tolerance(result->dtype), 0x1p-24});
+        }
+        for (int o = 0; o < 4; o++) free(arrays[o].data);
+        free(a.data);
+    }
+}
+
+/* not((a and b) xor c) or number: of bools alone, any byte but 0 being true; likewise in place. */
+static void logic(const mil__kernels *kernels) {
+    for (int row = 0; row < 300; row++) {
+        int rank = (int)pick(4);
+        size_t dim[4] = {0}, n = 1, largest = row % 4 ? 200 : 10000;
+        for (int i = 0; i < rank; i++) dim[i] = 1 + pick(i + 1 == rank ? largest : 9), n *= dim[i];
+        mil__chain_operand operands[4];
+        array arrays[4];
+        for (int o = 0; o < 4; o++) {
+            arrays[o] = operand_over(MIL__U8, rank, dim, o == 3 || pick(3), &operands[o]);
+            for (size_t i = 0; i < arrays[o].n; i++) ((uint8_t *)arrays[o].data)[i] = (uint8_t)((int[]){0, 0, 1, 2, 128, 255}[pick(6)]);
+        }
+        bool in_place = memcmp(operands[0].stride, operands[3].stride, sizeof operands[0].stride) == 0, number = row % 5 == 0;
+        ROW("%s logic %d, rank %d, %zu elements%s", kernels->isa, row, rank, n, in_place ? ", in place" : "");
+        array a = copy_of(&arrays[0]), *result = in_place ? &arrays[0] : &arrays[3];
+        mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_load, .dst = 1, .a = 1}, {.op = MIL__DO_load, .dst = 2, .a = 2},
+                               {.op = MIL__DO_logical_and, .a = 0, .b = 1}, {.op = MIL__DO_logical_xor, .a = 0, .b = 2},
+                               {.op = MIL__DO_logical_not}, {.op = MIL__DO_logical_or, .a = 0, .b = MIL__IMM, .p = number},
+                               {.op = MIL__DO_store, .dst = 3, .a = 0}};
+        mil__chain chain = {.n_dims = rank, .operands = operands, .instrs = instrs, .n_instrs = 8, .n_regs = 3};
+        memcpy(chain.dim, dim, sizeof dim);
+        run_chain(kernels, &chain, (void *[]){arrays[0].data, arrays[1].data, arrays[2].data, result->data}, 2);
+        for (size_t i = 0; i < n; i++) {
+            bool x = element(&a, &operands[0], rank, dim, i) != 0, y = element(&arrays[1], &operands[1], rank, dim, i) != 0;
+            bool z = element(&arrays[2], &operands[2], rank, dim, i) != 0;
+            check_near("y", i, get(result, i), ((x && y) == z) || number, (bound){0});
         }
         for (int o = 0; o < 4; o++) free(arrays[o].data);
         free(a.data);
@@ -466,6 +510,7 @@ static void chains(void) {
     each_isa(each_instruction);
     each_isa(casts);
     each_isa(broadcasts);
+    each_isa(logic);
 }
 
 /* ---- convolution and pooling: random windows, against loops over every tap ---- */

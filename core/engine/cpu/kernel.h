@@ -68,6 +68,7 @@ typedef struct mil__chain {
     int n_instrs, n_regs;
     size_t n_tiles, scratch_bytes;  /* chain_plan's */
     size_t n_elements, tile;
+    bool is_logic;                  /* bools and nothing else */
 } mil__chain;
 
 /* ---- the epilogue of gemm and conv: v = alpha * sum + bias;  v = act(v + add)  or  v = act(v) + add ---- */
