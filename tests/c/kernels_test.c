@@ -506,6 +506,68 @@ static void logic(const mil__kernels *kernels) {
     }
 }
 
+/* Over the whole range of floats, and every fp16 number: the errors that kernels/math.inc states, the same bits of every instruction
+ * set, and what C has for NaN, infinities, both zeros and arguments outside of the domain. */
+static const struct function {
+    const char *name;
+    mil__chain_op op;
+    double (*exact)(double);
+    double ulp;
+} functions[] = {
+    {"acos", MIL__DO_acos, acos, 2}, {"asin", MIL__DO_asin, asin, 3}, {"atan", MIL__DO_atan, atan, 3}, {"atanh", MIL__DO_atanh, atanh, 2},
+    {"cos", MIL__DO_cos, cos, 2}, {"cosh", MIL__DO_cosh, cosh, 2}, {"sin", MIL__DO_sin, sin, 2}, {"sinh", MIL__DO_sinh, sinh, 2},
+    {"tan", MIL__DO_tan, tan, 3},
+};
+
+enum { N_HALVES = 1 << 16, N_FLOATS = 1 << 18 };
+
+static float float_of_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* In units in the last place of y as a float; those of its first beyond the largest too. */
+static double ulp_of(double y) {
+    int exponent;
+    frexp(y, &exponent);
+    return ldexp(1, exponent - 24 < -149 ? -149 : exponent - 24);
+}
+
+static void check_function(const mil__kernels *kernels, const struct function *f, const float *in, float *out, size_t n) {
+    mil__chain_operand operands[] = {{.dtype = MIL__F32, .stride = {1}}, {.dtype = MIL__F32, .stride = {1}}};
+    mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = (uint8_t)f->op}, {.op = MIL__DO_store, .dst = 1}};
+    mil__chain chain = {.n_dims = 1, .dim = {n}, .operands = operands, .instrs = instrs, .n_instrs = 3, .n_regs = 1};
+    ROW("%s %s over all floats", kernels->isa, f->name);
+    run_chain(kernels, &chain, (void *[]){(void *)in, out}, 1);
+    for (size_t i = 0; i < n; i++) {
+        double wanted = f->exact((double)in[i]), got = (double)out[i];
+        bool overflows = isinf((float)wanted);
+        check_near("y", i, got, overflows ? (double)(float)wanted : wanted, (bound){0, f->ulp * (overflows ? 1 : ulp_of(wanted))});
+        if (!isnan(wanted)) check_near("the sign of y", i, signbit(got) != 0, signbit(wanted) != 0, (bound){0});
+    }
+}
+
+static void trigonometry(void) {
+    size_t n = N_HALVES + N_FLOATS;
+    float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y), *first = malloc(n * sizeof *first);
+    for (size_t i = 0; i < n; i++)
+        x[i] = i < N_HALVES ? mil__half_to_float((uint16_t)i) : float_of_bits((uint32_t)(i - N_HALVES) * (UINT32_MAX / N_FLOATS + 2));
+    for (size_t f = 0; f < MIL__COUNT(functions); f++) {
+        bool runs, is_first = true;
+        const mil__kernels *kernels;
+        for (size_t k = 0; (kernels = mil__kernels_at(k, &runs)); k++) {
+            if (!runs) continue;
+            check_function(kernels, &functions[f], x, is_first ? first : y, n);
+            size_t differ = 0;
+            for (size_t i = 0; i < n && !is_first; i++) differ += memcmp(&first[i], &y[i], sizeof *y) != 0 && !(isnan(first[i]) && isnan(y[i]));
+            CHECK(differ == 0);
+            is_first = false;
+        }
+    }
+    free(x), free(y), free(first);
+}
+
 static void chains(void) {
     each_isa(each_instruction);
     each_isa(casts);
@@ -880,5 +942,5 @@ static void isas(void) {
     CHECK(mil__kernels_best() != NULL);
 }
 
-TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(convs), CASE(pools), CASE(rows),
+TEST_MAIN(CASE(isas), CASE(gemms), CASE(chains), CASE(trigonometry), CASE(convs), CASE(pools), CASE(rows),
           CASE(reductions), CASE(resizes), CASE(samples))
