@@ -93,6 +93,15 @@ int luamil_option(lua_State *L, int index, const char *key) {
     return lua_type(L, -1);
 }
 
+bool luamil_option_bool(lua_State *L, int index, const char *fn, const char *key) {
+    luamil_option(L, index, key);
+    bool value = lua_toboolean(L, -1);
+    if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
+        luamil_fail(L, MIL_EINVAL, "%s: %s is a boolean, but was given %s", fn, key, LUAMIL_WHAT(L, -1));
+    lua_pop(L, 1);
+    return value;
+}
+
 static bool is_among(const char *key, const char *const *names) {
     for (; *names; names++)
         if (strcmp(*names, key) == 0) return true;

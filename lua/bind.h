@@ -134,6 +134,8 @@ int luamil_check_shape(lua_State *L, int index, const char *fn, int64_t shape[MI
 void luamil_check_keys(lua_State *L, int index, const char *fn, const char *const *names);
 /* Pushes field `key` of the options table at index (nil where that is nil); returns its type. */
 int luamil_option(lua_State *L, int index, const char *key);
+/* One that is true or false; false where it is absent. Leaves nothing. */
+bool luamil_option_bool(lua_State *L, int index, const char *fn, const char *key);
 /* The nearest of the keys of the table at index that are strings; NULL: none. */
 const char *luamil_nearest_key(lua_State *L, int index, const char *name);
 

@@ -50,11 +50,6 @@ static const char *text_option(lua_State *L, const char *key) {
     return lua_isnil(L, -1) ? NULL : luamil_check_string(L, lua_gettop(L), "check", key, NULL);
 }
 
-static bool bool_option(lua_State *L, const char *key) {
-    luamil_option(L, 2, key);
-    return lua_toboolean(L, -1);
-}
-
 /* "ane", or a table of options; they are left on the stack. */
 static mil_check_options read_options(lua_State *L) {
     static const char *const keys[] = {"engine", "route", "chip", "system", "entry", "strict", "all", NULL};
@@ -63,8 +58,8 @@ static mil_check_options read_options(lua_State *L) {
     mil_check_options options = {.engine = text_option(L, "engine"), .route = text_option(L, "route"), .chip = text_option(L, "chip")};
     options.system = text_option(L, "system");
     options.entry = text_option(L, "entry");
-    options.strict = bool_option(L, "strict");
-    options.all = bool_option(L, "all");
+    options.strict = luamil_option_bool(L, 2, "check", "strict");
+    options.all = luamil_option_bool(L, 2, "check", "all");
     return options;
 }
 

@@ -23,15 +23,6 @@ static const char *string_option(lua_State *L, const char *fn, const char *key) 
     return lua_isnil(L, -1) ? NULL : luamil_check_string(L, lua_gettop(L), fn, key, NULL);
 }
 
-static bool bool_option(lua_State *L, const char *fn, const char *key) {
-    luamil_option(L, 2, key);
-    bool value = lua_toboolean(L, -1);
-    if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
-        luamil_fail(L, MIL_EINVAL, "%s: %s is a boolean, but was given %s", fn, key, LUAMIL_WHAT(L, -1));
-    lua_pop(L, 1);
-    return value;
-}
-
 /* The program of the object at index 1, and the function's name there (NULL: of all). */
 static mil_program *program_of(lua_State *L, const char *fn, const char **entry) {
     mil_block function;
@@ -57,8 +48,8 @@ static int lower(lua_State *L) {
     luamil_check_keys(L, 2, "lower", keys);
     mil_lower_options options = {.engine = string_option(L, "lower", "engine"), .route = string_option(L, "lower", "route"),
                                  .chip = string_option(L, "lower", "chip"), .entry = string_option(L, "lower", "entry")};
-    options.fp32_ports = bool_option(L, "lower", "fp32");
-    options.pack = bool_option(L, "lower", "pack");
+    options.fp32_ports = luamil_option_bool(L, 2, "lower", "fp32");
+    options.pack = luamil_option_bool(L, 2, "lower", "pack");
     if (!options.entry) options.entry = entry;
     luamil_program *made = luamil_new_program(L);
     luamil_function *function = luamil_new_function(L, lua_gettop(L), made);
@@ -227,7 +218,7 @@ static int dialect(lua_State *L) {
     lua_settop(L, 2);
     mil_program *program = program_of(L, "dialect", &entry);
     luamil_check_keys(L, 2, "dialect", keys);
-    mil_dialect_options options = {.route = string_option(L, "dialect", "route"), .is_long = bool_option(L, "dialect", "long")};
+    mil_dialect_options options = {.route = string_option(L, "dialect", "route"), .is_long = luamil_option_bool(L, 2, "dialect", "long")};
     luamil_dialect *holder = luamil_new_plain(L, sizeof *holder);
     holder->dialect = NULL;
     luamil_set_class(L, LUAMIL_DIALECT);

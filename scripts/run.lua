@@ -19,6 +19,7 @@ where peak_bytes is the most memory that the process has had resident, pages of 
     { "--keep", "NAME,..", "give these intermediate values too", many = true },
     { "--function", "NAME", "the function to run; the package's default, main or the only one unless given" },
     { "--engine", "NAME", "the engine; the best there is unless given" },
+    { "--fallback", "run what the engine does not take on the cpu engine, and say where the model was cut" },
     { "--threads", "N", "threads of the cpu engine; 0: as many as processors", number = true },
     { "--precision", "default|strict", "strict rounds at every op" },
     { "--optimize", "N", "0: no passes and no fusion", number = true },
@@ -115,11 +116,12 @@ function command.main(given, arguments)
   local line = require("mil.progress").new(given.quiet)
   local start = system.now()
   local model = f:compile {
-    engine = given.engine, threads = given.threads, precision = given.precision, optimize = given.optimize,
+    engine = given.engine, fallback = given.fallback, threads = given.threads, precision = given.precision, optimize = given.optimize,
     progress = line.report,
   }
   line.clear()
   local compile_ms = (system.now() - start) * 1e3
+  if given.fallback and not given.quiet then io.stderr:write(model:describe():match "^(.-\n)\n" or "") end
   local state = #model:states() > 0 and { state = model:state() } or nil
   local times, outputs = require("mil.timing").of(function() return model:run(tensors, state) end, { runs = given["repeat"] or 1 })
   local median, least = times.median * 1e3, times.min * 1e3

@@ -139,6 +139,7 @@ bool mil__check_takes(const mil_program *program, mil_operation operation, const
         for (uint64_t bits = rows[word]; bits; bits &= bits - 1) {
             const mil__rule *rule = mil__rule_at(64 * word + (size_t)__builtin_ctzll(bits));
             verdict verdict;
+            if (target->is_lowered && rule->is_lowered) continue;
             if (!judge(rule, &look, target, &verdict) || verdict.severity < MIL_ERROR) continue;
             const mil__value *value = program->values[look.value];
             mil__fail(err, MIL_EUNSUPPORTED, "ane: %s (%s)", verdict.message, rule->id);

@@ -62,6 +62,7 @@ typedef struct mil__rule {
     const char *fails, *runs;                 /* who says so, and who says it runs; NULL */
     const char *instead;                      /* what to write; NULL */
     const char *source;
+    bool is_lowered;                          /* what it speaks against, lowering writes otherwise */
 } mil__rule;
 
 /* An op that was seen to run, by whom: what is no rule's and is not here was never seen. */
@@ -85,6 +86,7 @@ typedef struct mil__check_target {
     uint8_t route, families;                  /* one bit; bits */
     int system;                               /* macOS, the part before the point; 0: any */
     bool strict, all;
+    bool is_lowered;                          /* the program is to be lowered: rows that are about what it writes otherwise don't count */
     uint64_t rows[MIL__MAX_OPS][MIL__RULE_WORDS];
 } mil__check_target;
 

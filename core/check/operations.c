@@ -155,7 +155,7 @@ WHEN(x_is_computed) {
 WHEN(has_bias) { return mil__look_arg(look, "bias") && found(look, "bias"); }
 WHEN(has_mask) { return mil__look_arg(look, "attn_mask") && found(look, "attn_mask"); }
 WHEN(rank_above_4) { return rank_of(look, "x") > 4 && found(look, "x"); }
-WHEN(x_rank_is_not_4) { return rank_of(look, "x") >= 0 && rank_of(look, "x") != 4 && found(look, "x"); }
+WHEN(x_rank_is_3) { return rank_of(look, "x") == 3 && found(look, "x"); }
 WHEN(mean_of_square) { return is_made_by(look, mil__look_arg(look, "x"), "square"); }
 WHEN(casts_computed) {
     const mil__value *x = mil__look_arg(look, "x");

@@ -37,6 +37,10 @@ typedef struct mil__engine {
     /* The same of a text; program, borrowed: what it says of its one function, without weights. NULL: the engine takes none. */
     mil_status (*compile_text)(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
                                mil_error *err);
+    /* Which operations of the function's body would it refuse? why[operation]: a reason, in the arena, of those; NULL before. For
+     * running a program across engines; what it does not know before it compiles, its compile refuses. NULL: it knows of none. */
+    mil_status (*refusals)(const mil_program *program, mil_block function, const mil_compile_options *options, const char **why, mil__arena *arena,
+                           mil_error *err);
     /* Contexts: the memory of one run at a time. */
     mil_status (*context_new)(void *compiled, void **out, mil_error *err);
     void (*context_free)(void *context);
@@ -62,6 +66,13 @@ typedef struct mil__engine {
 #define ENGINE(name) extern const mil__engine mil__engine_##name;
 #include "engine/engines.def"
 #undef ENGINE
+
+/* A program across two engines, options->engine and the cpu (split.c); never found by name. */
+extern const mil__engine mil__engine_split;
+/* The program was refused, for reasons that err has: where they name no operation, the first that the engine is known to refuse is
+ * added to them, with its place. */
+void mil__engine_blame(const mil__engine *engine, const mil_program *program, mil_block function, const mil_compile_options *options,
+                       mil_error *err);
 
 /* Of an output that a classify gives: what its numbers stand for (classifier.c). */
 typedef struct mil__classes {

@@ -134,12 +134,20 @@ static mil_status no_engine(const char *name, mil_error *err) {
     return mil__fail(err, MIL_ENAME, "compile: there is no engine \"%.60s\"; there is %s", name ? name : "", names);
 }
 
-static mil_status engine_of(const char *name, const mil__engine **out, mil_error *err) {
+static mil_status engine_of(const char *name, bool falls_back, const mil__engine **out, mil_error *err) {
     *out = name ? mil__engine_find(name) : mil__engine_best();
     if (!*out) return no_engine(name, err);
     const char *reason = "";
-    if ((*out)->available(&reason)) return MIL_OK;
+    if (falls_back || (*out)->available(&reason)) return MIL_OK;
     return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);
+}
+
+/* The engine, or what runs the program across it and the cpu. */
+static mil_status compile_program(mil_model *model, mil_program *program, const mil_compile_options *options, mil_error *err) {
+    mil_compile_options named = *options;
+    named.engine = model->engine->name;
+    if (options->fallback && model->engine != &mil__engine_cpu) model->engine = &mil__engine_split;
+    return model->engine->compile(program, &named, &model->impl, err);
 }
 
 /* text: NULL, or what the engine is given in the program's place */
@@ -148,15 +156,18 @@ static mil_status compile(mil_model *model, const mil_program *program, const mi
     mil_block function;
     mil_program *own = NULL;
     MIL__TRY(entry_of(program, options->entry, &function, err));
-    MIL__TRY(engine_of(options->engine, &model->engine, err));
+    MIL__TRY(engine_of(options->engine, options->fallback && !text, &model->engine, err));
     if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
+    if (text && options->fallback) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text is handed on whole: there is no fallback for parts of it");
     if (text && program->n_functions != 1) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text that is handed on has one function");
     if (program->blocks[function]->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));
     if (text) return model->engine->compile_text(program, text, options, &model->impl, err);
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
-    return model->engine->compile(own, options, &model->impl, err);
+    mil_status status = compile_program(model, own, options, err);
+    if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
+    return status;
 }
 
 static mil_status new_model(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, mil_model **out,

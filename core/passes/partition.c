@@ -6,7 +6,11 @@
  *                  d (not) 0 ──────────────────┘
  *
  * What has one level is one part: nothing in it can depend on itself by way of another part, since levels never fall along the way. So
- * the parts are as large, and as few, as the order of things allows. Operations on states keep their order. */
+ * the parts are as large, and as few, as the order of things allows. Operations on states keep their order.
+ *
+ * A value that no port can be (a list) ties its maker to its users. Unless the engine takes everything, what is tied is the
+ * cpu's, and so is what stands between maker and user, where levels then need not rise; and makers rise to their users' level, until
+ * nothing changes. */
 #include "passes/partition.h"
 
 typedef struct dividing {
@@ -16,11 +20,13 @@ typedef struct dividing {
     bool (*takes)(void *ctx, mil_operation operation);
     void *ctx;
     uint32_t *level;          /* by operation, + 1; 0: of no part */
-    mil_operation *next;      /* by operation: the next of its part */
+    uint32_t *least;          /* by operation: a level that it must have at least */
+    bool *is_taken, *is_behind, *is_before; /* by operation; a maker of ties, or behind one; a tied user, or before one */
     uint32_t *met;            /* by value: the round in which a part was last seen to use it */
     uint32_t round;
     bool *crosses;            /* by value: it is used beyond its part */
     uint32_t n_levels, state_level;
+    bool has_risen;
     mil__partition *out;
     uint32_t *part_of;        /* by level */
     mil_error *err;
@@ -66,25 +72,92 @@ static void note_state(dividing *d, mil_operation user, mil_value value) {
     if (is_state(d, value)) d->state_level = d->level[user];
 }
 
-static void give_levels(dividing *d) {
+/* Asks about what is computed in a run. */
+static bool takes_all(dividing *d) {
+    bool all = true;
     for (mil_operation at = d->body->first; at; at = d->program->ops[at]->next) {
         const mil__op *op = d->program->ops[at];
         if (is_known(d, op)) continue;
-        bool is_taken = op->decl != mil__op_const() && d->takes(d->ctx, at);
         d->level[at] = 1;
+        d->is_taken[at] = op->decl != mil__op_const() && d->takes(d->ctx, at);
+        all = all && d->is_taken[at];
+    }
+    return all;
+}
+
+static void give_levels(dividing *d) {
+    d->n_levels = d->state_level = 0;
+    for (mil_operation at = d->body->first; at; at = d->program->ops[at]->next) {
+        const mil__op *op = d->program->ops[at];
+        if (!d->level[at]) continue;
+        d->level[at] = d->least[at] > 1 ? d->least[at] : 1;
         each_use(d, at, op, rise);
-        if (((d->level[at] - 1) % 2 == 1) != is_taken) d->level[at]++;
+        if (((d->level[at] - 1) % 2 == 1) != d->is_taken[at]) d->level[at]++;
         each_use(d, at, op, note_state);
         if (d->level[at] > d->n_levels) d->n_levels = d->level[at];
     }
 }
 
-/* ---- parts ---- */
+/* ---- ties ---- */
 
-/* The operations of a part, one after the other. */
-typedef struct chain {
-    mil_operation first, last;
-} chain;
+/* Does the value, of an operation of a part, tie that to its users? */
+static bool is_tie(const dividing *d, mil_value value) {
+    const mil__value *v = d->program->values[value];
+    bool can_cross = v->type->kind == MIL_STATE || (v->type->kind == MIL_TENSOR && v->type->dtype != MIL_STRING && v->type->rank >= 0);
+    return !can_cross && v->op && d->level[v->op];
+}
+
+static void note_behind(dividing *d, mil_operation user, mil_value value) {
+    mil_operation maker = d->program->values[value]->op;
+    if (is_tie(d, value)) d->is_behind[maker] = true;
+    if (maker && d->is_behind[maker]) d->is_behind[user] = true;
+}
+
+static void note_tied(dividing *d, mil_operation user, mil_value value) { d->is_before[user] |= is_tie(d, value); }
+
+static void note_before(dividing *d, mil_operation user, mil_value value) {
+    mil_operation maker = d->program->values[value]->op;
+    if (maker && d->is_before[user]) d->is_before[maker] = true;
+}
+
+/* What is tied, and what is between, is not taken. False: nothing is tied. */
+static bool take_back(dividing *d) {
+    bool is_any = false;
+    for (mil_operation at = d->body->last; at; at = d->program->ops[at]->prev) {
+        if (!d->level[at]) continue;
+        each_use(d, at, d->program->ops[at], note_tied);
+        each_use(d, at, d->program->ops[at], note_before);
+        is_any = is_any || d->is_before[at];
+    }
+    for (mil_operation at = d->body->first; is_any && at; at = d->program->ops[at]->next) {
+        if (!d->level[at]) continue;
+        each_use(d, at, d->program->ops[at], note_behind);
+    }
+    for (mil_operation at = d->body->first; is_any && at; at = d->program->ops[at]->next)
+        if (d->is_behind[at] && d->is_before[at]) d->is_taken[at] = false;
+    return is_any;
+}
+
+static void raise_maker(dividing *d, mil_operation user, mil_value value) {
+    mil_operation maker = d->program->values[value]->op;
+    uint32_t wanted = d->least[user] > d->level[user] ? d->least[user] : d->level[user];
+    if (!is_tie(d, value) || d->level[maker] >= wanted || d->least[maker] >= wanted) return;
+    d->least[maker] = wanted;
+    d->has_risen = true;
+}
+
+static void divide_levels(dividing *d) {
+    d->has_risen = !takes_all(d) && take_back(d);
+    give_levels(d);
+    while (d->has_risen) {
+        d->has_risen = false;
+        for (mil_operation at = d->body->last; at; at = d->program->ops[at]->prev)
+            if (d->level[at]) each_use(d, at, d->program->ops[at], raise_maker);
+        if (d->has_risen) give_levels(d);
+    }
+}
+
+/* ---- parts ---- */
 
 static mil_status make_parts(dividing *d) {
     mil__arena *arena = &d->out->arena;
@@ -130,42 +203,51 @@ static void add_input(dividing *d, mil_operation user, mil_value value) {
     if (is_from_elsewhere(d, user, value) && is_new(d, value, d->round)) part->inputs[part->n_inputs++] = value;
 }
 
-static void link_operations(dividing *d, chain *chains) {
+static mil_status list_operations(dividing *d) {
+    for (mil_operation at = d->body->first; at; at = d->program->ops[at]->next)
+        if (d->level[at]) part_of(d, at)->n_operations++;
+    for (uint32_t p = 0; p < d->out->n; p++) {
+        mil__partition_part *part = &d->out->parts[p];
+        part->operations = mil__arena_zero(&d->out->arena, part->n_operations, sizeof *part->operations);
+        if (!part->operations) return mil__nomem(d->err);
+        part->n_operations = 0;
+    }
     for (mil_operation at = d->body->first; at; at = d->program->ops[at]->next) {
         if (!d->level[at]) continue;
-        chain *c = &chains[d->part_of[d->level[at] - 1]];
-        if (c->last) d->next[c->last] = at;
-        else c->first = at;
-        c->last = at;
         mil__partition_part *part = part_of(d, at);
-        if (part->n_operations++ == 0) part->first = at;
+        part->operations[part->n_operations++] = at;
     }
+    return MIL_OK;
 }
 
-static mil_status find_inputs(dividing *d, const chain *chains) {
+static void of_each(dividing *d, const mil__partition_part *part, use_fn *use) {
+    for (uint32_t i = 0; i < part->n_operations; i++) each_use(d, part->operations[i], d->program->ops[part->operations[i]], use);
+}
+
+static mil_status find_inputs(dividing *d) {
     for (uint32_t p = 0; p < d->out->n; p++) {
         mil__partition_part *part = &d->out->parts[p];
         d->round++;
-        for (mil_operation at = chains[p].first; at; at = d->next[at]) each_use(d, at, d->program->ops[at], count_input);
+        of_each(d, part, count_input);
         part->inputs = mil__arena_zero(&d->out->arena, (size_t)part->n_inputs + 1, sizeof *part->inputs);
         if (!part->inputs) return mil__nomem(d->err);
         part->n_inputs = 0;
         d->round++;
-        for (mil_operation at = chains[p].first; at; at = d->next[at]) each_use(d, at, d->program->ops[at], add_input);
+        of_each(d, part, add_input);
     }
     return MIL_OK;
 }
 
 /* When all inputs are found: what another part uses, or the function gives. */
-static mil_status find_outputs(dividing *d, const chain *chains) {
+static mil_status find_outputs(dividing *d) {
     for (uint32_t p = 0; p < d->out->n; p++) {
         mil__partition_part *part = &d->out->parts[p];
         uint32_t most = 0;
-        for (mil_operation at = chains[p].first; at; at = d->next[at]) most += d->program->ops[at]->n_outputs;
+        for (uint32_t i = 0; i < part->n_operations; i++) most += d->program->ops[part->operations[i]]->n_outputs;
         part->outputs = mil__arena_zero(&d->out->arena, (size_t)most + 1, sizeof *part->outputs);
         if (!part->outputs) return mil__nomem(d->err);
-        for (mil_operation at = chains[p].first; at; at = d->next[at]) {
-            const mil__op *op = d->program->ops[at];
+        for (uint32_t k = 0; k < part->n_operations; k++) {
+            const mil__op *op = d->program->ops[part->operations[k]];
             for (uint32_t i = 0; i < op->n_outputs; i++)
                 if (d->crosses[op->outputs[i]] || d->program->values[op->outputs[i]]->is_output) part->outputs[part->n_outputs++] = op->outputs[i];
         }
@@ -174,13 +256,11 @@ static mil_status find_outputs(dividing *d, const chain *chains) {
 }
 
 static mil_status divide(dividing *d) {
-    give_levels(d);
+    divide_levels(d);
     MIL__TRY(make_parts(d));
-    chain *chains = mil__arena_zero(&d->out->arena, (size_t)d->out->n + 1, sizeof *chains);
-    if (!chains) return mil__nomem(d->err);
-    link_operations(d, chains);
-    MIL__TRY(find_inputs(d, chains));
-    return find_outputs(d, chains);
+    MIL__TRY(list_operations(d));
+    MIL__TRY(find_inputs(d));
+    return find_outputs(d);
 }
 
 mil_status mil__partition_make(const mil_program *program, mil_block function, bool (*takes)(void *ctx, mil_operation operation), void *ctx,
@@ -188,12 +268,16 @@ mil_status mil__partition_make(const mil_program *program, mil_block function, b
     dividing d = {.program = program, .body = program->blocks[function], .function = function, .takes = takes, .ctx = ctx, .out = out, .err = err};
     *out = (mil__partition){0};
     d.level = mil__calloc(program->n_ops, sizeof *d.level);
-    d.next = mil__calloc(program->n_ops, sizeof *d.next);
+    d.least = mil__calloc(program->n_ops, sizeof *d.least);
+    d.is_taken = mil__calloc(program->n_ops, 3 * sizeof *d.is_taken);
+    d.is_behind = d.is_taken ? d.is_taken + program->n_ops : NULL;
+    d.is_before = d.is_taken ? d.is_taken + 2 * program->n_ops : NULL;
     d.met = mil__calloc(program->n_values, sizeof *d.met);
     d.crosses = mil__calloc(program->n_values, sizeof *d.crosses);
-    mil_status status = d.level && d.next && d.met && d.crosses ? divide(&d) : mil__nomem(err);
+    mil_status status = d.level && d.least && d.is_taken && d.met && d.crosses ? divide(&d) : mil__nomem(err);
     mil__free(d.level);
-    mil__free(d.next);
+    mil__free(d.least);
+    mil__free(d.is_taken);
     mil__free(d.met);
     mil__free(d.crosses);
     if (status != MIL_OK) mil__partition_free(out);

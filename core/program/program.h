@@ -298,6 +298,10 @@ mil_status mil__call_of(const mil_program *program, const mil__op *op, mil__call
  * For engines: outputs that a classify gives are its probabilities. */
 mil_status mil__program_rebuild(const mil_program *program, mil_block function, const mil_type *const *inputs,
                                 mil_program **out, mil_value **values, mil_error *err);
+/* As mil_program_extract, of a function's body, for parts that are run one after the other: nothing that changes something is taken
+ * over but what `kept` (by operation) has; there may be no outputs. Nothing of the part is checked. */
+mil_status mil__program_cut(const mil_program *program, mil_block function, const mil_part *part, const bool *kept, mil_program **out,
+                            mil_error *err);
 
 /* ---- nested blocks (nested.c) ---- */
 

@@ -13,6 +13,7 @@ typedef struct rebuilding {
     bool *live;               /* by old operation */
     bool *needed;             /* by old value: inputs that are taken over; NULL: all */
     bool *given;              /* by old value: those that become inputs; NULL: none */
+    const bool *kept;         /* by old operation: of those that change something, the ones that are taken over; NULL: as needed */
     mil__arena arena;         /* of argument lists */
     mil_error *err;
 } rebuilding;
@@ -363,13 +364,13 @@ static void mark_part(rebuilding *r, const mil__block *body, const mil_part *par
     for (size_t i = 0; i < part->n_outputs; i++) mark_value(r, part->outputs[i]);
     for (mil_operation at = body->last; at; at = r->from->ops[at]->prev) {
         const mil__op *op = r->from->ops[at];
-        if (!r->live[at] && mil__op_has_effect(r->from, op)) r->live[at] = takes_needed_state(r, op);
+        if (!r->live[at] && mil__op_has_effect(r->from, op)) r->live[at] = r->kept ? r->kept[at] : takes_needed_state(r, op);
         if (r->live[at]) mark_operation(r, op);
     }
 }
 
-static mil_status extract(rebuilding *r, const mil_part *part) {
-    const mil__block *body = r->from->blocks[r->from->values[part->outputs[0]]->block];
+static mil_status extract(rebuilding *r, mil_block function, const mil_part *part) {
+    const mil__block *body = r->from->blocks[function];
     mil_block to;
     for (size_t i = 0; i < part->n_inputs; i++) r->given[part->inputs[i]] = true;
     mark_part(r, body, part);
@@ -383,10 +384,10 @@ static mil_status extract(rebuilding *r, const mil_part *part) {
     return MIL_OK;
 }
 
-mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err) {
+mil_status mil__program_cut(const mil_program *program, mil_block function, const mil_part *part, const bool *kept, mil_program **out,
+                            mil_error *err) {
+    rebuilding r = {.from = program, .kept = kept, .err = err};
     *out = NULL;
-    MIL__TRY(check_part(program, part, err));
-    rebuilding r = {.from = program, .err = err};
     r.values = mil__calloc(program->n_values, sizeof *r.values);
     r.live = mil__calloc(program->n_ops, sizeof *r.live);
     r.needed = mil__calloc(program->n_values, sizeof *r.needed);
@@ -394,7 +395,7 @@ mil_status mil_program_extract(const mil_program *program, const mil_part *part,
     bool made = r.values && r.live && r.needed && r.given;
     mil_status status = made ? mil_program_new(program->opset, &r.to, err) : mil__nomem(err);
     if (status == MIL_OK && program->model_path) status = mil__program_set_model_path(r.to, program->model_path, err);
-    if (status == MIL_OK) status = extract(&r, part);
+    if (status == MIL_OK) status = extract(&r, function, part);
     if (status == MIL_OK) *out = r.to;
     else mil_program_free(r.to);
     mil__arena_free(&r.arena);
@@ -403,4 +404,10 @@ mil_status mil_program_extract(const mil_program *program, const mil_part *part,
     mil__free(r.needed);
     mil__free(r.given);
     return status;
+}
+
+mil_status mil_program_extract(const mil_program *program, const mil_part *part, mil_program **out, mil_error *err) {
+    *out = NULL;
+    MIL__TRY(check_part(program, part, err));
+    return mil__program_cut(program, program->values[part->outputs[0]]->block, part, NULL, out, err);
 }

@@ -73,7 +73,7 @@ static const struct {
     {"e5rt", "m2", "resize_bilinear", "x=" H " target_size_height=16 target_size_width=128", "", NONE},
     {"e5rt", "m4", "topk", "x=fp16[1, 64] k=5 axis=1", "", E}, /* its indices are an int32 output there */
     /* ops without a lowering */
-    {"e5rt", NULL, "acos", "x=" S, "no_lowering", E}, {"direct", NULL, "tan", "x=" S, "no_lowering", E},
+    {"e5rt", NULL, "acos", "x=" S, "no_lowering", E}, {"direct", NULL, "tan", "x=" S, "no_hyperbolic", E},
     {"e5rt", NULL, "mod", "x=" S " y=" S, "mod", E}, {"e5rt", NULL, "cumsum", "x=" S " axis=1", "cumsum", W},
     {"e5rt", NULL, "logical_and", "x=bool[4] y=bool[4]", "logical", E},
     {"e5rt", NULL, "reduce_prod", "x=" S " axes={1} keep_dims=true", "reduce_prod", E},
@@ -142,6 +142,7 @@ static const struct {
     {"direct", NULL, "conv", "x=fp16[1, 32000, 1, 32] weight=@fp16[64, 32000, 1, 1]", "conv_channels", E},
     {"e5rt", "m1", "transpose", "x=fp16[1, 512, 128, 129] perm={0, 1, 3, 2}", "transpose_extent", E},
     {"e5rt", NULL, "conv", "x=fp16[1, 64, 64] weight=@fp16[64, 64, 3]", "conv_rank", E},
+    {"direct", NULL, "conv", "x=fp16[1, 4, 8, 8, 8] weight=@fp16[4, 4, 3, 3, 3]", "conv_volume", E},
     {"e5rt", "m1", "conv", "x=" S " weight=@fp16[64, 64, 1, 14]", "conv_width", E}, {"e5rt", "m1", "conv", "x=" S " weight=@fp16[64, 64, 1, 13]", "conv_width", NONE},
     {"direct", "m5", "conv", "x=" S " weight=@fp16[64, 64, 1, 16]", "conv_width", E}, {"direct", "m5", "conv", "x=" S " weight=@fp16[64, 64, 1, 15]", "conv_width", NONE},
     {"e5rt", NULL, "conv", "x=" S " weight=@fp16[64, 64, 1, 17]", "conv_width", E}, {"e5rt", "m2", "conv", "x=" S " weight=@fp16[64, 64, 1, 14]", "conv_width_m2", W},

@@ -168,6 +168,12 @@ for _, luamil in ipairs(commands) do
         assert.are.same({ 0, "", "" }, { status, out, err })
         assert.are.same({ { 0, 2, 0 }, { 4, 0, 6 } }, mil.load_tensor(path_of "out_dir/y.npy"):table())
         assert.truthy(select(2, run("run " .. model .. " --random")):find "y : .*fp32")
+        if not mil.available "ane" then
+          local fell, _, told = run("run " .. model .. " --random --engine ane --fallback")
+          assert.are.equal(0, fell)
+          assert.truthy(told:find("part 1: cpu, .*: engine ane can't be used here: "), told)
+          assert.are.equal("", select(3, run("run " .. model .. " --random --engine ane --fallback --quiet")))
+        end
         local ok, json = run("run " .. model .. " --random 3 --repeat 4 --json")
         assert.are.equal(0, ok)
         local number = "%-?[%d.e+-]+"

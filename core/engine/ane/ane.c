@@ -249,6 +249,17 @@ static mil_status compile_text(const mil_program *program, const mil__engine_tex
     return compile_either(program, text, options, out, err);
 }
 
+/* By the route that a program is offered to first. */
+static mil_status refusals(const mil_program *program, mil_block function, const mil_compile_options *options, const char **why,
+                           mil__arena *arena, mil_error *err) {
+    const char *route = options->route;
+    for (size_t i = 0; !route && i < MIL__COUNT(routes); i++)
+        if (routes[i]->open(NULL) == MIL_OK) route = routes[i]->name;
+    for (size_t i = 0; i < MIL__COUNT(routes); i++)
+        if (route && strcmp(route, routes[i]->name) == 0) return mil__ane_refusals(program, function, route, chip_of_machine(), why, arena, err);
+    return mil__fail(err, MIL_EINVAL, "compile: route is \"direct\" or \"e5rt\", but was given \"%.40s\"", options->route);
+}
+
 /* ---- contexts ---- */
 
 static void context_free(void *context) {
@@ -385,6 +396,7 @@ const mil__engine mil__engine_ane = {
     .describe = describe,
     .compile = compile,
     .compile_text = compile_text,
+    .refusals = refusals,
     .context_new = context_new,
     .context_free = context_free,
     .keep = keep,

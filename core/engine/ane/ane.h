@@ -171,6 +171,12 @@ void mil__ane_device_get(mil__ane_device *out);
 mil_status mil__ane_check_process(mil_error *err);
 bool mil__ane_is_forked(void);
 
+/* ---- what is refused (refuse.c) ---- */
+
+/* As an engine's refusals, by that route; chip: "M1" ..; NULL: any. */
+mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const char **why, mil__arena *arena,
+                             mil_error *err);
+
 /* ---- folders (folder.c) ---- */
 
 /* A private folder in the system's place for temporary files, filled with a program's files and removed at the end; what a

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Which operations the engine is known to refuse, before anything is compiled: those that its ports and its lowering have no place
+ * for, and those that the checker's rows (core/check) speak against, but where the lowering writes something else. */
+#include "check/check.h"
+#include "engine/ane/ane.h"
+
+static bool is_held(const mil_type *type) {
+    bool is_held = type->kind == MIL_TENSOR && type->rank >= 0 &&
+                   (type->dtype == MIL_FP16 || type->dtype == MIL_FP32 || type->dtype == MIL_BOOL || type->dtype == MIL_INT8 || type->dtype == MIL_UINT8);
+    for (int i = 0; is_held && i < type->rank; i++) is_held = type->shape[i] > 0;
+    return is_held;
+}
+
+/* Of what a run gives or takes; 0: none. */
+static mil_value find_not_held(const mil_program *program, const mil__op *op) {
+    uint32_t n;
+    const mil_value *values = mil__op_values(op, &n);
+    for (uint32_t i = 0; i < n + op->n_outputs; i++) {
+        mil_value value = i < n ? values[i] : op->outputs[i - n];
+        if (!program->values[value]->is_const && !is_held(program->values[value]->type)) return value;
+    }
+    return 0;
+}
+
+static bool is_known(const mil_program *program, const mil__op *op) {
+    bool is_known = op->n_outputs > 0;
+    for (uint32_t i = 0; i < op->n_outputs; i++) is_known = is_known && program->values[op->outputs[i]]->is_const;
+    return is_known;
+}
+
+static bool is_refused(const mil_program *program, mil_operation at, const mil__check_target *target, mil_error *why) {
+    const mil__op *op = program->ops[at];
+    if (!mil__check_takes(program, at, target, why)) return true;
+    mil_value value = find_not_held(program, op);
+    const mil__value *v = program->values[value ? value : 0];
+    if (op->n_blocks || op->n_outputs == 0) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has no control flow and no states", op->decl->name);
+    else if (is_known(program, op)) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: its result is known before a run", op->decl->name);
+    else if (value) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has floats of fixed sizes, and %s is %s", op->decl->name,
+                              v->name ? v->name : "an argument", MIL__TYPE_TEXT(program->types, v->type));
+    else return false;
+    return true;
+}
+
+mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const char **why, mil__arena *arena,
+                             mil_error *err) {
+    const mil_check_options options = {.route = route, .chip = chip};
+    mil__check_target target;
+    mil_error reason;
+    MIL__TRY(mil__check_target_of(&options, &target, err));
+    target.is_lowered = true;
+    for (mil_operation at = program->blocks[function]->first; at; at = program->ops[at]->next) {
+        if (program->ops[at]->decl == mil__op_const() || !is_refused(program, at, &target, &reason)) continue;
+        why[at] = mil__arena_text(arena, reason.message, strlen(reason.message));
+        if (!why[at]) return mil__nomem(err);
+    }
+    return MIL_OK;
+}

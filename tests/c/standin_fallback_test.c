@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs run across engines: the stand-in for the Neural Engine computes what that takes, the cpu engine the rest, and the cpu engine
+ * alone says what must come out; where programs are cut, what is said of it, and what goes wrong. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "standin/standin.h"
+#include "test.h"
+
+static void *library;
+#define CONTROL(result, name, ...) ((result (*)(__VA_ARGS__))dlsym(library, "standin_" #name))
+
+static void begin(void) {
+    if (!library) {
+        char path[1200];
+        ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+        path[n > 0 ? n : 0] = 0;
+        char *slash = strrchr(path, '/');
+        strcpy(slash ? slash : path, "/../standin");
+        setenv("MIL_FRAMEWORKS", path, 1);
+        strcat(path, "/AppleNeuralEngine.so");
+        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (!library) fprintf(stderr, "%s\n", dlerror()), exit(1);
+    }
+    CONTROL(void, reset, void)();
+    CONTROL(int, set, const char *, long)("compile_limit", 100000);
+    CONTROL(int, set, const char *, long)("copies", 0);
+#if defined __SANITIZE_ADDRESS__
+    CONTROL(int, set, const char *, long)("guard", 0);
+#endif
+}
+
+/* Nothing was wrong, and nothing is alive. */
+static void end(void) {
+    long n = CONTROL(long, violations, void)();
+    if (!CHECK_EQ(n, 0))
+        for (long i = 0; i < n; i++) fprintf(stderr, "  %s\n", CONTROL(const char *, violation, long)(i));
+    CHECK_EQ(CONTROL(long, alive, void)(), 0);
+}
+
+/* ---- programs ---- */
+
+#define V(name, call)      "tensor<fp16, [2, 4]> " name " = " call ";\n"
+#define VECTOR(name, call) "tensor<fp16, [4]> " name " = " call ";\n"
+#define X                  "tensor<fp16, [2, 4]> x"
+
+/* cuts: what mil_model_describe must say, part by part. inputs of unknown sizes are made with 2, then with 3. */
+static const struct {
+    const char *what, *inputs, *body;
+    const char *cuts[6];
+} rows[] = {
+    {"all of it", X, V("a", "relu(x = x)") V("b", "add(x = a, y = x)") "} -> (b);", {"1 part,", "part 1: ane, 2 operations, a to b\n"}},
+    {"none of it", X, V("a", "acos(x = x)") V("b", "atanh(x = a)") "} -> (b);",
+     {"1 part,", "part 1: cpu, 2 operations, a to b\n", "\n  row.mil:4: a: ane: acos: the engine has no such op (no_lowering)\n", "\n  row.mil:5: b: ane: atanh: "}},
+    {"one in the middle", X, V("a", "sigmoid(x = x)") V("b", "acos(x = a)") V("c", "mul(x = b, y = a)") "} -> (c);",
+     {"3 parts, 32 bytes between them", "part 1: ane, 1 operation, a\n", "part 2: cpu, 1 operation, b\n  row.mil:5: b: ane: acos", "part 3: ane, 1 operation, c\n"}},
+    {"two outputs of one, used further", X, V("a", "sigmoid(x = x)") V("b", "acos(x = a)") V("c", "mul(x = b, y = a)") "} -> (b, c, a);",
+     {"3 parts, 0 bytes between them"}},
+    {"an input that is an output", X, V("a", "acos(x = x)") "} -> (x, a);", {"1 part,"}},
+    {"nothing but an input", X, "} -> (x);", {"0 parts,"}},
+    {"indices in, floats on", "tensor<int32, [3]> at, " X,
+     "tensor<fp16, [8, 4]> table = const()[val = tensor<fp16, [8, 4]>([0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31])];\n"
+     "tensor<fp16, [3, 4]> e = gather(x = table, indices = at, axis = int32(0), validate_indices = bool(false));\n"
+     "tensor<fp16, [3, 4]> y = relu(x = e);\n} -> (y);",
+     {"2 parts", "part 1: cpu, 1 operation, e\n", "the engine has floats of fixed sizes, and at is int32[3]", "part 2: ane, 1 operation, y\n"}},
+    {"two results", X, V("a", "relu(x = x)")
+     "tensor<fp16, [2, 3]> v, tensor<int32, [2, 3]> i = topk(x = a, k = int32(3), axis = int32(1));\n"
+     "tensor<fp16, [2, 3]> y = exp2(x = v);\n} -> (y, i);", {"3 parts", "part 2: cpu, 1 operation, v\n", "(topk_3_4)"}},
+    {"sizes of a run", "tensor<fp16, [?, 4]> x, " "tensor<fp16, [2, 4]> z",
+     "tensor<fp16, [?, 4]> a = relu(x = x);\n" V("b", "tanh(x = z)") "tensor<fp16, [?, 2]> c = matmul(x = a, y = b, transpose_x = bool(false), transpose_y = bool(true));\n"
+     "} -> (c);", {"3 parts", ": a: ane: relu: the engine has floats of fixed sizes, and x is fp16[?", "ane, 1 operation, b\n"}},
+    {"a list, and what stands between", X,
+     "list<tensor<fp16, [2, 4]>, 2> l = make_list(dtype = string(\"fp16\"), dynamic_length = bool(false), elem_shape = (int32(2), int32(4)), init_length = int32(2));\n"
+     V("a", "relu(x = x)")
+     "list<tensor<fp16, [2, 4]>, 2> m = list_write(ls = l, index = int32(1), value = a);\n"
+     V("r", "list_read(ls = m, index = int32(1))") V("b", "tanh(x = r)")
+     "list<tensor<fp16, [2, 4]>, 2> n = list_write(ls = m, index = int32(0), value = b);\n"
+     V("s", "list_read(ls = n, index = int32(0))") V("y", "exp(x = s)") "} -> (y);",
+     {"3 parts", "part 1: ane, 1 operation, a\n", "part 2: cpu, 6 operations, l to s\n", ": b: bound to what the engine does not take", "part 3: ane, 1 operation, y\n"}},
+    {"a loop", X,
+     "int32 zero = const()[val = int32(0)];\n" V("a", "relu(x = x)")
+     "int32 n, tensor<fp16, [2, 4]> w = while_loop(loop_vars = (zero, a)) (int32 i, tensor<fp16, [2, 4]> p) {\n"
+     "bool go = less(x = i, y = int32(3));\n} -> (go), (int32 j, tensor<fp16, [2, 4]> q) {\n"
+     "int32 k = add(x = j, y = int32(1));\n" V("s", "add(x = q, y = x)") "} -> (k, s);\n" V("y", "tanh(x = w)") "} -> (y);",
+     {"3 parts", "part 2: cpu, 1 operation, n\n", "(control_flow)"}},
+    {"strided views of a caller's", X, V("a", "softmax(x = x, axis = int32(1))") V("b", "acos(x = a)") "} -> (a, b);", {"2 parts"}},
+};
+
+static mil_program *parse_text(const char *text, size_t n) {
+    mil_error err = {0};
+    mil_program *program = NULL;
+    CHECK_OK(mil_text_parse(text, n, &(mil_text_options){.name = "row.mil"}, &program, &err), &err);
+    return program;
+}
+
+static mil_program *parse(const char *inputs, const char *body) {
+    char text[6000];
+    int n = snprintf(text, sizeof text, "program(1.3)\n{\nfunc main<ios18>(%s) {\n%s\n}\n", inputs, body);
+    return parse_text(text, (size_t)n);
+}
+
+static mil_status compile(const mil_program *program, const char *engine, mil_model **out, mil_error *err) {
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = engine;
+    options.route = "direct";
+    options.fallback = true;
+    return mil_program_compile(program, &options, out, err);
+}
+
+/* Of the port's type, unknown sizes being `size`: numbers that acos and gather take. */
+static mil_tensor *make_input(const mil_port *port, int64_t size, uint64_t seed) {
+    int64_t shape[MIL_MAX_RANK];
+    mil_tensor *tensor = NULL;
+    mil_random random;
+    for (int i = 0; i < port->rank; i++) shape[i] = port->shape[i] < 0 ? size : port->shape[i];
+    CHECK_OK(mil_tensor_new(port->dtype, port->rank, shape, &tensor, NULL), NULL);
+    mil_random_seed(&random, seed);
+    if (port->dtype == MIL_INT32)
+        for (int64_t i = 0; i < shape[0]; i++) mil_tensor_set(tensor, &i, (double)((uint64_t)(3 * i) + seed), NULL);
+    else mil_tensor_uniform(tensor, &random, -0.9, 0.9, NULL);
+    return tensor;
+}
+
+static void check_same(mil_tensor *const *got, mil_tensor *const *wanted, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        mil_tensor_gap gap = {.off = 1};
+        mil_error err = {0};
+        if (CHECK(got[i] && wanted[i])) CHECK_OK(mil_tensor_compare(got[i], wanted[i], &gap, &err), &err);
+        if (!CHECK(gap.off < 4e-3)) fprintf(stderr, "  output %zu: %g for %g\n", i, gap.a, gap.b);
+    }
+}
+
+static void drop(mil_tensor **tensors, size_t n) {
+    for (size_t i = 0; i < n; i++) mil_tensor_free(tensors[i]), tensors[i] = NULL;
+}
+
+/* One context of each, run thrice: with other inputs, of other sizes where that can be. */
+static void compare(mil_model *split, mil_model *cpu) {
+    mil_context *ours = NULL;
+    mil_error err = {0};
+    size_t n_in = mil_model_n_inputs(cpu), n_out = mil_model_n_outputs(cpu);
+    if (!CHECK_OK(mil_context_new(split, &ours, &err), &err)) return;
+    for (int turn = 0; turn < 3; turn++) {
+        mil_tensor *in[4] = {NULL}, *wanted[4] = {NULL}, *got[4] = {NULL};
+        for (size_t i = 0; i < n_in; i++) {
+            in[i] = make_input(mil_model_input(cpu, i), turn < 2 ? 2 : 3, (uint64_t)turn);
+            CHECK_OK(mil_context_set_input(ours, i, in[i], &err), &err);
+        }
+        CHECK_OK(mil_model_run(cpu, in, wanted, &err), &err);
+        CHECK_OK(mil_context_run(ours, &err), &err);
+        for (size_t i = 0; i < n_out; i++) got[i] = mil_context_output(ours, i);
+        check_same(got, wanted, n_out);
+        memset(got, 0, sizeof got);
+        CHECK_OK(mil_model_run(split, in, got, &err), &err);
+        check_same(got, wanted, n_out);
+        drop(in, n_in), drop(wanted, n_out), drop(got, n_out);
+    }
+    mil_context_free(ours);
+}
+
+static void across(void) {
+    begin();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mil_model *split = NULL, *cpu = NULL;
+        mil_error err = {0};
+        char *told = NULL;
+        test_row = rows[i].what;
+        mil_program *program = parse(rows[i].inputs, rows[i].body);
+        if (!program) continue;
+        CHECK_OK(compile(program, "cpu", &cpu, &err), &err);
+        CHECK_OK(compile(program, "ane", &split, &err), &err);
+        if (split) CHECK_OK(mil_model_describe(split, &told, &err), &err);
+        for (size_t k = 0; told && rows[i].cuts[k]; k++) CHECK_HAS(told, rows[i].cuts[k]);
+        if (split && cpu) compare(split, cpu);
+        mil_free(told);
+        mil_model_free(split);
+        mil_model_free(cpu);
+        mil_program_free(program);
+    }
+    end();
+}
+
+/* Given outputs are written in place, through strides. */
+static void outputs_given(void) {
+    begin();
+    mil_model *split = NULL;
+    mil_error err = {0};
+    mil_context *c = NULL;
+    mil_program *program = parse(X, V("a", "relu(x = x)") V("b", "acos(x = a)") V("c", "mul(x = b, y = a)") "} -> (a, b, c);");
+    CHECK_OK(compile(program, "ane", &split, &err), &err);
+    CHECK_OK(mil_context_new(split, &c, &err), &err);
+    mil_tensor *x = make_input(mil_model_input(split, 0), 2, 1), *whole = NULL, *views[3] = {NULL};
+    const int64_t shape[] = {3, 4, 2}, strides[] = {1, 2};
+    CHECK_OK(mil_tensor_new(MIL_FP16, 3, shape, &whole, &err), &err);
+    CHECK_OK(mil_context_set_input(c, 0, x, &err), &err);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_OK(mil_tensor_over(mil_tensor_buffer(whole), 16 * i, MIL_FP16, 2, (const int64_t[]){2, 4}, strides, &views[i], &err), &err);
+        CHECK_OK(mil_context_set_output(c, i, views[i], &err), &err);
+    }
+    CHECK_OK(mil_context_run(c, &err), &err);
+    for (int64_t i = 0; i < 2; i++)
+        for (int64_t j = 0; j < 4; j++) {
+            double at[4];
+            mil_tensor_get(x, (const int64_t[]){i, j}, &at[3], NULL);
+            for (int k = 0; k < 3; k++) mil_tensor_get(whole, (const int64_t[]){k, j, i}, &at[k], NULL);
+            CHECK(at[0] == (at[3] > 0 ? at[3] : 0));
+            CHECK(at[1] > 0.4 && at[1] < 1.6 && (at[0] * at[1] - at[2]) < 1e-3 && (at[2] - at[0] * at[1]) < 1e-3);
+        }
+    for (size_t i = 0; i < 3; i++) mil_tensor_free(views[i]);
+    mil_tensor_free(whole);
+    mil_tensor_free(x);
+    mil_context_free(c);
+    mil_model_free(split);
+    mil_program_free(program);
+    end();
+}
+
+/* ---- states, classifiers, several functions ---- */
+
+static const char with_states[] =
+    "program(1.3)\n{\nfunc main<ios18>(tensor<fp16, [4]> x, state<tensor<fp16, [4]>> a, state<tensor<fp16, [4]>> b) {\n"
+    VECTOR("old", "read_state(input = a)") VECTOR("t", "tanh(x = x)") VECTOR("sum", "add(x = old, y = t)")
+    "write_state(input = a, data = sum);\n" VECTOR("new", "read_state(input = a)") VECTOR("y", "exp(x = new)")
+    VECTOR("kept", "coreml_update_state(state = b, value = y)") VECTOR("z", "mul(x = kept, y = old)")
+    "write_state(input = b, data = z);\n} -> (y, z);\n}\n";
+
+static void states(void) {
+    begin();
+    mil_model *models[2] = {NULL, NULL};
+    mil_state *state[2] = {NULL, NULL};
+    mil_error err = {0};
+    mil_program *program = parse_text(with_states, strlen(with_states));
+    for (int m = 0; program && m < 2; m++) {
+        CHECK_OK(compile(program, m ? "ane" : "cpu", &models[m], &err), &err);
+        CHECK_OK(mil_state_new(models[m], &state[m], &err), &err);
+    }
+    for (int turn = 0; program && turn < 3; turn++) {
+        mil_tensor *x = make_input(mil_model_input(models[0], 0), 2, (uint64_t)turn), *out[2][2] = {{NULL}};
+        for (int m = 0; m < 2; m++) CHECK_OK(mil_model_run_state(models[m], &x, out[m], state[m], &err), &err);
+        check_same(out[1], out[0], 2);
+        for (size_t s = 0; s < 2; s++) {
+            mil_tensor *got = mil_state_tensor(state[1], s), *wanted = mil_state_tensor(state[0], s);
+            check_same(&got, &wanted, 1);
+        }
+        for (int m = 0; m < 2; m++) drop(out[m], 2);
+        mil_tensor_free(x);
+    }
+    for (int m = 0; m < 2; m++) mil_state_free(state[m]), mil_model_free(models[m]);
+    mil_program_free(program);
+    end();
+}
+
+static void classifier(void) {
+    begin();
+    mil_error err = {0};
+    mil_model *split = NULL;
+    mil_program *program = parse(X,
+        V("a", "relu(x = x)") "tensor<fp16, [2, 2]> m = slice_by_size(x = a, begin = tensor<int32, [2]>([0, 0]), size = tensor<int32, [2]>([2, 2]));\n"
+        "tensor<fp16, [4]> r = reshape(x = m, shape = tensor<int32, [1]>([4]));\n"
+        "tensor<fp32, [4]> p = cast(x = r, dtype = string(\"fp32\"));\n"
+        "tensor<fp32, [4]> q = acos(x = p);\n"
+        "list<string, 4> names = const()[val = list<string, 4>([\"one\", \"two\", \"three\", \"four\"])];\n"
+        "string label, dict<string, fp64> all = classify(probabilities = q, classes = names);\n} -> (label, all);");
+    if (program && CHECK_OK(compile(program, "ane", &split, &err), &err)) {
+        mil_tensor *x = NULL, *out[2] = {NULL};
+        CHECK_OK(mil_tensor_new(MIL_FP16, 2, (const int64_t[]){2, 4}, &x, NULL), NULL);
+        for (int64_t i = 0; i < 4; i++) mil_tensor_set(x, (const int64_t[]){i / 2, i % 2}, i == 2 ? 0.1 : 0.5, NULL);
+        CHECK_OK(mil_model_run(split, &x, out, &err), &err);
+        if (CHECK(out[0] != NULL)) CHECK_EQ((const char *)mil_tensor_string(out[0], 0, NULL), "three");
+        drop(out, 2);
+        mil_tensor_free(x);
+    }
+    mil_model_free(split);
+    mil_program_free(program);
+    end();
+}
+
+static void entries(void) {
+    static const char text[] = "program(1.3)\n{\nfunc one<ios18>(" X ") {\n" V("a", "relu(x = x)") "} -> (a);\nfunc two<ios18>(" X ") {\n"
+                               V("b", "relu(x = x)") V("c", "acos(x = b)") "} -> (c);\n}\n";
+    begin();
+    mil_program *program = parse_text(text, sizeof text - 1);
+    static const struct {
+        const char *entry, *told;
+    } functions[] = {{"one", "1 part,"}, {"two", "2 parts,"}};
+    for (size_t i = 0; i < 2; i++) {
+        mil_compile_options options = MIL_COMPILE_DEFAULTS;
+        mil_model *split = NULL;
+        mil_error err = {0};
+        char *told = NULL;
+        options.engine = "ane", options.fallback = true, options.entry = functions[i].entry;
+        if (!CHECK_OK(mil_program_compile(program, &options, &split, &err), &err)) continue;
+        CHECK_OK(mil_model_describe(split, &told, &err), &err);
+        CHECK_HAS(told, functions[i].told);
+        mil_free(told);
+        mil_model_free(split);
+    }
+    mil_program_free(program);
+    end();
+}
+
+/* ---- what goes wrong ---- */
+
+static mil_program *middle(void) { return parse(X, V("a", "relu(x = x)") V("b", "acos(x = a)") V("c", "mul(x = b, y = a)") "} -> (c);"); }
+
+/* Without fallback: op, reason, line. */
+static void refused(void) {
+    begin();
+    CONTROL(void, fail_named, const char *)("_ANEInMemoryModel compileWithQoS:options:error:");
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_model *model = NULL;
+    mil_error err = {0};
+    mil_program *program = middle();
+    options.engine = "ane", options.route = "direct";
+    CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_HAS(err.message, "; ane: acos: the engine has no such op (no_lowering)");
+    CHECK_EQ((const char *)err.op, "acos");
+    CHECK_EQ((const char *)err.value, "b");
+    CHECK_EQ(err.line, 5);
+    CHECK_EQ((const char *)err.file, "row.mil");
+    mil_program_free(program);
+    CONTROL(void, fail_named, const char *)(NULL);
+    program = parse(X, "bool t = const()[val = bool(true)];\n" V("a", "relu(x = x)")
+                       "int32 zero = const()[val = int32(0)];\n"
+                       "int32 n = while_loop(loop_vars = (zero)) (int32 i) {\nbool go = less(x = i, y = int32(3));\n} -> (go), (int32 j) {\n"
+                       "int32 k = add(x = j, y = int32(1));\n} -> (k);\n} -> (a, n);");
+    CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_EQ((const char *)err.op, "while_loop");
+    CHECK_EQ(err.line, 7);
+    mil_program_free(program);
+    end();
+}
+
+/* What the engine refuses only when it compiles is the cpu's; wrong options are errors all the same. */
+static void refused_late(void) {
+    begin();
+    mil_model *split = NULL, *cpu = NULL;
+    mil_error err = {0};
+    char *told = NULL;
+    mil_program *program = middle();
+    CONTROL(void, fail_named, const char *)("_ANEInMemoryModel compileWithQoS:options:error:");
+    CHECK_OK(compile(program, "ane", &split, &err), &err);
+    CONTROL(void, fail_named, const char *)(NULL);
+    CHECK_OK(compile(program, "cpu", &cpu, &err), &err);
+    if (split) CHECK_OK(mil_model_describe(split, &told, &err), &err);
+    CHECK_HAS(told, "1 part, 0 bytes between them\npart 1: cpu, 3 operations, a to c\n  row.mil:4: a: compile: ");
+    if (split && cpu) compare(split, cpu);
+    mil_free(told);
+    mil_model_free(split);
+    mil_model_free(cpu);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "ane", options.fallback = true, options.route = "bus";
+    CHECK_STATUS(mil_program_compile(program, &options, &split, &err), MIL_EINVAL, &err);
+    options.engine = "any";
+    CHECK_STATUS(mil_program_compile(program, &options, &split, &err), MIL_ENAME, &err);
+    mil_program_free(program);
+    end();
+}
+
+static void failing_runs(void) {
+    begin();
+    mil_model *split = NULL;
+    mil_error err = {0};
+    mil_program *program = middle();
+    CHECK_OK(compile(program, "ane", &split, &err), &err);
+    mil_tensor *x = make_input(mil_model_input(split, 0), 2, 1), *out = NULL;
+    CONTROL(void, fail_named, const char *)("_ANEInMemoryModel evaluateWithQoS:options:request:error:");
+    CHECK(mil_model_run(split, &x, &out, &err) != MIL_OK);
+    CONTROL(void, fail_named, const char *)(NULL);
+    CHECK_OK(mil_model_run(split, &x, &out, &err), &err);
+    drop(&out, 1);
+    mil_run *run = NULL;
+    CHECK_OK(mil_model_start(split, &x, NULL, NULL, NULL, NULL, &run, &err), &err);
+    CHECK_OK(mil_run_result(run, &out, &err), &err);
+    CHECK(out != NULL);
+    drop(&out, 1);
+    mil_run_free(run);
+    mil_model_unload(split);
+    CHECK_STATUS(mil_model_run(split, &x, &out, &err), MIL_ESTATE, &err);
+    mil_tensor_free(x);
+    mil_model_free(split);
+    mil_program_free(program);
+    end();
+}
+
+/* A bound run allocates nothing. */
+static void allocates_nothing(void) {
+    mil_set_allocator(test_realloc, NULL);
+    begin();
+    mil_model *split = NULL;
+    mil_context *c = NULL;
+    mil_error err = {0};
+    mil_program *program = middle();
+    CHECK_OK(compile(program, "ane", &split, &err), &err);
+    CHECK_OK(mil_context_new(split, &c, &err), &err);
+    mil_tensor *x = make_input(mil_model_input(split, 0), 2, 1);
+    CHECK_OK(mil_context_set_input(c, 0, x, &err), &err);
+    CHECK_OK(mil_context_run(c, &err), &err);
+    test_alloc.calls = 0;
+    for (int i = 0; i < 10; i++) CHECK_OK(mil_context_run(c, &err), &err);
+    CHECK_EQ(test_alloc.calls, 0);
+    mil_context_free(c);
+    mil_tensor_free(x);
+    mil_model_free(split);
+    mil_program_free(program);
+    end();
+    mil_set_allocator(NULL, NULL);
+}
+
+static mil_status compile_and_run(void *ctx, mil_error *err) {
+    mil_model *split = NULL;
+    mil_tensor *x = NULL, *out = NULL;
+    mil_status status = compile(ctx, "ane", &split, err);
+    if (status == MIL_OK) status = mil_tensor_new(MIL_FP16, 2, (const int64_t[]){2, 4}, &x, err);
+    if (status == MIL_OK) status = mil_model_run(split, &x, &out, err);
+    mil_tensor_free(x);
+    mil_tensor_free(out);
+    mil_model_free(split);
+    return status;
+}
+
+static void every_allocation(void) {
+    mil_set_allocator(test_realloc, NULL);
+    begin();
+    mil_program *program = middle();
+    CHECK(test_each_allocation(compile_and_run, program) > 20);
+    mil_program_free(program);
+    end();
+    mil_set_allocator(NULL, NULL);
+}
+
+static void *run_many(void *model) {
+    for (int i = 0; i < 20; i++) {
+        mil_error err = {0};
+        mil_tensor *x = make_input(mil_model_input(model, 0), 2, (uint64_t)i), *out = NULL;
+        CHECK_OK(mil_model_run(model, &x, &out, &err), &err);
+        mil_tensor_free(x);
+        mil_tensor_free(out);
+    }
+    return NULL;
+}
+
+static void threads(void) {
+    begin();
+    mil_model *split = NULL;
+    mil_error err = {0};
+    pthread_t many[4];
+    mil_program *program = middle();
+    CHECK_OK(compile(program, "ane", &split, &err), &err);
+    for (int i = 0; i < 4; i++) pthread_create(&many[i], NULL, run_many, split);
+    for (int i = 0; i < 4; i++) pthread_join(many[i], NULL);
+    mil_model_free(split);
+    mil_program_free(program);
+    end();
+}
+
+TEST_MAIN(CASE(across), CASE(outputs_given), CASE(states), CASE(classifier), CASE(entries), CASE(refused), CASE(refused_late),
+          CASE(failing_runs), CASE(allocates_nothing), CASE(every_allocation), CASE(threads))
