@@ -143,7 +143,7 @@ $(BUILD)/tests/%: tests/c/%.c $(BUILD)/libmil.a
 # The stand-in for Apple's frameworks, strict, written from the facts alone and apart from the engines (tests/standin/README.md):
 # one library under several names, with a copy of the core that is its own.
 STANDIN := $(patsubst %,$(BUILD)/standin/%.so,libobjc.A Foundation CoreFoundation IOSurface AppleNeuralEngine Espresso \
-             ANECompiler ANEServices IOKit libSystem.B)
+             ANECompiler ANEServices IOKit libSystem.B CoreML CoreVideo)
 STANDIN_SRC := $(wildcard tests/standin/*.c)
 standin: $(STANDIN)
 STANDIN_TESTS := $(filter $(BUILD)/tests/standin% $(BUILD)/tests/ane_% $(BUILD)/tests/e5rt_%,$(C_TESTS))

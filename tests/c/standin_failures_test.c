@@ -110,7 +110,7 @@ static bool child_fails_at(const char *route, bool is_warm, long k) {
 enum { ALL_CALLS = 4000 };
 static void each_fails(const char *route, bool is_warm) {
     long k = 1;
-    while (k < ALL_CALLS && child_fails_at(route, is_warm, k)) k++;
+    while (k < ALL_CALLS && test_failures < 20 && child_fails_at(route, is_warm, k)) k++;
     CHECK(k > 20 && k < ALL_CALLS);
 }
 

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Espresso: execution streams, at once and asynchronous, and events (facts/ane-e5rt.md 1.4, 1.5). */
+#include "block.h"
 #include "espresso.h"
 
 #include <pthread.h>
 #include <time.h>
 
-enum { MAX_ENCODED = 110, GLOBAL_BLOCK = 1 << 28 };      /* operations of a stream: about 100 work, 110 to 120 do not (1.5) */
+enum { MAX_ENCODED = 110 };      /* operations of a stream: about 100 work, 110 to 120 do not (1.5) */
 #define WAIT_LIMIT 5000000000u
-
-/* A block (the public ABI): its function takes (stream, unknown, error) besides the block itself. */
-typedef struct block {
-    void *isa;
-    int flags, reserved;
-    void (*invoke)(struct block *self, uint64_t stream, uint64_t unknown, int32_t error);
-    struct { unsigned long reserved, size; } *descriptor;
-} block;
-EXPORT void *_NSConcreteGlobalBlock[32], *_NSConcreteStackBlock[32];
 
 typedef struct stream {
     e5_kept kept;
@@ -138,33 +130,17 @@ EXPORT E e5rt_execution_stream_execute_sync(void *stream) {
 
 /* ---- asynchronous ---- */
 
-static void *fly(void *by) {
+typedef void handler(block *self, uint64_t stream, uint64_t unknown, int32_t error);
+
+static void fly(void *by) {
     flight *f = by;
     struct stream *s = stream_of(f->stream);
     int32_t code = run_all(s, true);
     uint64_t id = s->id;
     lands(s, true);                                  /* the handler may submit it again, or release it */
-    f->done->invoke(f->done, id, 0, code);
-    if (standin.e5_twice) f->done->invoke(f->done, id, 0, code);
-    if (f->done->isa != _NSConcreteGlobalBlock) free(f->done);
+    for (int i = 0; i < 1 + (standin.e5_twice != 0); i++) ((handler *)f->done->invoke)(f->done, id, 0, code);
+    block_dropped(f->done);
     free(f);
-    return NULL;
-}
-
-/* The block as the runtime would keep it: a global one as it is, another copied. */
-static block *block_retained(block *given, const char *by) {
-    bool is_global = given->isa == _NSConcreteGlobalBlock;
-    if (!is_global && given->isa != _NSConcreteStackBlock) violation("%s: the block's isa is no block class", by);
-    if (is_global != !!(given->flags & GLOBAL_BLOCK)) violation("%s: the block's flags %#x do not fit its isa", by, given->flags);
-    if (!given->descriptor || given->descriptor->size < sizeof *given) {
-        violation("%s: the block's descriptor has no size", by);
-        return NULL;
-    }
-    if (!given->invoke) return violation("%s: the block has no function", by), NULL;
-    if (is_global) return given;
-    block *copy = malloc(given->descriptor->size);
-    memcpy(copy, given, given->descriptor->size);
-    return copy;
 }
 
 EXPORT E e5rt_execution_stream_submit_async(void *stream, block *done) {
@@ -173,18 +149,12 @@ EXPORT E e5rt_execution_stream_submit_async(void *stream, block *done) {
     if (!done) return violation("%s: NULL for the block, which is retained: the process dies", __func__), e5_fail(E5_ARGUMENT, "done is NULL");
     struct stream *s = stream_of(stream);
     if (!s->n) return violation("%s: nothing is encoded", __func__), e5_fail(E5_OPERATION, "nothing is encoded");
-    block *kept = block_retained(done, __func__);
+    block *kept = block_kept(done, __func__);
     if (!kept) return e5_fail(E5_ARGUMENT, "no block");
     if (!takes_off(s, true, __func__)) return e5_fail(E5_OPERATION, "the stream is under way");
     flight *f = malloc(sizeof *f);
     *f = (flight){ stream, kept };
-    pthread_t thread;
-    pthread_attr_t detached;
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    int failed = pthread_create(&thread, &detached, fly, f);
-    pthread_attr_destroy(&detached);
-    if (!failed) return e5_ok();
+    if (thread_start(fly, f)) return e5_ok();
     lands(s, true);
     free(f);
     return e5_fail(E5_MEMORY, "no thread");

@@ -26,7 +26,18 @@ object *number_new(long long value) {
     *kept = value;
     return object_new("NSNumber", kept, sizeof *kept);
 }
+/* A real number is twice as long: what it is cut to, and itself. */
+typedef struct real { long long whole; double value; } real;
+object *number_real(double value) {
+    real *kept = malloc(sizeof *kept);
+    *kept = (real){ (long long)value, value };
+    return object_new("NSNumber", kept, sizeof *kept);
+}
 long long number_value(const object *o) { return is_a(o, "NSNumber") ? *(long long *)o->data : 0; }
+static double number_double(object *self, SEL _cmd) {
+    (void)_cmd;
+    return self->n == sizeof(real) ? ((real *)self->data)->value : (double)number_value(self);
+}
 
 static object *data_with_bytes(ME, const void *bytes, length n) {
     UNUSED;
@@ -177,7 +188,7 @@ static const method rows[] = {
     M("NSNumber", "numberWithInteger:", "=i", number_with), M("NSNumber", "numberWithBool:", "=i", number_with_bool),
     M("NSNumber", "intValue", "", number_int), M("NSNumber", "longLongValue", "", number_long),
     M("NSNumber", "unsignedLongLongValue", "", number_long), M("NSNumber", "integerValue", "", number_long),
-    M("NSNumber", "unsignedIntegerValue", "", number_long),
+    M("NSNumber", "unsignedIntegerValue", "", number_long), M("NSNumber", "doubleValue", "", number_double),
     M("NSURL", "fileURLWithPath:", "=S", url_with_path), M("NSURL", "path", "", url_path),
     M("NSArray", "arrayWithObjects:count:", "=pi", array_with), M("NSArray", "objectAtIndex:", "i", array_object),
     M("NSArray", "count", "", count_of),

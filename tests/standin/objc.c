@@ -4,7 +4,7 @@
  * objc_msgSend keeps every argument register, asks `find` for the method, and jumps there with the registers as they were, so a
  * caller's exact prototype reaches the method whatever it is. `find` checks the arguments by the method's signature first.
  * Released objects are kept: a message to one is a violation and not a crash. */
-#include "objc.h"
+#include "block.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -22,8 +22,10 @@ static long n_violations;
 static struct { char name[160]; long calls; } names[MAX_NAMES];
 static long n_names, n_calls, fail_at;
 static char failed[160], fail_named[160], hidden_class[80], hidden_selector[160];
+static struct { const char *what; long last, sum; } seen[16];
+static size_t n_seen;
 static object *objects;
-static class *classes[128];
+static class *classes[160];
 static size_t n_classes;
 static const method *tables[32];
 static size_t table_sizes[32], n_tables;
@@ -68,6 +70,7 @@ EXPORT void standin_reset(void) {
     standin_set_chip("h15g", "25D125");
     standin_believe(NULL);
     n_violations = n_names = n_calls = fail_at = 0;
+    n_seen = 0;
     memset(names, 0, sizeof names);
     failed[0] = fail_named[0] = hidden_class[0] = hidden_selector[0] = 0;
 }
@@ -98,6 +101,21 @@ EXPORT long standin_calls(const char *name) {
     return 0;
 }
 
+void saw(const char *what, long n) {
+    pthread_mutex_lock(&lock);
+    size_t i = 0;
+    while (i < n_seen && strcmp(seen[i].what, what)) i++;
+    if (i == n_seen && n_seen < sizeof seen / sizeof *seen) seen[n_seen++].what = what;
+    if (i < n_seen) seen[i].last = n, seen[i].sum += n;
+    pthread_mutex_unlock(&lock);
+}
+
+EXPORT long standin_seen(const char *what) {
+    for (size_t i = 0; i < n_seen; i++)
+        if (!strcmp(seen[i].what, what)) return strcmp(what, "units") ? seen[i].sum : seen[i].last;
+    return 0;
+}
+
 EXPORT const char *standin_failed(void) { return failed[0] ? failed : NULL; }
 
 bool was_failed(const char *name) { return !strcmp(failed, name); }
@@ -117,6 +135,7 @@ EXPORT const char *standin_alive_class(long i) {
 }
 
 EXPORT long standin_alive(void) {
+    threads_wait();
     long n = 0;
     for (object *o = objects; o; o = o->next) n += o->refs > 0;
     return n;
@@ -319,8 +338,10 @@ static const char *wanted_class(char letter) {
     return NULL;
 }
 
-/* The arguments by their signature; the error's place, where there is one, in *error. */
-static bool arguments_hold(const char *name, const char *signature, const uintptr_t *regs, const uintptr_t *stack, object ***error) {
+typedef struct told { object **error; block *handler; } told;
+
+/* The arguments by their signature; where an error is told, in *to. */
+static bool arguments_hold(const char *name, const char *signature, const uintptr_t *regs, const uintptr_t *stack, told *to) {
 #if defined __aarch64__
     enum { REGS = 8 };
 #else
@@ -332,8 +353,10 @@ static bool arguments_hold(const char *name, const char *signature, const uintpt
         if (*s == '?') continue;
         uintptr_t value = k < REGS ? regs[k] : stack[k - REGS];
         k++;
-        if (*s == 'e') *error = (object **)value;
-        if (*s == 'i' || *s == 'p' || *s == 'e') continue;
+        if (*s == 'e') to->error = (object **)value;
+        if (*s == 'h') to->handler = (block *)value;
+        if (*s == 'h' && !value) violation("%s: argument %zu: NULL for a handler", name, k - 2), ok = false;
+        if (strchr("ipeh", *s)) continue;
         const object *o = (const object *)value;
         if (!o && s[1] == '?') continue;
         char by[288];
@@ -347,25 +370,35 @@ static bool arguments_hold(const char *name, const char *signature, const uintpt
     return ok;
 }
 
+/* A message that fails tells so in the way that its kind does: an error's place, a handler, an object that is not made. */
+static void tell(const method *m, object *self, const told *to, const char *why) {
+    const char *domain = !strncmp(m->class, "ML", 2) ? "com.apple.CoreML" : "com.apple.appleneuralengine";
+    if (to->error) *to->error = autoreleased(error_new(domain, 4, why, NULL));
+    if (!strncmp(m->selector, "init", 4)) released(self);
+    if (!to->handler) return;
+    object *error = error_new(domain, 4, why, NULL);
+    block_complete(to->handler, NULL, error);
+    released(error);
+}
+
 __attribute__((used, visibility("hidden"))) void *standin_find(const uintptr_t *regs, const uintptr_t *stack) {
     object *self = (object *)regs[0];
     SEL selector = (SEL)regs[1];
     if (!self) return (void *)nothing;
-    char name[224], by[256];
+    char name[224];
     snprintf(name, sizeof name, "%s %s", self->isa->name, selector ? selector : "(no selector)");
-    snprintf(by, sizeof by, "%s", name);
-    if (!usable(self, by)) return (void *)nothing;
+    if (!usable(self, name)) return (void *)nothing;
     const method *m = method_of(self->isa, selector, is_class(self));
     if (!m) {
         violation("%c[%s]: unrecognized selector", is_class(self) ? '+' : '-', name);
         return (void *)nothing;
     }
-    object **error = NULL;
+    told to = { NULL, NULL };
     bool is_getter = !strncmp(m->class, "NS", 2) && m->signature[0] != '=';
     bool goes = counted(name, !is_getter);
-    if (!arguments_hold(name, m->signature, regs, stack, &error)) return (void *)nothing;
-    if (goes) return m->imp;
-    if (error) *error = autoreleased(error_new("com.apple.appleneuralengine", 4, "made to fail", NULL));
+    bool holds = arguments_hold(name, m->signature, regs, stack, &to);
+    if (holds && goes) return m->imp;
+    tell(m, self, &to, holds ? "made to fail" : "an argument is wrong");
     return (void *)nothing;
 }
 

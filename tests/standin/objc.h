@@ -27,7 +27,8 @@ struct object {
 };
 
 /* signature, a letter an argument after self and _cmd: S NSString, B NSData, N NSNumber, A NSArray, D NSDictionary, U NSURL,
- * I surface, o any object, i integer, p pointer, e error; a following ? lets it be nil. '=' first: a class method. */
+ * I surface, o any object, i integer, p pointer, e error, h a handler that takes a result and an error; a following ? lets it be nil.
+ * '=' first: a class method. */
 typedef struct method {
     const char *class, *selector, *signature;
     void *imp;
@@ -44,7 +45,8 @@ struct class {
     X(guard, 1) X(compute, 1) X(attributes, 1) X(order, 1) X(row, 64) X(compile_limit, 119) X(form, 0) X(copies, 1)     \
     X(has_ane, 1) X(virtual_machine, 0) X(abort, 0)                                                                     \
     X(e5_forge, 1) X(e5_by_value, 0) X(e5_wide, 1) X(e5_blobfile, 1) X(e5_error_text, 1) X(e5_row, 0)                   \
-    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(statistics, 0) X(entitled, 0) X(cancelled, 0) X(no_options, 0)
+    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(statistics, 0) X(entitled, 0) \
+    X(ml_gaps, 1) X(ml_backings, 1) X(ml_plain_names, 0) X(ml_unknown_device, 0) X(cancelled, 0) X(no_options, 0)
 
 #define FIELD(name, at_first) name,
 extern struct standin_switches {
@@ -68,6 +70,7 @@ object *autoreleased(object *o);
 object *retained(object *o);
 void released(object *o);
 bool is_a(const object *o, const char *class);
+void saw(const char *what, long n);                    /* for standin_seen */
 bool usable(const object *o, const char *by);          /* false and a violation: nil, no object, or a released one */
 
 object *string_new(const char *text);                  /* +1 */
@@ -77,6 +80,7 @@ object *dictionary_new(object *const *keys, object *const *values, size_t n);
 object *error_new(const char *domain, long code, const char *text, object *underlying);
 const char *string_text(const object *o);
 long long number_value(const object *o);
+object *number_real(double value);                     /* +1 */
 object *array_at(const object *o, size_t i);
 size_t array_count(const object *o);
 object *dictionary_get(const object *o, const char *key);

@@ -32,6 +32,11 @@ void standin_reset(void);
  *   e5_row           bytes that a row of a port is a multiple of; 0: ports are dense
  *   e5_stride_bytes  0: descriptors give strides in elements; 1: in bytes
  *   e5_twice         1: the handler of an asynchronous run is called twice
+ * Core ML's:
+ *   ml_gaps          1: arrays of results have gaps between their rows; 0: they are dense
+ *   ml_backings      1: output backings that fit are used; 0: results lie elsewhere
+ *   ml_plain_names   0: operators are named as "ios18.add"; 1: as "add"
+ *   ml_unknown_device  1: operations prefer a device of a class that no client knows
  * Gives 0; -1: there is none of that name. */
 int standin_set(const char *name, long value);
 /* The sources whose refusals hold though others contradict them, by the letters of ane.md (R M B O T L E N F, H for H44), A for the
@@ -41,6 +46,9 @@ void standin_set_chip(const char *architecture, const char *build);
 /* The k-th framework call from now fails (1: the next); 0: none does. Messages of reference counting, and those that ask an object of
  * Foundation what it holds, never fail. */
 void standin_fail_at(long k);
+/* Core ML: "units" of the model that was loaded last; how many "arrays" were made over a client's memory, "images" given to
+ * predictions, "backings" used for results. */
+long standin_seen(const char *what);
 /* The name of the call that was last made to fail; NULL: none was since standin_reset. */
 const char *standin_failed(void);
 /* The name of a call that was counted and that this text has: a C function, or the selector of a message. NULL: it has none. */
