@@ -220,14 +220,79 @@ static void missing(void) {
     kit_in_child(what_is_missing);
 }
 
+/* ---- the budget of compiles, and the way past it ---- */
+
+/* A program that stands for luamil. */
+static void write_command(const char *script) {
+    static char path[240];
+    snprintf(path, sizeof path, "%s.command", kit_temporary);
+    FILE *file = fopen(path, "w");
+    if (!CHECK(file != NULL)) return;
+    fprintf(file, "#!/bin/sh\n%s\n", script);
+    fclose(file);
+    CHECK_EQ(chmod(path, 0700), 0);
+    setenv("MIL_COMMAND", path, 1);
+}
+
+static void expect_beyond(const char *script, mil_status status, const char *message) {
+    mil_error err = {0};
+    write_command(script);
+    CHECK_STATUS(kit_whole(&err), status, &err);
+    CHECK_HAS(err.message, message);
+}
+
+/* The system has a compiled copy once the other process has gone: in the stand-in, one is made when it is asked. */
+static bool has_gone_elsewhere;
+static uintptr_t send_with_a_daemon(uintptr_t self, uintptr_t selector, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e,
+                                    uintptr_t f, uintptr_t g) {
+    typedef uintptr_t send(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+    char done[240];
+    snprintf(done, sizeof done, "%s.done", kit_temporary);
+    if (selector == (uintptr_t)mil__apple.sel.ANEInMemoryModel_compiledModelExists && access(done, F_OK) == 0) {
+        mil__id error = NULL, options = mil__ns_dictionary(NULL, NULL, 0);
+        standin.set("copies", 1);
+        has_gone_elsewhere = ((send *)script.send)(self, (uintptr_t)mil__apple.sel.ANEInMemoryModel_compile, 21, (uintptr_t)options,
+                                                   (uintptr_t)&error, 0, 0, 0, 0) & 1;
+    }
+    return ((send *)script.send)(self, selector, a, b, c, d, e, f, g);
+}
+
+static void another_process_compiles(void) {
+    char text[600];
+    mil_error err = {0};
+    mil_model *model;
+    char *told = NULL;
+    snprintf(text, sizeof text, "[ \"$1 $3 $4 $5 $6\" = 'compile --route direct --qos 21' ] && [ -s \"$2\" ] && touch '%s.done'", kit_temporary);
+    write_command(text);
+    script.send = mil__apple.objc_msgSend;
+    mil__apple.objc_msgSend = (void (*)(void))send_with_a_daemon;
+    CHECK_OK(kit_compile(&model, &err), &err);
+    CHECK(has_gone_elsewhere);
+    CHECK_OK(kit_run(model, &err), &err);
+    CHECK_OK(mil_model_describe(model, &told, &err), &err);
+    CHECK_HAS(told, "route: direct, in the short spelling, compiled by another process");
+    mil_free(told);
+    mil_model_free(model);
+    mil__apple.objc_msgSend = script.send;
+    snprintf(text, sizeof text, "%s.done", kit_temporary);
+    unlink(text);
+    unlink(getenv("MIL_COMMAND"));
+}
+
 static void spend_all(void) {
     mil_error err = {0};
     int n = 0;
+    setenv("MIL_COMMAND", "/there/is/no/luamil", 1);
     standin.set("copies", 0);
     while (n < 200 && kit_whole(&err) == MIL_OK) n++;
     CHECK_EQ(n, 115);
     CHECK_EQ((int)err.code, MIL_ELIMIT);
-    CHECK_HAS(err.message, "this process has compiled 115 programs for the Neural Engine");
+    CHECK_HAS(err.message, "this process can compile no more programs for the Neural Engine, and /there/is/no/luamil, which would in its place, can't be started: No such file");
+    expect_beyond("exit 0", MIL_ELIMIT, "another has compiled this one, but the system has no copy of it");
+    expect_beyond("echo not today >&2; echo or ever >&2; exit 1", MIL_EUNSUPPORTED, "not today or ever");
+    expect_beyond("exit 3", MIL_EIO, "it failed and said nothing");
+    expect_beyond("echo before >&2; kill -SEGV $$", MIL_EIO, "died of signal 11, Segmentation fault: before");
+    another_process_compiles();
     kit_end();
 }
 

@@ -10,6 +10,7 @@
  *     e5rt_port.c  ports of an operation: their layout, and memory bound to them
  *     self_test.c  what the sources disagree about, found out on this machine, once
  *     bind.c     tensors of the user's whose memory a port takes as it is
+ *     child.c    compiling in another process
  *     folder.c   the folder of files that the system's compilers read
  *
  * Nothing here is called without the frameworks being open (route->open). docs/explanation/neural-engine.md has the sources
@@ -193,6 +194,10 @@ mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, con
 
 /* ---- the direct route's parts ---- */
 
+/* Has another process compile the folder's program (child.c). Fails: MIL_ELIMIT (none can be started), MIL_EUNSUPPORTED (what it said),
+ * MIL_EIO (it died). */
+mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error *err);
+
 /* What the loaded model reports of its ports, into the source's; out says what it reported, for people. The foundation is open.
  * Fails: MIL_EUNSUPPORTED (a layout that is not that of the program). */
 typedef struct mil__ane_report {
@@ -215,6 +220,7 @@ struct mil__ane_loaded {
     int spelling;      /* which of the source's texts */
     bool is_loaded;
     bool was_compiled; /* false: the system had a compiled copy */
+    bool was_elsewhere; /* another process compiled it */
     atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */
 };
 mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err);

@@ -5,7 +5,8 @@
  *       -> the same files in a folder of that name -> compile, unless the system has a compiled copy -> load -> layout
  *
  * One lock is held over all of that and over unloading: what the system does there is not made for several threads. Compiles
- * are counted, since a process that makes more than about 119 is said to fail in ways that give no reason. */
+ * are counted, since a process that makes more than about 119 is said to fail in ways that give no reason: then another process
+ * compiles (child.c), and this one loads the copy that the system keeps. */
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -89,17 +90,9 @@ static mil_status find_naming(const mil__ane_source *source, const mil__ane_text
 
 /* ---- compiling and loading ---- */
 
-static mil_status spend_compile(mil_error *err) {
-    if (n_compiles >= MAX_COMPILES)
-        return mil__fail(err, MIL_ELIMIT, "compile: this process has compiled %u programs for the Neural Engine, and the system is known to fail after about 119; "
-                         "programs that were compiled before load without, others need another process", n_compiles);
-    n_compiles++;
-    return MIL_OK;
-}
-
 static mil_status compile_program(const mil__ane_loaded *loaded, mil_error *err) {
     mil__id error = NULL;
-    MIL__TRY(spend_compile(err));
+    n_compiles++;
     if (mil__send(loaded->model, ANEInMemoryModel, compile, loaded->qos, loaded->options, &error)) return MIL_OK;
     return mil__fail_nserror(err, MIL_EUNSUPPORTED, error, "compile: the Neural Engine's compiler refused the program");
 }
@@ -155,6 +148,23 @@ static bool may_use_copy(const mil__ane_source *source) {
     return source->n_files == 0 || naming == BY_WEIGHTS || !source->is_given;
 }
 
+/* When this process has compiled as much as it may. */
+static mil_status load_from_elsewhere(mil__ane_loaded *loaded, const mil__ane_source *source, mil_error *err) {
+    bool may = may_use_copy(source) && mil__responds(ANEInMemoryModel, compiledModelExists);
+    if (may) MIL__TRY(mil__ane_compile_in_child(mil__ane_folder_path(loaded->folder), loaded->qos, err));
+    loaded->was_elsewhere = may && load_copy(loaded);
+    if (loaded->was_elsewhere) return MIL_OK;
+    return mil__fail(err, MIL_ELIMIT, "compile: this process has compiled %u programs for the Neural Engine, and the system is known to fail after about 119; %s", n_compiles,
+                     may ? "another has compiled this one, but the system has no copy of it that this one could load"
+                         : "those that the system can tell from others by name alone load without, the others need another process");
+}
+
+static mil_status compile_and_load(mil__ane_loaded *loaded, const mil__ane_source *source, mil_error *err) {
+    if (n_compiles >= MAX_COMPILES) return load_from_elsewhere(loaded, source, err);
+    MIL__TRY(compile_program(loaded, err));
+    return load_program(loaded, err);
+}
+
 static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, const mil__ane_text *text, mil_error *err) {
     mil__id model;
     const char *name;
@@ -164,8 +174,7 @@ static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, co
     MIL__TRY(find_naming(source, text, name, err));
     MIL__TRY(mil__ane_folder_open(name, text, source->files, source->n_files, &loaded->folder, err));
     loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
-    if (loaded->was_compiled) MIL__TRY(compile_program(loaded, err));
-    if (loaded->was_compiled) MIL__TRY(load_program(loaded, err));
+    if (loaded->was_compiled) MIL__TRY(compile_and_load(loaded, source, err));
     loaded->is_loaded = true;
     n_loaded++;
     mil__id attributes = mil__responds(ANEInMemoryModel, modelAttributes) ? mil__send(loaded->model, ANEInMemoryModel, modelAttributes) : NULL;
@@ -279,7 +288,7 @@ static const char *layout_text(const mil__ane_report *report) {
 static void print(const void *loaded, mil__str *out) {
     const mil__ane_loaded *l = loaded;
     mil__str_printf(out, "route: direct, in the %s spelling, %s\n", l->spelling ? "long" : "short",
-                    l->was_compiled ? "compiled" : "from the system's compiled copy");
+                    l->was_elsewhere ? "compiled by another process" : l->was_compiled ? "compiled" : "from the system's compiled copy");
     mil__str_printf(out, "layout: %s; order of the ports: %s\n", layout_text(&l->report), order_text(&l->report));
     for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);

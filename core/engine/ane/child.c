@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Compiling in another process, when this one has made as many compiles as the system bears: `luamil compile FOLDER/model.mil`, which does
+ * what we would do. What the system makes of a program outlives the process that asked for it, so this one loads it then.
+ *
+ * The process is spawned, not forked: a fork of one that used the engine is good for nothing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The system's, so declared before what hides our own. A Mac's shared libraries have no environ. */
+#if defined(__APPLE__)
+extern char ***_NSGetEnviron(void);
+#define ENVIRONMENT (*_NSGetEnviron())
+#else
+extern char **environ;
+#define ENVIRONMENT environ
+#endif
+
+#include "engine/ane/ane.h"
+
+enum { MOST_WORDS = 400 };
+
+static const char *command(void) {
+    const char *set = getenv("MIL_COMMAND");
+    return set && *set ? set : "luamil";
+}
+
+/* Its messages into the pipe, whatever else it prints nowhere. Gives 0, or an errno. */
+static int spawn(char *const arguments[], int messages, pid_t *out) {
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error) return error;
+    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!error) error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (!error) error = posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
+    if (!error) error = posix_spawnp(out, arguments[0], &actions, NULL, arguments, ENVIRONMENT);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* The beginning of what comes, on one line; to its end, so that the other side never waits. */
+static void read_messages(int pipe, char *words, size_t room) {
+    char more[512];
+    size_t n = 0;
+    for (ssize_t got; (got = read(pipe, more, sizeof more)) > 0 || (got < 0 && errno == EINTR);)
+        for (ssize_t i = 0; i < got && n + 1 < room; i++) words[n++] = more[i] == '\n' || more[i] == '\r' ? ' ' : more[i];
+    while (n > 0 && words[n - 1] == ' ') n--;
+    words[n] = 0;
+}
+
+/* Where the host has arranged that nobody can wait for its children, it may have gone well. */
+static int wait_for(pid_t child) {
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return 0;
+    return status;
+}
+
+static mil_status judge(int status, const char *words, mil_error *err) {
+    if (WIFSIGNALED(status))
+        return mil__fail(err, MIL_EIO, "compile: the process that was to compile the program (%s) died of signal %d, %s%s%s", command(), WTERMSIG(status),
+                         strsignal(WTERMSIG(status)), *words ? ": " : "", words);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        return mil__fail(err, WEXITSTATUS(status) == 1 ? MIL_EUNSUPPORTED : MIL_EIO, "compile, in another process (%s): %s", command(),
+                         *words ? words : "it failed and said nothing");
+    return MIL_OK;
+}
+
+static int open_pipe(int ends[2]) {
+    if (pipe(ends) != 0) return errno;
+    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error *err) {
+    char path[1100], number[16], words[MOST_WORDS];
+    char *const arguments[] = {(char *)command(), "compile", path, "--route", "direct", "--qos", number, NULL};
+    int ends[2], error = open_pipe(ends);
+    pid_t child;
+    snprintf(path, sizeof path, "%s/model.mil", folder);
+    snprintf(number, sizeof number, "%u", qos);
+    if (!error) {
+        error = spawn(arguments, ends[1], &child);
+        close(ends[1]);
+        if (!error) read_messages(ends[0], words, sizeof words);
+        close(ends[0]);
+    }
+    if (!error) return judge(wait_for(child), words, err);
+    return mil__fail(err, MIL_ELIMIT, "compile: this process can compile no more programs for the Neural Engine, and %s, which would in its place, can't be started: %s "
+                     "(MIL_COMMAND may name another)", command(), strerror(error));
+}
