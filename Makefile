@@ -89,6 +89,9 @@ $(BUILD)/lua$(1)/mil.so: $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.o) $(CORE_OBJ)
 $(BUILD)/lua$(1)/failing.so: tests/failing.c
 	@mkdir -p $$(@D)
 	$$(SAY) $$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) $$(MODULE) $$(LDFLAGS_) $$< -o $$@
+$(BUILD)/lua$(1)/ane_calls.so: bench/ane_calls.c
+	@mkdir -p $$(@D)
+	$$(SAY) $$(CC) $$(CFLAGS_) $$(LUA_CFLAGS_$(1)) $$(MODULE) $$(LDFLAGS_) $$< -o $$@
 -include $(LUA_SRC:lua/%.c=$(BUILD)/lua$(1)/%.d) $(BUILD)/lua$(1)/host.d
 endef
 $(foreach v,$(LUAS),$(eval $(call lua_rules,$(v))))
@@ -206,10 +209,13 @@ OPS ?=
 bench-ops: program
 	@$(PYTHON) bench/ops.py $(BUILD)/luamil $(OPS)
 
-bench: $(BENCHES) lua program
+ANE_BENCH := $(if $(filter Darwin,$(SYSTEM)),,$(LUAS))#   on the stand-in for the frameworks
+bench: $(BENCHES) lua program $(if $(ANE_BENCH),standin $(ANE_BENCH:%=$(BUILD)/lua%/ane_calls.so))
 	@for bench in $(BENCHES); do echo "== $$bench"; $$bench || exit 1; done
 	@$(foreach v,$(LUAS),echo "== bench/build.lua on $(LUA_COMMAND_$(v))"; LUA_PATH="$(BUILD)/share/?.lua" \
 	    LUA_CPATH="$(BUILD)/lua$(v)/?.so" $(LUA_COMMAND_$(v)) bench/build.lua || exit 1;)
+	@$(foreach v,$(ANE_BENCH),echo "== bench/ane.lua on $(LUA_COMMAND_$(v))"; MIL_FRAMEWORKS=$(BUILD)/standin MIL_CACHE=$(BUILD)/bench/cache \
+	    LUA_PATH="$(BUILD)/share/?.lua" LUA_CPATH="$(BUILD)/lua$(v)/?.so" $(LUA_COMMAND_$(v)) bench/ane.lua || exit 1;)
 	@echo "== bench/compressed.lua" && $(BUILD)/luamil bench/compressed.lua
 	@if [ -n "$(MINILM)" ]; then $(PYTHON) bench/minilm.py $(BUILD)/luamil $(MINILM) 1; fi
 

@@ -485,9 +485,24 @@ bool ane_evaluate(object *self, object *by, object **error) {
     return ok || ane_fails(error, DOMAIN, 8, INFERENCE, err.message[0] ? err.message : NULL);
 }
 
+/* Of this thread, for standin_again. */
+static _Thread_local struct { object *model, *options, *request; unsigned qos; SEL selector; } last;
+
 static bool model_evaluate(ME, unsigned qos, object *options, object *by, object **error) {
-    UNUSED, (void)qos, (void)options;
+    last.model = self, last.options = options, last.request = by, last.qos = qos, last.selector = _cmd;
     return ane_evaluate(self, by, error);
+}
+
+extern bool objc_msgSend(object *self, SEL selector, unsigned qos, object *options, object *request, object **error);
+EXPORT void *objc_autoreleasePoolPush(void);
+EXPORT void objc_autoreleasePoolPop(void *mark);
+EXPORT int standin_again(void) {
+    object *error = NULL;
+    if (!last.model) return 0;
+    void *pool = objc_autoreleasePoolPush();
+    bool ok = objc_msgSend(last.model, last.selector, last.qos, last.options, last.request, &error);
+    objc_autoreleasePoolPop(pool);
+    return ok;
 }
 
 /* Mapping is an option (3.7): one source has it always fail. What is mapped is unmapped before the model is unloaded. */

@@ -59,6 +59,9 @@ void standin_fail_named(const char *name);
 void standin_hide_class(const char *name);
 void standin_hide_selector(const char *name);
 
+/* The calls of this thread's last evaluation by _ANEInMemoryModel anew, with a pool around: what a run costs without us. 1: it went. */
+int standin_again(void);
+
 long standin_calls(const char *name);       /* of that name; NULL: all */
 long standin_alive(void);                   /* objects and surfaces that were made and not released */
 const char *standin_alive_class(long i);    /* the class of the i-th of them; NULL beyond the end */

@@ -48,7 +48,7 @@ static bool is_read(const mil__ane_binding *b, const mil_buffer *buffer) {
 static void choose_side(mil__ane_binding *b, mil_tensor *const *tensors, size_t first, size_t n, size_t from, size_t to) {
     for (size_t p = from; p < to; p++) b->buffers[p] = NULL;
     for (size_t i = first; i < first + n; i++) b->buffers[b->views[i].port] = buffer_for(b, i, tensors[i - first]);
-    for (size_t i = first; i < first + n; i++) {
+    for (size_t i = first; n > to - from && i < first + n; i++) { /* some share a port */
         mil_buffer **buffer = &b->buffers[b->views[i].port];
         if (*buffer && *buffer != buffer_for(b, i, tensors[i - first])) *buffer = NULL;
     }
