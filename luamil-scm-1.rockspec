@@ -77,6 +77,7 @@ build = {
         "core/engine/cpu/move.c",
         "core/engine/cpu/norm.c",
         "core/engine/cpu/plan.c",
+        "core/engine/cpu/plans.c",
         "core/engine/cpu/pool.c",
         "core/engine/cpu/random.c",
         "core/engine/cpu/recurrent.c",

@@ -503,25 +503,39 @@ static int describe(lua_State *L) {
     return luamil_end_text(L, text, strlen(text));
 }
 
+/* Strings one after another at the top, each with its NUL, the kernel first: in their place {kernel = , ops = {...}}. */
+static void split_step(lua_State *L) {
+    size_t n;
+    const char *at = lua_tolstring(L, -1, &n), *end = at + n;
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, at);
+    lua_setfield(L, -2, "kernel");
+    lua_createtable(L, 1, 0);
+    at += strlen(at) + 1;
+    for (int i = 1; at < end; at += strlen(at) + 1, i++) {
+        lua_pushstring(L, at);
+        lua_rawseti(L, -2, i);
+    }
+    lua_setfield(L, -2, "ops");
+    lua_remove(L, -2);
+}
+
 /* model:steps(): a list of {kernel = , ops = names of the operations it stands for, in the order in which they are computed} */
 static int steps(lua_State *L) {
+    mil_error err;
     const mil_model *model = luamil_check_model(L, 1, "steps");
-    const char *kernel, *name;
     lua_createtable(L, 0, 0);
-    for (size_t i = 0; (kernel = mil_model_step(model, i, 0)); i++) {
-        size_t n = 0;
-        lua_createtable(L, 0, 2);
-        lua_pushstring(L, kernel);
-        lua_setfield(L, -2, "kernel");
-        lua_createtable(L, 1, 0);
-        while (mil_model_step(model, i, n + 1)) n++;
-        for (size_t k = 1; k <= n && (name = mil_model_step(model, i, k)); k++) {
-            lua_pushstring(L, name);
-            lua_rawseti(L, -2, (int)(n + 1 - k));
-        }
-        lua_setfield(L, -2, "ops");
+    for (size_t i = 0;; i++) {
+        char *text = NULL;
+        size_t n;
+        luamil_begin_text(L);
+        if (mil_model_step(model, i, &text, &n, &err) != MIL_OK) return luamil_raise(L, &err);
+        if (!text) break;
+        luamil_end_text(L, text, n);
+        split_step(L);
         lua_rawseti(L, -2, (int)i + 1);
     }
+    lua_pop(L, 1);
     return 1;
 }
 

@@ -58,8 +58,8 @@ typedef struct mil__engine {
     void (*unload)(void *compiled); /* weights and plans; only `free` follows */
     void (*free)(void *compiled);
     mil_status (*print)(const void *compiled, mil__str *out, mil_error *err);
-    /* Step i of the plan: its kernel for k = 0, then the names of the operations it covers; NULL beyond. NULL: tells of none. */
-    const char *(*step)(const void *compiled, size_t i, size_t k);
+    /* Adds what mil_model_step tells of step i; false beyond the last. out NULL: only asks. NULL: tells of none. */
+    bool (*step)(const void *compiled, size_t i, mil__str *out);
     void (*memory)(const void *compiled, mil_model_memory *out);
 } mil__engine;
 

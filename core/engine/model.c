@@ -670,11 +670,16 @@ mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err
     return status;
 }
 
-const char *mil_model_step(const mil_model *model, size_t i, size_t k) {
-    if (!model->engine->step || mil__model_enter((mil_model *)model, NULL) != MIL_OK) return NULL;
-    const char *text = model->engine->step(model->impl, i, k);
+mil_status mil_model_step(const mil_model *model, size_t i, char **out, size_t *n, mil_error *err) {
+    mil__str str = {0};
+    *out = NULL;
+    *n = 0;
+    MIL__TRY(mil__model_enter((mil_model *)model, err));
+    bool is_there = model->engine->step && model->engine->step(model->impl, i, &str);
     mil__model_leave((mil_model *)model);
-    return text;
+    if (is_there) return mil__str_take(&str, out, n, err);
+    mil__str_free(&str);
+    return MIL_OK;
 }
 
 void mil_model_memory_use(const mil_model *model, mil_model_memory *out) {

@@ -240,7 +240,7 @@ static size_t limit_left(const splitting *s) {
 
 static size_t count_steps(const split_part *part) {
     size_t n = 0;
-    while (part->engine->step && part->engine->step(part->impl, n, 0)) n++;
+    while (part->engine->step && part->engine->step(part->impl, n, NULL)) n++;
     return n;
 }
 
@@ -508,11 +508,11 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     return MIL_OK;
 }
 
-static const char *step_of(const void *compiled, size_t i, size_t k) {
+static bool print_names(const void *compiled, size_t i, mil__str *out) {
     const split_model *model = compiled;
     for (uint32_t p = 0; p < model->n; i -= model->parts[p++].n_steps)
-        if (i < model->parts[p].n_steps) return model->parts[p].engine->step(model->parts[p].impl, i, k);
-    return NULL;
+        if (i < model->parts[p].n_steps) return model->parts[p].engine->step(model->parts[p].impl, i, out);
+    return false;
 }
 
 static void memory(const void *compiled, mil_model_memory *out) {
@@ -536,6 +536,6 @@ const mil__engine mil__engine_split = {
     .unload = unload,
     .free = free_model,
     .print = print,
-    .step = step_of,
+    .step = print_names,
     .memory = memory,
 };

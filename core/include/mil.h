@@ -983,11 +983,12 @@ mil_status mil_model_shared(mil_model *model, mil_tensor **inputs, mil_tensor **
 
 /* The plan as text, a line a step: for people. *out is owned (mil_free). */
 mil_status mil_model_describe(const mil_model *model, char **out, mil_error *err);
-/* Of step i of the plan: k = 0 the kernel's name; from k = 1 on the operations that the step stands for, by the names of their
- * first results, the last one first. NULL beyond the last step or operation, and where no plan was made yet. Names are those of
- * the program, where passes left the operation what it was. Borrowed until the model is unloaded. */
-const char *mil_model_step(const mil_model *model, size_t i, size_t k);
-/* Bytes held by the model: packed weights, and the largest context. */
+/* Of step i of the plan (where sizes vary: of the one that was taken last): its kernel's name, then the operations that the step
+ * stands for, by the names of their first results, in the order in which they are computed; each with its NUL, *n bytes in all.
+ * Names are those of the program, where passes left the operation what it was. *out is owned (mil_free); NULL beyond the last
+ * step, where no plan was made yet, and where the engine tells of none. Fails: MIL_ESTATE (unloaded), MIL_ENOMEM. */
+mil_status mil_model_step(const mil_model *model, size_t i, char **out, size_t *n, mil_error *err);
+/* Bytes held by the model: packed weights, and the largest context of the plans at hand. */
 typedef struct mil_model_memory {
     size_t weights, context;
 } mil_model_memory;

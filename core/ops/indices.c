@@ -11,9 +11,8 @@ mil_status mil__index_rule_of(mil__call *call, mil__index_rule *out) {
     return MIL_OK;
 }
 
-mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n) {
-    return mil__call_fail(call, MIL_EVALUE, "index %lld is outside of axis %d, which has %lld elements", (long long)index, axis,
-                          (long long)n);
+mil_status mil__index_fail(mil__call *call, int64_t index, int axis, const char *param) {
+    return mil__call_fail(call, MIL_EVALUE, "index %lld is outside of axis %d of %s", (long long)index, axis, MIL__ARG_TEXT(call, param));
 }
 
 mil_status mil__index_check(mil__call *call, const char *param, int axis) {
@@ -26,7 +25,7 @@ mil_status mil__index_check(mil__call *call, const char *param, int axis) {
     if (!values) return mil__nomem(call->err);
     mil__read_i64(indices, values);
     for (int64_t i = 0; i < mil__numel(indices); i++)
-        if (!mil__index_place(rule, values[i], n, &at)) return mil__index_fail(call, values[i], axis, n);
+        if (!mil__index_place(rule, values[i], n, &at)) return mil__index_fail(call, values[i], axis, param);
     return MIL_OK;
 }
 
@@ -36,7 +35,7 @@ mil_status mil__along_begin(mil__call *call, const char *param, int axis, mil__a
     for (int i = 0; i < x->rank; i++)
         if (i != axis && x->shape[i] != indices->shape[i])
             return mil__call_fail(call, MIL_ETYPE, "%s and indices differ at axis %d", param, i);
-    *out = (mil__along){.axis = axis, .n = x->shape[axis], .inner = inner, .dtype = indices->dtype};
+    *out = (mil__along){.param = param, .axis = axis, .n = x->shape[axis], .inner = inner, .dtype = indices->dtype};
     out->line = inner == 1 ? taken : inner;
     out->lines = inner == 1 ? 1 : taken;
     out->left = mil__numel(indices);
@@ -52,7 +51,7 @@ static mil_status place_line(mil__call *call, const mil__along *along, int64_t *
         int64_t index = indices[e], place = 0;
         if (mil__index_place(rule, index, extent, &place)) indices[e] = from + place * inner;
         else if (along->leaves_out) indices[e] = -1;
-        else return mil__index_fail(call, index, along->axis, extent);
+        else return mil__index_fail(call, index, along->axis, along->param);
     }
     return MIL_OK;
 }

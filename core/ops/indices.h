@@ -28,13 +28,14 @@ static inline bool mil__index_place(mil__index_rule rule, int64_t index, int64_t
     *out = index < 0 ? 0 : n - 1;
     return rule.clamps && n > 0;
 }
-mil_status mil__index_fail(mil__call *call, int64_t index, int axis, int64_t n);
+mil_status mil__index_fail(mil__call *call, int64_t index, int axis, const char *param);
 /* Known indices into an axis of a parameter are checked while the program is made, where the run would check them. */
 mil_status mil__index_check(mil__call *call, const char *param, int axis);
 
 /* A walk over the indices of gather_along_axis and scatter_along_axis, in C order: it tells of each which element of x it
  * means, x [outer, n, inner] dense. Indices of one outer come in lines, of inner elements; where inner is 1, in one line. */
 typedef struct mil__along {
+    const char *param;        /* that they are an index into */
     int axis;
     int64_t n, inner;
     int64_t line, lines;      /* elements of a line, lines of an outer */

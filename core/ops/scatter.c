@@ -209,7 +209,7 @@ static mil_status read_indices(mil__call *call, int64_t **out) {
 static mil_status place_of(mil__call *call, const scattering *s, int64_t index, int axis, int64_t n, int64_t *at, bool *skip) {
     if (mil__index_place(s->rule, index, n, at)) return MIL_OK;
     *skip = true;
-    return s->leaves_out ? MIL_OK : mil__index_fail(call, index, axis, n);
+    return s->leaves_out ? MIL_OK : mil__index_fail(call, index, axis, "data");
 }
 
 /* ---- evaluation ---- */

@@ -101,7 +101,7 @@ mil_status mil__eval_gather(mil__call *call) {
         for (int64_t m = 0; m < middle; m++)
             for (int64_t i = 0; i < taken; i++, to += inner) {
                 int64_t wanted = index[b * taken + i];
-                if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, n);
+                if (!mil__index_place(rule, wanted, n, &at)) return mil__index_fail(call, wanted, axis, "x");
                 memcpy(to, (const char *)from + (size_t)((b * middle + m) * n + at) * inner, inner);
             }
     return MIL_OK;
@@ -194,7 +194,7 @@ mil_status mil__eval_gather_nd(mil__call *call) {
             int64_t at = b, place = 0;
             for (int k = 0; k < depth; k++) {
                 int64_t wanted = *index++, n = x->shape[batch + k];
-                if (!mil__index_place(rule, wanted, n, &place)) return mil__index_fail(call, wanted, batch + k, n);
+                if (!mil__index_place(rule, wanted, n, &place)) return mil__index_fail(call, wanted, batch + k, "x");
                 at = at * n + place;
             }
             memcpy(to, (const char *)from + (size_t)at * inner, inner);

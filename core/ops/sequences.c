@@ -79,7 +79,9 @@ mil_status mil__eval_reverse_sequence(mil__call *call) {
     strides[seq] = -x->strides[seq];
     for (int64_t b = 0; b < x->shape[batch]; b++) {
         int64_t n = mil__load_i64(lengths, b * lengths->strides[0]);
-        if (n > x->shape[seq]) n = x->shape[seq];
+        if (n < 0 || n > x->shape[seq])
+            return mil__call_fail(call, MIL_EVALUE, "length %lld of batch %lld is outside of 0 to %lld, the size of axis %d of %s",
+                                  (long long)n, (long long)b, (long long)x->shape[seq], seq, MIL__ARG_TEXT(call, "x"));
         shape[seq] = n;
         if (n < 2) continue;
         const char *from = (const char *)x->data + (b * x->strides[batch] + (n - 1) * x->strides[seq]) * size;

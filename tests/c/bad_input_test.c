@@ -15,7 +15,7 @@ static const struct {
     {"an index beyond an axis",
      "tensor<fp32, [3]> x = const()[val = tensor<fp32, [3]>([1, 2, 3])];\n"
      "tensor<fp32, [2]> y = gather(axis = int32(0), indices = i, validate_indices = bool(true), x = x);\n",
-     {0, 2}, {0, 3}, MIL_EVALUE, "gather: index 3 is outside of axis 0, which has 3 elements", "gather", "y"},
+     {0, 2}, {0, 3}, MIL_EVALUE, "gather: index 3 is outside of axis 0 of x fp32[3]", "gather", "y"},
     {"a negative size",
      "tensor<int32, [2]> size = sub(x = i, y = int32(5));\n"
      "tensor<fp32, [?, ?]> y = fill(shape = size, value = fp32(1));\n",

@@ -154,6 +154,56 @@ static void contexts_meet_other_shapes(void) {
     mil_model_free(model);
 }
 
+static size_t count_of(const char *text, const char *word) {
+    size_t n = 0;
+    for (; (text = strstr(text, word)); text += strlen(word)) n++;
+    return n;
+}
+
+/* x times a weight that is folded from another: the same for all sizes. */
+static mil_model *many_sizes(void) {
+    building b = begin();
+    mil_dim n;
+    CHECK_OK(mil_program_symbol(b.program, &(mil_symbol){.name = "N"}, &n, &err), &err);
+    const mil_dim shape[] = {n, 64}, weight[] = {64, 64};
+    mil_tensor *w = tensor(2, weight, 2, 0);
+    mil_value x = input(&b, "x", 2, shape), fixed = 0;
+    CHECK_OK(mil_program_const(b.program, b.body, w, NULL, (mil_where){0}, &fixed, &err), &err);
+    mil_tensor_free(w);
+    return compile(&b, op2(&b, "matmul", "x", x, "y", op2(&b, "mul", "x", fixed, "y", fixed)), NULL);
+}
+
+/* A model that meets many sizes keeps the plans of the last ones, and those that contexts stand on. */
+static void keeps_a_few_plans(void) {
+    mil_model *model = many_sizes();
+    mil_context *context = NULL;
+    mil_model_memory few = {0}, many = {0};
+    char *text = NULL;
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    mil_tensor *held = tensor(2, (const int64_t[]){300, 64}, 1, 0);
+    CHECK_OK(mil_context_set_input(context, 0, held, &err), &err);
+    CHECK_OK(mil_context_run(context, &err), &err);
+    for (int64_t size = 1; size <= 200; size++) {
+        const int64_t now[] = {size, 64};
+        mil_tensor *x = tensor(2, now, 1, 0), *y = NULL;
+        CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+        CHECK_EQ(at(y, size * 64 - 1), 256);
+        mil_tensor_free(x);
+        mil_tensor_free(y);
+        if (size == 2) mil_model_memory_use(model, &few);
+    }
+    mil_model_memory_use(model, &many);
+    CHECK_EQ((long long)many.weights, (long long)few.weights);
+    CHECK_OK(mil_model_describe(model, &text, &err), &err);
+    CHECK_EQ((long long)count_of(text, "plan: "), 32);
+    mil_free(text);
+    CHECK_OK(mil_context_run(context, &err), &err); /* its plan is still there */
+    mil_model_unload(model);
+    mil_context_free(context);
+    mil_tensor_free(held);
+    mil_model_free(model);
+}
+
 /* The same where the size of the result depends on data. */
 static void contexts_meet_other_data(void) {
     building b = begin();
@@ -586,7 +636,7 @@ static void survives_failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes),
+TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes), CASE(keeps_a_few_plans),
           CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
           CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(threads_leave_signals_alone),

@@ -31,24 +31,30 @@ local four = mil.full("fp32", { 4 }, 2)
 
 local rows = {
   { "an index beyond an axis", indexed("gather", { axis = 0, validate_indices = true }), { x = x, i = int32(0, 2) },
-    { { x = x, i = int32(0, 7) }, "gather: index 7 is outside of axis 0, which has 3 elements" },
-    { { x = x, i = int32(-4, 0) }, "gather: index -4 is outside of axis 0, which has 3 elements" } },
+    { { x = x, i = int32(0, 7) }, "gather: index 7 is outside of axis 0 of x fp32[3, 4]" },
+    { { x = x, i = int32(-4, 0) }, "gather: index -4 is outside of axis 0 of x fp32[3, 4]" } },
   { "an index beyond an axis: gather_along_axis", function(f)
       f:output("y", f:gather_along_axis { x = f:input("x", "fp32", { 3, 4 }), indices = f:input("i", "int32", { 2, 4 }), validate_indices = true })
       return line() - 1
     end, { x = x, i = mil.zeros("int32", { 2, 4 }) },
-    { { x = x, i = mil.full("int32", { 2, 4 }, 3) }, "gather_along_axis: index 3 is outside of axis 0, which has 3 elements" } },
+    { { x = x, i = mil.full("int32", { 2, 4 }, 3) }, "gather_along_axis: index 3 is outside of axis 0 of x fp32[3, 4]" } },
   { "an index beyond an axis: scatter_along_axis, far behind the first", function(f)
       f:output("y", f:scatter_along_axis { data = f:input("x", "fp32", { 3, 4 }), indices = f:input("i", "int32", { 3, 400 }), axis = 1,
         updates = mil.ones("fp32", { 3, 400 }), validate_indices = true })
       return line() - 2
     end, { x = x, i = mil.zeros("int32", { 3, 400 }) },
-    { { x = x, i = last_is(-1, mil.zeros("int32", { 3, 400 })) }, "scatter_along_axis: index -1 is outside of axis 1, which has 4 elements" } },
+    { { x = x, i = last_is(-1, mil.zeros("int32", { 3, 400 })) }, "scatter_along_axis: index -1 is outside of axis 1 of data fp32[3, 4]" } },
   { "an index beyond an axis of a weight that stays compressed", function(f)
       local w = f:constexpr_lut_to_dense { indices = mil.zeros("uint4", { 3, 4 }), lut = mil.ones("fp16", { 1, 1, 16, 1 }) }
       f:output("y", f:gather { x = w, indices = f:input("i", "int32", { 2 }), axis = 0, validate_indices = true }) return (line())
     end, { i = int32(0, 2) },
-    { { i = int32(0, 7) }, "gather: index 7 is outside of axis 0, which has 3 elements" } },
+    { { i = int32(0, 7) }, "gather: index 7 is outside of axis 0 of x fp16[3, 4]" } },
+  { "a sequence longer than its axis", function(f)
+      f:output("y", f:reverse_sequence { x = f:input("x", "fp32", { 3, 4 }), lengths = f:input("i", "int32", { 3 }), seq_axis = 1 })
+      return (line()) - 1
+    end, { x = x, i = int32(0, 2, 4) },
+    { { x = x, i = int32(0, 5, 4) }, "reverse_sequence: length 5 of batch 1 is outside of 0 to 4, the size of axis 1 of x fp32[3, 4]" },
+    { { x = x, i = int32(0, 2, -1) }, "reverse_sequence: length -1 of batch 2 is outside of 0 to 4" } },
   { "a list read past its end", function(f)
       local ls, i = list(f)
       f:output("y", ls:list_read(i:squeeze())) return (line())

@@ -347,8 +347,13 @@ describe("plans", function()
     assert.equal(3, n, text)
     local step = model:bind { x = mil.ones("fp32", { 5 }) }
     for _ = 1, 3 do step() end
-    assert.equal(3, (plans_of(model)))
-    assert.same(text, model:describe())
+    n, text = plans_of(model)
+    assert.equal(3, n, text)
+    assert.truthy(text:find "^[^\n]*\n[^\n]*\nplan: [^\n]*\n[^\n]*fp32%[5%]", text) -- the one that was taken last comes first
+    for size = 1, 64 do model:run { x = mil.ones("fp32", { size }) } end
+    assert.equal(32, (plans_of(model)))
+    step()
+    assert.same({ 5, 1, 1 }, { step.outputs.y:size(0), step.outputs.y:get(1), step.outputs.y:get(5) })
   end)
 
   it("are made once for each of the shapes to choose from", function()

@@ -42,7 +42,7 @@ mil_status mil__lower_packed(mil__lower *lower, const mil_tensor *source, const 
     mil__cpu_model *model = lower->model;
     mil__packed wanted = {.source = source->data, .buffer = source->buffer, .dtype = source->dtype};
     *fresh = true;
-    if (!source->buffer) return mil__lower_own(lower, bytes, out); /* a small one, or a copy of this plan's */
+    if (!source->buffer || !mil__cpu_is_own(model, source->buffer)) return mil__lower_own(lower, bytes, out); /* made for this plan */
     memcpy(wanted.key, key, sizeof wanted.key);
     uint64_t hash = mil__hash(&wanted.source, sizeof wanted.source) + mil__hash(wanted.key, sizeof wanted.key);
     uint32_t at = mil__map_find(&model->packed_map, hash, same_packed, model, &wanted);

@@ -102,6 +102,7 @@ typedef struct gather_params {
     const mil__compressed *source;
     void (*store)(const mil__compressed *c, int64_t begin, int64_t n, void *to);
     mil__index_rule rule;
+    const mil_type *x;
     int64_t rows, row;            /* of x, and elements of one */
 } gather_params;
 
@@ -113,8 +114,8 @@ static mil_status run_gather(mil__run *run, const mil__step *step) {
     for (int64_t i = 0, at; i < mil__numel(indices); i++, to += bytes) {
         int64_t index = mil__load_i64(indices, i);
         if (!mil__index_place(p->rule, index, p->rows, &at))
-            return mil__fail(run->err, MIL_EVALUE, "gather: index %lld is outside of axis 0, which has %lld elements",
-                             (long long)index, (long long)p->rows);
+            return mil__fail(run->err, MIL_EVALUE, "gather: index %lld is outside of axis 0 of x %s%s", (long long)index,
+                             mil_dtype_name(p->x->dtype), MIL__SHAPE_TEXT(p->x->rank, p->x->shape));
         p->store(p->source, at * p->row, p->row, to);
     }
     return MIL_OK;
@@ -122,8 +123,9 @@ static mil_status run_gather(mil__run *run, const mil__step *step) {
 
 mil_status mil__select_gather(mil__lower *lower, const mil__group *group, bool *done) {
     const mil__op *op = lower->program->ops[group->ops[0]];
-    uint32_t x = mil__slot_of(lower, mil__op_arg_named(op, "x")->values[0]);
-    const mil__compressed *source = mil__source_of(lower, x);
+    mil_value x = mil__op_arg_named(op, "x")->values[0];
+    const mil__compressed *source = mil__source_of(lower, mil__slot_of(lower, x));
+    const mil_type *type = lower->program->values[x]->type;
     const void *inferred;
     MIL__TRY(mil__lower_params(lower, op, &inferred));
     const struct mil__gather_params *given = inferred;
@@ -131,8 +133,7 @@ mil_status mil__select_gather(mil__lower *lower, const mil__group *group, bool *
     gather_params *params = mil__lower_alloc(lower, sizeof *params);
     uint32_t *ends = mil__lower_alloc(lower, 2 * sizeof *ends);
     if (!params || !ends) return mil__nomem(lower->err);
-    int64_t rows = mil__slot_at(lower, x)->shape[0];
-    *params = (gather_params){source, lower->k->expand_store, given->rule, rows, source->n / rows};
+    *params = (gather_params){source, lower->k->expand_store, given->rule, type, type->shape[0], source->n / type->shape[0]};
     ends[0] = mil__slot_of(lower, mil__op_arg_named(op, "indices")->values[0]);
     ends[1] = mil__slot_of(lower, op->outputs[0]);
     mil__step step = {.run = run_gather, .params = params, .in = ends, .n_in = 1, .out = ends + 1, .n_out = 1,

@@ -2,6 +2,7 @@
 /* The cpu engine's table of functions, and its models. */
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "engine/cpu/steps.h"
 #include "passes/pass.h"
@@ -33,10 +34,37 @@ static mil_status make_only_plan(mil__cpu_model *model, const mil__block *body, 
     if (!types) return mil__nomem(err);
     for (uint32_t i = 0; i < body->n_inputs; i++) types[i] = model->program->values[body->inputs[i]]->type;
     mil__cpu_plan *plan = NULL;
-    mil_status status = mil__cpu_plan_make(model, types, &plan, err);
+    mil_status status = mil__plans_take(model, types, body->n_inputs, &plan, err);
     mil__free(types);
-    if (status == MIL_OK) atomic_store(&model->plans, plan);
-    return status;
+    if (status != MIL_OK) return status;
+    mil__plans_give_back(model, plan);
+    mil_program_free(model->program); /* the plan has its own */
+    model->program = NULL;
+    return MIL_OK;
+}
+
+static int by_address(const void *a, const void *b) {
+    const mil_buffer *one = *(const mil_buffer *const *)a, *two = *(const mil_buffer *const *)b;
+    return (one > two) - (one < two);
+}
+
+/* Where plans are made again and again, what depends on no size is computed once, here. */
+static mil_status prepare_plans(mil__cpu_model *model, mil_error *err) {
+    const mil_program *program = model->program;
+    bool strict = model->options.precision == MIL_PRECISION_STRICT;
+    if (model->options.optimize) MIL__TRY(mil__passes_run(model->program, model->disable, strict, err));
+    model->own = mil__calloc(program->n_values, sizeof *model->own);
+    if (!model->own) return mil__nomem(err);
+    for (uint32_t i = 0; i < program->n_values; i++) {
+        const mil__value *value = program->values[i];
+        if (value && value->data && value->data->buffer) model->own[model->n_own++] = value->data->buffer;
+    }
+    qsort(model->own, model->n_own, sizeof *model->own, by_address);
+    return MIL_OK;
+}
+
+bool mil__cpu_is_own(const mil__cpu_model *model, const mil_buffer *buffer) {
+    return model->is_static || bsearch(&buffer, model->own, model->n_own, sizeof *model->own, by_address);
 }
 
 static mil_status set_up(mil__cpu_model *model, mil_error *err) {
@@ -51,11 +79,7 @@ static mil_status set_up(mil__cpu_model *model, mil_error *err) {
         model->holds_pool = true;
     }
     model->is_static = is_static(model->program, body);
-    if (!model->is_static) return MIL_OK;
-    MIL__TRY(make_only_plan(model, body, err));
-    mil_program_free(model->program); /* the plan has its own */
-    model->program = NULL;
-    return MIL_OK;
+    return model->is_static ? make_only_plan(model, body, err) : prepare_plans(model, err);
 }
 
 static mil_status check_options(const mil_compile_options *options, mil_error *err) {
@@ -91,12 +115,11 @@ static mil_status compile(mil_program *program, const mil_compile_options *optio
 
 static void unload(void *compiled) {
     mil__cpu_model *model = compiled;
-    mil__cpu_plan *next, *plan = atomic_exchange(&model->plans, NULL);
-    for (; plan; plan = next) {
-        next = plan->next;
-        mil__cpu_plan_free(plan);
-    }
+    if (model->lock) mil__plans_free(model);
     mil__cpu_packed_free(model);
+    mil__free(model->own);
+    model->own = NULL;
+    model->n_own = 0;
     mil_program_free(model->program);
     model->program = NULL;
     if (model->holds_pool) mil__pool_release();
@@ -143,33 +166,46 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     const mil__cpu_model *model = compiled;
     (void)err;
     mil__str_printf(out, "cpu, %s, %d thread%s\n", model->kernels->isa, model->n_lanes, model->n_lanes == 1 ? "" : "s");
+    pthread_mutex_lock(model->lock);
     mil__str_printf(out, "packed weights: %zu bytes\n", model->packed_bytes);
-    if (!atomic_load(&model->plans)) mil__str_puts(out, "no plan yet: the shapes of a run's inputs decide it\n");
-    for (const mil__cpu_plan *plan = atomic_load(&model->plans); plan; plan = plan->next) {
+    if (!model->plans) mil__str_puts(out, "no plan yet: the shapes of a run's inputs decide it\n");
+    for (const mil__cpu_plan *plan = model->plans; plan; plan = plan->next) {
         mil__str_printf(out, "plan: %u step%s, %zu bytes of values, %zu of scratch a thread, %zu of converted consts\n",
                         plan->n_steps, plan->n_steps == 1 ? "" : "s", plan->arena_bytes, plan->scratch_bytes, plan->weight_bytes);
         for (uint32_t i = 0; i < plan->n_steps; i++) print_step(out, plan, &plan->steps[i], i + 1);
     }
+    pthread_mutex_unlock(model->lock);
     return MIL_OK;
 }
 
-/* Of the plan that was made last. */
-static const char *step_of(const void *compiled, size_t i, size_t k) {
-    const mil__cpu_plan *plan = atomic_load(&((const mil__cpu_model *)compiled)->plans);
-    if (!plan || i >= plan->n_steps) return NULL;
-    const mil__step *step = &plan->steps[i];
-    if (k == 0) return step->kernel;
-    return k <= step->n_covers ? plan->program->values[plan->program->ops[step->covers[k - 1]]->outputs[0]]->name : NULL;
+/* Of the plan that was taken last. */
+static bool print_names(const void *compiled, size_t i, mil__str *out) {
+    const mil__cpu_model *model = compiled;
+    pthread_mutex_lock(model->lock);
+    const mil__cpu_plan *plan = model->plans;
+    bool is_there = plan && i < plan->n_steps;
+    if (is_there && out) {
+        const mil__step *step = &plan->steps[i];
+        mil__str_add(out, step->kernel, strlen(step->kernel) + 1);
+        for (uint32_t k = step->n_covers; k-- > 0;) {
+            const char *name = plan->program->values[plan->program->ops[step->covers[k]]->outputs[0]]->name;
+            if (name) mil__str_add(out, name, strlen(name) + 1);
+        }
+    }
+    pthread_mutex_unlock(model->lock);
+    return is_there;
 }
 
 static void memory(const void *compiled, mil_model_memory *out) {
     const mil__cpu_model *model = compiled;
+    pthread_mutex_lock(model->lock);
     out->weights += model->packed_bytes;
-    for (const mil__cpu_plan *plan = atomic_load(&model->plans); plan; plan = plan->next) {
+    for (const mil__cpu_plan *plan = model->plans; plan; plan = plan->next) {
         size_t context = plan->arena_bytes + plan->scratch_bytes * (size_t)model->n_lanes;
         out->weights += plan->weight_bytes;
         if (context > out->context) out->context = context;
     }
+    pthread_mutex_unlock(model->lock);
 }
 
 const mil__engine mil__engine_cpu = {
@@ -183,6 +219,6 @@ const mil__engine mil__engine_cpu = {
     .unload = unload,
     .free = free_model,
     .print = print,
-    .step = step_of,
+    .step = print_names,
     .memory = memory,
 };

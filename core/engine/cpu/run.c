@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts, and a run: bind inputs and outputs, walk the steps. Once a context has met its shapes, nothing is allocated,
  * looked up by name or, on one thread, locked. */
-#include <pthread.h>
 #include <stdio.h>
 
 #include "engine/cpu/steps.h"
 
 /* ---- contexts ---- */
 
-/* What depends on the plan, given back when another takes its place. The plan itself may be gone (unloaded). */
+/* What depends on the plan, given back when another takes its place. The plan itself may be gone (unloaded). Takes a lock. */
 static void drop_plan(mil__cpu_context *c) {
     for (uint32_t i = 0; c->dynamic && i < c->n_slots; i++) mil_buffer_free(c->dynamic[i]);
     for (uint32_t i = 0; c->staged_in && i < c->n_inputs; i++) mil_tensor_free(c->staged_in[i]);
@@ -24,6 +23,7 @@ static void drop_plan(mil__cpu_context *c) {
     mil__arena_free(&c->call_arena);
     mil__arena_free(&c->eval_arena);
     mil__types_free(c->types);
+    if (c->plan) mil__plans_give_back(c->model, c->plan);
     *c = (mil__cpu_context){.model = c->model};
 }
 
@@ -84,14 +84,14 @@ static mil_status check_limit(const mil__cpu_context *c, const mil__cpu_plan *pl
                      fits ? needed : SIZE_MAX, limit);
 }
 
-static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_error *err) {
-    drop_plan(c);
+/* Sets the context up for its plan; without one where that fails. */
+static mil_status stand_on(mil__cpu_context *c, mil_error *err) {
+    const mil__cpu_plan *plan = c->plan;
     size_t scratch, bytes;
     bool fits = mil__mul_size(plan->scratch_bytes, (size_t)c->model->n_lanes, &scratch) &&
                 mil__add_size(plan->arena_bytes, scratch, &c->memory_bytes) && mil__add_size(c->memory_bytes, 63, &bytes);
     if (!fits) return mil__fail(err, MIL_ELIMIT, "run: the values of the program do not fit in memory");
     MIL__TRY(check_limit(c, plan, err));
-    c->plan = plan;
     c->n_slots = plan->n_slots;
     c->n_inputs = plan->n_inputs;
     c->n_outputs = plan->n_outputs;
@@ -112,6 +112,13 @@ static mil_status take_plan(mil__cpu_context *c, const mil__cpu_plan *plan, mil_
     if (status == MIL_OK) point_slots(c);
     for (uint32_t i = 0; i < plan->n_steps && status == MIL_OK; i++)
         if (plan->steps[i].run == mil__run_plain) status = make_call(c, &plan->steps[i], err);
+    return status;
+}
+
+static mil_status take_plan(mil__cpu_context *c, const mil_type *const *inputs, uint32_t n, mil_error *err) {
+    drop_plan(c);
+    MIL__TRY(mil__plans_take(c->model, inputs, n, &c->plan, err));
+    mil_status status = stand_on(c, err);
     if (status != MIL_OK) drop_plan(c);
     return status;
 }
@@ -121,7 +128,7 @@ mil_status mil__cpu_context_new(void *compiled, void **out, mil_error *err) {
     mil__cpu_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = model;
-    mil_status status = model->is_static ? take_plan(c, atomic_load(&model->plans), err) : MIL_OK;
+    mil_status status = model->is_static ? take_plan(c, NULL, 0, err) : MIL_OK;
     if (status != MIL_OK) {
         mil__cpu_context_free(c);
         return status;
@@ -191,9 +198,12 @@ static mil_status check_symbols(const mil_program *program, const mil__block *bo
     return MIL_OK;
 }
 
-/* States have the types that they are declared with, inputs those that they are given. */
-static mil_status make_plan(mil__cpu_model *model, const mil__block *body, mil_tensor *const *inputs,
-                            mil__cpu_plan **out, mil_error *err) {
+/* The plan for these shapes; states have the types that they are declared with. */
+static mil_status find_plan(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
+    const mil_program *program = c->model->program;
+    const mil__block *body = program->blocks[program->functions[0].block];
+    if (c->plan && fits_plan(c->plan, inputs, body->n_inputs)) return MIL_OK;
+    MIL__TRY(check_symbols(program, body, inputs, err));
     mil__arena arena = {0};
     mil_type *types = mil__arena_zero(&arena, body->n_inputs, sizeof *types);
     const mil_type **given = mil__arena_zero(&arena, body->n_inputs, sizeof *given);
@@ -201,34 +211,12 @@ static mil_status make_plan(mil__cpu_model *model, const mil__block *body, mil_t
     for (uint32_t i = 0; i < body->n_inputs && status == MIL_OK; i++) {
         types[i] = (mil_type){.kind = MIL_TENSOR, .dtype = inputs[i]->dtype, .rank = inputs[i]->rank,
                               .shape = inputs[i]->shape};
-        const mil_type *declared = model->program->values[body->inputs[i]]->type;
+        const mil_type *declared = program->values[body->inputs[i]]->type;
         given[i] = declared->kind == MIL_STATE ? declared : &types[i];
     }
-    if (status == MIL_OK) status = mil__cpu_plan_make(model, given, out, err);
+    if (status == MIL_OK) status = take_plan(c, given, body->n_inputs, err);
     mil__arena_free(&arena);
     return status;
-}
-
-/* The plan for these shapes: the context's, one made before, or a new one. */
-static mil_status find_plan(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
-    mil__cpu_model *model = c->model;
-    const mil_program *program = model->program;
-    const mil__block *body = program->blocks[program->functions[0].block];
-    if (c->plan && fits_plan(c->plan, inputs, body->n_inputs)) return MIL_OK;
-    MIL__TRY(check_symbols(program, body, inputs, err));
-    mil_status status = MIL_OK;
-    pthread_mutex_lock(model->lock);
-    mil__cpu_plan *plan = atomic_load(&model->plans);
-    while (plan && !fits_plan(plan, inputs, body->n_inputs)) plan = plan->next;
-    if (!plan) {
-        status = make_plan(model, body, inputs, &plan, err);
-        if (status == MIL_OK) {
-            plan->next = atomic_load(&model->plans);
-            atomic_store(&model->plans, plan);
-        }
-    }
-    pthread_mutex_unlock(model->lock);
-    return status == MIL_OK ? take_plan(c, plan, err) : status;
 }
 
 /* ---- binding ---- */

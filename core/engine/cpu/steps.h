@@ -3,6 +3,7 @@
  *
  *   compile.c   program -> plan: passes, groups (fuse.c), a step a group (select.c and its families), memory (plan.c)
  *   control.c   nested blocks: branches and loops as steps; lists.c: lists
+ *   plans.c     a model's plans: found by shapes, kept, given up
  *   run.c       a plan on a context: binds inputs and outputs, walks the steps
  *   dynamic.c   steps whose sizes are known only while they run
  *
@@ -94,6 +95,7 @@ struct mil__cpu_plan {
     int64_t *key;                 /* the input shapes it was made for, in order */
     uint32_t n_key;
     bool is_dynamic;
+    uint32_t n_users;             /* contexts that stand on it; of a model's list (plans.c), as the link */
     mil__cpu_plan *next;
 };
 
@@ -114,14 +116,16 @@ typedef struct mil__cpu_model {
     int n_lanes;
     bool holds_pool;
     const mil__kernels *kernels;
-    void *lock;                   /* pthread_mutex_t: the list of plans of a model with symbolic inputs */
-    mil__cpu_plan *_Atomic plans;
+    void *lock;                   /* pthread_mutex_t: the list of plans, and what they pack */
+    mil__cpu_plan *plans;         /* the one taken last first */
+    uint32_t n_plans;
     bool is_static;               /* one plan, made at compile time */
     mil__map packed_map;
     mil__packed *packed;
     uint32_t n_packed, cap_packed;
     size_t packed_bytes;
-    size_t context_bytes;         /* of the largest plan */
+    const mil_buffer **own;       /* where symbolic: the buffers of the program's consts, in order; only what is made of these outlives a plan */
+    size_t n_own;
 } mil__cpu_model;
 
 /* ---- plans (compile.c) ---- */
@@ -129,6 +133,16 @@ typedef struct mil__cpu_model {
 /* The plan for these input types (static tensor types of any owner, one an input). */
 mil_status mil__cpu_plan_make(mil__cpu_model *model, const mil_type *const *inputs, mil__cpu_plan **out, mil_error *err);
 void mil__cpu_plan_free(mil__cpu_plan *plan);
+/* Is it of the program as compiled, not made for one plan? */
+bool mil__cpu_is_own(const mil__cpu_model *model, const mil_buffer *buffer);
+
+/* ---- a model's plans (plans.c) ---- */
+
+enum { MIL__PLANS_KEPT = 32 }; /* those in use count, and stay beyond it */
+/* The plan for n inputs of these types, made where there is none, for a context that gives it back. */
+mil_status mil__plans_take(mil__cpu_model *model, const mil_type *const *inputs, uint32_t n, mil__cpu_plan **out, mil_error *err);
+void mil__plans_give_back(mil__cpu_model *model, const mil__cpu_plan *plan);
+void mil__plans_free(mil__cpu_model *model); /* those in use too; what is given back later is nobody's */
 
 /* A plan in the making, as selectors see it. */
 typedef struct mil__group mil__group;
@@ -243,7 +257,7 @@ bool mil__epilogue_takes(const mil__lower *lower, const mil__group *group, const
 
 struct mil__cpu_context {
     mil__cpu_model *model;
-    const mil__cpu_plan *plan;    /* NULL until shapes are known */
+    mil__cpu_plan *plan;          /* NULL until shapes are known */
     uint32_t n_slots, n_inputs, n_outputs;
     mil_tensor *t;                /* plan->n_slots */
     mil__call *calls;             /* plan->n_calls */
