@@ -45,6 +45,12 @@ static mil_value simplify_transpose(mil__pass_state *state, const mil__op *op) {
     return n >= 0 ? operand(op, 0) : 0;
 }
 
+/* A begin that only the run knows is for the run to check. */
+static mil_value simplify_slice_by_size(mil__pass_state *state, const mil__op *op) {
+    int64_t begin[MIL_MAX_RANK];
+    return mil__op_ints(state->program, op, "begin", MIL_MAX_RANK, begin) >= 0 ? x_if_same_static_type(state, op) : 0;
+}
+
 /* A slice as large as what it is taken from, not reversed, is all of it. */
 static mil_value simplify_slice_by_index(mil__pass_state *state, const mil__op *op) {
     int64_t stride[MIL_MAX_RANK];
@@ -118,7 +124,7 @@ static const struct {
     {"identity", x_if_same_type},       {"cast", x_if_same_type},
     {"reshape", skip_inner_reshape},    {"transpose", simplify_transpose},
     {"expand_dims", x_if_same_static_type}, {"squeeze", x_if_same_static_type},
-    {"slice_by_size", x_if_same_static_type}, {"slice_by_index", simplify_slice_by_index},
+    {"slice_by_size", simplify_slice_by_size}, {"slice_by_index", simplify_slice_by_index},
     {"tile", x_if_same_static_type},    {"pad", simplify_pad},
     {"concat", simplify_concat},        {"add", simplify_add},
     {"sub", simplify_sub},              {"mul", simplify_mul},

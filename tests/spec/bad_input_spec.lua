@@ -108,6 +108,10 @@ local rows = {
       f:output("y", f:input("x", "fp32", { 3, 4 }):slice_by_size { begin = { 0, 0 }, size = f:input("i", "int32", { 2 }) }) return (line())
     end, { x = x, i = int32(2, 3) },
     { { x = x, i = int32(2, -3) }, "slice_by_size: begin 0, size -3 at axis 1 lead outside of x fp32[3, 4]" } },
+  { "a place from which there are too few elements", function(f)
+      f:output("y", f:input("x", "fp32", { 3, 4 }):slice_by_size { begin = f:input("i", "int32", { 2 }), size = { 3, 4 } } + 1) return (line())
+    end, { x = x, i = int32(-3, 0) },
+    { { x = x, i = int32(0, 1) }, "slice_by_size: begin 1, size 4 at axis 1 lead outside of x fp32[3, 4]" } },
   { "a negative number of repetitions", function(f)
       f:output("y", f:input("x", "fp32", { 3, 4 }):tile { reps = f:input("i", "int32", { 2 }) }) return (line())
     end, { x = x, i = int32(2, 3) },
