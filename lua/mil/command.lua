@@ -8,7 +8,7 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
-local subcommands = { "run", "print", "check", "inspect", "convert", "graph", "diff", "compare", "compile", "probe", "serve", "ops" }
+local subcommands = { "run", "print", "check", "inspect", "convert", "graph", "diff", "compare", "bench", "compile", "probe", "serve", "ops" }
 
 local usage = [==[
 usage: luamil [options] [script [arguments]]
