@@ -342,6 +342,7 @@ static const char *result_of(const mil__cpu_plan *plan, const mil__op *op) {
 /* The operation, its result, and the script's line, for an error that has none of them. */
 static void locate(mil_error *err, const mil__cpu_plan *plan, const mil__op *op) {
     if (!err || !op) return;
+    if (err->code == MIL_ENOMEM && !err->op[0]) mil__fail(err, MIL_ENOMEM, "%s: out of memory", op->decl->name);
     if (!err->op[0]) snprintf(err->op, sizeof err->op, "%s", op->decl->name);
     if (!err->value[0]) snprintf(err->value, sizeof err->value, "%s", result_of(plan, op));
     if (err->line || !op->file) return;
