@@ -14,6 +14,7 @@ as a process may runs this command for that.
 Status: 0 compiled, 1 refused, 2 not understood.]],
   options = {
     { "--route", "NAME", "direct or e5rt; unless given, the one that there is" },
+    { "--function", "NAME", "of several; unless given, main" },
     { "--qos", "NUMBER", "quality of service", number = true },
   },
 }
@@ -37,7 +38,7 @@ function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one text, but was given %d", #arguments) end
   local text = read(arguments[1])
   local files = weights_of(text, arguments[1]:match "^(.*)/[^/]*$" or ".")
-  local model = require("mil").compile_text(text, files, { engine = "ane", route = given.route, qos = given.qos })
+  local model = require("mil").compile_text(text, files, { engine = "ane", route = given.route, qos = given.qos, entry = given["function"] })
   print(model:describe())
   return 0
 end

@@ -25,6 +25,7 @@ typedef struct mil__engine_text {
     size_t n;
     const mil_text_file *files;
     size_t n_files;
+    uint32_t function;        /* that is compiled: its place in the text */
 } mil__engine_text;
 
 typedef struct mil__engine {
@@ -34,7 +35,7 @@ typedef struct mil__engine {
     int (*describe)(char *buf, size_t n);
     /* program: one function, verified, of the engine's own (it frees it, on failure too). */
     mil_status (*compile)(mil_program *program, const mil_compile_options *options, void **out, mil_error *err);
-    /* The same of a text; program, borrowed: what it says of its one function, without weights. NULL: the engine takes none. */
+    /* The same of a text; program, borrowed: what it says of its functions, without weights. NULL: the engine takes none. */
     mil_status (*compile_text)(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
                                mil_error *err);
     /* Which operations of the function's body would it refuse? why[operation]: a reason, in the arena, of those; NULL before. For

@@ -150,6 +150,13 @@ static mil_status compile_program(mil_model *model, mil_program *program, const 
     return model->engine->compile(program, &named, &model->impl, err);
 }
 
+static mil_status compile_text(mil_model *model, const mil_program *program, const mil__engine_text *text, mil_block function,
+                               const mil_compile_options *options, mil_error *err) {
+    mil__engine_text of_function = *text;
+    while (program->functions[of_function.function].block != function) of_function.function++;
+    return model->engine->compile_text(program, &of_function, options, &model->impl, err);
+}
+
 /* text: NULL, or what the engine is given in the program's place */
 static mil_status compile(mil_model *model, const mil_program *program, const mil__engine_text *text, const mil_compile_options *options,
                           mil_error *err) {
@@ -159,11 +166,10 @@ static mil_status compile(mil_model *model, const mil_program *program, const mi
     MIL__TRY(engine_of(options->engine, options->fallback && !text, &model->engine, err));
     if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
     if (text && options->fallback) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text is handed on whole: there is no fallback for parts of it");
-    if (text && program->n_functions != 1) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text that is handed on has one function");
     if (program->blocks[function]->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));
-    if (text) return model->engine->compile_text(program, text, options, &model->impl, err);
+    if (text) return compile_text(model, program, text, function, options, err);
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
     mil_status status = compile_program(model, own, options, err);
     if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
@@ -196,7 +202,7 @@ mil_status mil_text_compile(const char *text, size_t n, const mil_text_file *fil
                             mil_model **out, mil_error *err) {
     /* Nothing is there: consts in files have no data, which nobody asks for here. */
     const mil_text_options reading = {.name = "text", .model_path = "/nowhere", .unchecked = true, .weights_may_lack = true};
-    const mil__engine_text given = {text, n, files, n_files};
+    const mil__engine_text given = {text, n, files, n_files, 0};
     mil_program *program;
     *out = NULL;
     MIL__TRY(mil_text_parse(text, n, &reading, &program, err));

@@ -883,8 +883,8 @@ typedef struct mil_context mil_context;
 
 mil_status mil_program_compile(const mil_program *program, const mil_compile_options *options, mil_model **out,
                                mil_error *err);
-/* Hands n bytes of MIL text (one function) and its weights files to an engine that takes text (ane), untouched: for those who
- * write its dialect by hand. All is borrowed for the call. Of the text only the function's inputs and outputs are read here.
+/* Hands n bytes of MIL text and its weights files to an engine that takes text (ane), untouched: for those who write its dialect by hand.
+ * The model is of one function of it (entry). All is borrowed for the call. Of the text only functions' inputs and outputs are read here.
  * Fails: as mil_text_parse and mil_program_compile do; MIL_EUNSUPPORTED (the engine takes no text). */
 mil_status mil_text_compile(const char *text, size_t n, const mil_text_file *files, size_t n_files, const mil_compile_options *options,
                             mil_model **out, mil_error *err);

@@ -30,7 +30,7 @@ local rows = {
       "unchecked takes declared types as they are." },
   { "mil.compile_text(text: string, files?: {[string]: string}, options?: mil.compile_options) -> mil.model",
     "Hands MIL text and its weights files, by the names that it has for them (\"@model_path/weights/w.bin\"), to an engine that takes text, " ..
-      "untouched; engine is ane unless given." },
+      "untouched; of several functions, the model is of entry; engine is ane unless given." },
   { "mil.load(path: string, options?: {progress: mil.progress?}) -> mil.program", "The program of a .mil file, a Core ML package (.mlpackage) or a compiled bundle (.mlmodelc); its weights are mapped." },
   { "mil.dim(name: string, range?: {min: integer?, max: integer?, default: integer?}) -> mil.dim",
     "A symbolic dim with a range, for f:input; a plain string is one without." },

@@ -179,6 +179,45 @@ static void routes(void) {
     kit_end();
 }
 
+/* Two functions in a text. The direct route's model reports one procedure only here; so the second goes by e5rt. */
+static void functions(void) {
+    static const char text[] =
+        "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-version\", \"3505.4.1\"}})]\n{\n"
+        " func main<ios18>(tensor<fp16, [1, 1, 1, 32]> x) {\n"
+        "  tensor<fp16, [1, 1, 1, 32]> y = add(x = x, y = x)[name = string(\"y\")];\n } -> (y);\n"
+        " func other<ios18>(tensor<fp16, [1, 1, 1, 32]> x) {\n"
+        "  tensor<fp16, [1, 1, 1, 32]> y = mul(x = x, y = x)[name = string(\"y\")];\n } -> (y);\n}\n";
+    static const struct {
+        const char *route, *entry, *told;
+        float squared; /* of 3 */
+    } rows[] = {{"direct", "main", "route: direct, in the short spelling, compiled; procedure 0", 6}, {"e5rt", "main", "compiled; function main", 6},
+                {"e5rt", "other", "compiled; function other", 9}, {NULL, "other", "compiled; function other", 9}};
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_error err = {0};
+    mil_model *model;
+    options.engine = "ane";
+    kit_begin(NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *told = NULL;
+        mil_tensor *x = NULL, *y = NULL;
+        options.route = rows[i].route, options.entry = rows[i].entry;
+        if (!CHECK_OK(mil_text_compile(text, sizeof text - 1, NULL, 0, &options, &model, &err), &err)) continue;
+        CHECK_OK(mil_model_describe(model, &told, &err), &err);
+        CHECK_HAS(told, rows[i].told);
+        mil_free(told);
+        CHECK_OK(mil_tensor_new(MIL_FP16, 4, (int64_t[]){1, 1, 1, 32}, &x, &err), &err);
+        CHECK_OK(mil_tensor_fill(x, 3, &err), &err);
+        CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+        CHECK_EQ(((const uint16_t *)mil_tensor_data(y))[7], rows[i].squared == 6 ? 0x4600 : 0x4880);
+        mil_tensor_free(x), mil_tensor_free(y);
+        mil_model_free(model);
+    }
+    options.route = "direct", options.entry = "other";
+    CHECK_STATUS(mil_text_compile(text, sizeof text - 1, NULL, 0, &options, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_HAS(err.message, "reports 1 procedures, and function other of the text would be number 1");
+    kit_end();
+}
+
 static void without_the_classes(void) {
     mil_error err = {0};
     standin.hide_class("_ANERequest");
@@ -222,4 +261,4 @@ static void inherits(void) {
 static void end(void) { kit_close(); }
 
 TEST_MAIN(CASE(every_failure), CASE(every_allocation), CASE(other_route_alone), CASE(works), CASE(whichever_way), CASE(says_what_espresso_says),
-          CASE(failed_runs), CASE(several_threads), CASE(warm_runs), CASE(limits), CASE(routes), CASE(forks), CASE(inherits), CASE(end))
+          CASE(failed_runs), CASE(several_threads), CASE(warm_runs), CASE(limits), CASE(routes), CASE(functions), CASE(forks), CASE(inherits), CASE(end))

@@ -86,12 +86,16 @@ static mil_status make_port(ane_model *model, const mil_program *program, mil_va
     return out->name ? MIL_OK : mil__nomem(err);
 }
 
-static mil_status make_ports(ane_model *model, const mil_program *program, const mil__block *body, mil_error *err) {
+static mil_status make_ports(ane_model *model, const mil_program *program, uint32_t function, mil_error *err) {
+    const mil__function *of = &program->functions[function];
+    const mil__block *body = program->blocks[of->block];
     mil__ane_source *s = &model->source;
+    s->procedure = function;
+    s->entry = mil__arena_text(&model->arena, of->name, strlen(of->name));
     s->n_inputs = body->n_inputs;
     s->n_outputs = body->n_outputs;
     s->ports = mil__arena_zero(&model->arena, s->n_inputs + s->n_outputs, sizeof *s->ports);
-    if (!s->ports) return mil__nomem(err);
+    if (!s->entry || !s->ports) return mil__nomem(err);
     for (size_t i = 0; i < s->n_inputs; i++) MIL__TRY(make_port(model, program, body->inputs[i], &s->ports[i], err));
     for (size_t i = 0; i < s->n_outputs; i++) MIL__TRY(make_port(model, program, body->outputs[i], &s->ports[s->n_inputs + i], err));
     return MIL_OK;
@@ -122,7 +126,7 @@ static const char *chip_of_machine(void) {
 /* Of a program as it is. */
 static mil_status load_plain(ane_model *model, const mil_program *program, mil_error *err) {
     mil_dialect *texts[2] = {NULL, NULL};
-    MIL__TRY(make_ports(model, program, program->blocks[program->functions[0].block], err));
+    MIL__TRY(make_ports(model, program, 0, err));
     mil_status status = print_texts(model, program, texts, err);
     if (status == MIL_OK) status = model->route->load(&model->source, &model->loaded, err);
     mil_dialect_free(texts[0]);
@@ -143,7 +147,7 @@ static mil_status load_program(ane_model *model, const mil_program *program, mil
 
 static mil_status load_text(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
     mil__ane_source *s = &model->source;
-    MIL__TRY(make_ports(model, program, program->blocks[program->functions[0].block], err));
+    MIL__TRY(make_ports(model, program, text->function, err));
     model->n_inputs = s->n_inputs;
     model->n_outputs = s->n_outputs;
     s->texts[0] = (mil__ane_text){text->text, text->n};

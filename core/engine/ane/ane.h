@@ -74,6 +74,8 @@ typedef struct mil__ane_source {
     size_t n_files;
     mil__ane_port *ports;      /* inputs, then outputs */
     size_t n_inputs, n_outputs;
+    const char *entry;         /* the function's name, as long as the ports */
+    uint32_t procedure;        /* its place in the text */
     unsigned qos;
     mil__ane_findings findings; /* order, rows: how the layout of the ports is to be understood */
     bool is_given;             /* the text is a user's: nothing in it stands for the weights */
@@ -203,6 +205,7 @@ mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error
 typedef struct mil__ane_report {
     bool has_layout, has_order; /* reported; else computed, and the order of the names */
     mil__ane_answer rows, order; /* what the findings said otherwise */
+    uint32_t procedure;         /* the function's number */
 } mil__ane_report;
 mil_status mil__ane_layout(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err);
 

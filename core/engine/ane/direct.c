@@ -287,8 +287,9 @@ static const char *layout_text(const mil__ane_report *report) {
 
 static void print(const void *loaded, mil__str *out) {
     const mil__ane_loaded *l = loaded;
-    mil__str_printf(out, "route: direct, in the %s spelling, %s\n", l->spelling ? "long" : "short",
-                    l->was_elsewhere ? "compiled by another process" : l->was_compiled ? "compiled" : "from the system's compiled copy");
+    mil__str_printf(out, "route: direct, in the %s spelling, %s; procedure %u\n", l->spelling ? "long" : "short",
+                    l->was_elsewhere ? "compiled by another process" : l->was_compiled ? "compiled" : "from the system's compiled copy",
+                    (unsigned)l->report.procedure);
     mil__str_printf(out, "layout: %s; order of the ports: %s\n", layout_text(&l->report), order_text(&l->report));
     for (size_t i = 0; i < l->n_inputs + l->n_outputs; i++) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);

@@ -23,6 +23,7 @@ enum {
 typedef struct context context;
 
 typedef struct program {
+    const char *entry;    /* the function's name, the source's */
     mil__ane_port *ports; /* the source's */
     size_t n_inputs, n_outputs;
     unsigned qos;
@@ -102,7 +103,7 @@ static mil_status compile_file(const compiler *c, const char *path, void **libra
 }
 
 static mil_status find_function(program *p, mil_error *err) {
-    MIL__E5RT_GET("compile", p->function, e5rt_program_library_retain_program_function, p->library, "main", &p->function);
+    MIL__E5RT_GET("compile", p->function, e5rt_program_library_retain_program_function, p->library, p->entry, &p->function);
     return MIL_OK;
 }
 
@@ -167,7 +168,7 @@ static mil_status make_operation(context *c, mil_error *err) {
         return mil__fail(err, MIL_ELIMIT, "compile: the process has %d programs loaded on the Neural Engine, and the system takes no more; unload one",
                          MAX_OPERATIONS);
     MIL__E5RT_GET("compile", c->options, e5rt_precompiled_compute_op_create_options_create_with_program_function, &c->options, c->program->function);
-    MIL__E5RT("compile", e5rt_precompiled_compute_op_create_options_set_operation_name, c->options, "main");
+    MIL__E5RT("compile", e5rt_precompiled_compute_op_create_options_set_operation_name, c->options, c->program->entry);
     MIL__E5RT("compile", e5rt_precompiled_compute_op_create_options_set_allocate_intermediate_buffers, c->options, true);
     MIL__E5RT_GET("compile", c->operation, e5rt_execution_stream_operation_create_precompiled_compute_operation_with_options, &c->operation, c->options);
     n_operations++;
@@ -303,7 +304,7 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
     MIL__TRY(mil__ane_check_process(err));
     program *p = mil__calloc(1, sizeof *p);
     if (!p) return mil__nomem(err);
-    *p = (program){.ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .is_dense = source->findings.rows == MIL__ANE_PACKED, .has_layout = true,
+    *p = (program){.entry = source->entry, .ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .is_dense = source->findings.rows == MIL__ANE_PACKED, .has_layout = true,
                    .n_users = 1};
     pthread_mutex_lock(&lock);
     mil_status status = compile(p, source, err);
@@ -327,7 +328,7 @@ static void unload(void *loaded) {
 
 static void print(const void *loaded, mil__str *out) {
     const program *p = loaded;
-    mil__str_printf(out, "route: e5rt, in the %s spelling, compiled\n", p->spelling ? "long" : "short");
+    mil__str_printf(out, "route: e5rt, in the %s spelling, compiled; function %s\n", p->spelling ? "long" : "short", p->entry);
     mil__str_printf(out, "layout: %s; order of the ports: by name\n", p->is_dense ? "dense, as the self-test found" : p->has_layout ? "as the operation's ports are described" : "dense, since none is described");
     for (size_t i = 0; i < p->n_inputs + p->n_outputs; i++) {
         mil__ane_print_port(&p->ports[i], i < p->n_inputs, out);

@@ -2,10 +2,11 @@
 /* Where the elements of a port lie, and which place it has in a request: as the loaded model reports it.
  *
  *     modelAttributes
- *       NetworkStatusList[0]                 one for each procedure
+ *       NetworkStatusList                    one for each procedure, which is a function of the text
  *         LiveInputList, LiveOutputList      for each port: Name, Symbol, Type, Batches Channels Depth Height Width,
  *                                            BatchStride PlaneStride DepthStride RowStride (bytes)
  *       ANEFModelDescription
+ *         kANEFModelProcedureNameToIDMapKey  a function's number, by its name; else it is its place in the text
  *         kANEFModelInputSymbolsArrayKey, kANEFModelOutputSymbolsArrayKey     a Symbol's place is its port's index
  *
  * Any of it may be missing. Then rows are padded to 64 bytes and nothing else is, and the order is that of the names. */
@@ -170,9 +171,15 @@ static mil_status lay_out(mil__id list, mil__id symbols, mil__ane_port *ports, s
 }
 
 static mil_status read_attributes(mil__id attributes, mil__ane_source *source, mil__ane_report *out, mil_error *err) {
-    mil__id status = mil__read_at(mil__read_key(attributes, "NetworkStatusList"), 0);
-    mil__id description = mil__read_key(attributes, "ANEFModelDescription");
-    *out = (mil__ane_report){true, true, source->findings.rows, source->findings.order};
+    mil__id description = mil__read_key(attributes, "ANEFModelDescription"), statuses = mil__read_key(attributes, "NetworkStatusList");
+    *out = (mil__ane_report){true, true, source->findings.rows, source->findings.order, source->procedure};
+    int64_t number;
+    if (mil__read_number(mil__read_key(mil__read_key(description, "kANEFModelProcedureNameToIDMapKey"), source->entry), &number))
+        out->procedure = (uint32_t)number;
+    if (out->procedure > 0 && out->procedure >= mil__read_count(statuses))
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: the loaded model reports %zu procedures, and function %s of the text would be number %u (from 0)",
+                         mil__read_count(statuses), source->entry, (unsigned)out->procedure);
+    mil__id status = mil__read_at(statuses, out->procedure);
     MIL__TRY(lay_out(mil__read_key(status, "LiveInputList"), mil__read_key(description, "kANEFModelInputSymbolsArrayKey"),
                      source->ports, source->n_inputs, &source->findings, out, err));
     return lay_out(mil__read_key(status, "LiveOutputList"), mil__read_key(description, "kANEFModelOutputSymbolsArrayKey"),

@@ -110,7 +110,7 @@ static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
     in_order(r, 0, r->loaded->n_inputs, room, &inputs, &input_indices);
     in_order(r, r->loaded->n_inputs, r->n, room, &outputs, &output_indices);
     mil__free(room);
-    mil__id procedure = mil__ns_number(0);
+    mil__id procedure = mil__ns_number(r->loaded->report.procedure);
     if (!inputs || !input_indices || !outputs || !output_indices || !procedure) return mil__fail_made(err, "run");
     mil__id request = mil__send_class(ANERequest, make, inputs, input_indices, outputs, output_indices, NULL, NULL, procedure);
     if (!request) return mil__fail_nothing(err, "run", MIL__METHOD(ANERequest, make));
