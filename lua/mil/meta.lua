@@ -87,7 +87,7 @@ function mil.program(options) end
 ---@return mil.program
 function mil.parse(text, options) end
 
----Hands MIL text and its weights files, by the names that it has for them ("@model_path/weights/w.bin"), to an engine that takes text, untouched; engine is ane unless given.
+---Hands MIL text and its weights files, by the names that it has for them ("@model_path/weights/w.bin"), to an engine that takes text, untouched; of several functions, the model is of entry; engine is ane unless given.
 ---@param text string
 ---@param files? {[string]: string}
 ---@param options? mil.compile_options
