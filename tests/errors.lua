@@ -53,7 +53,7 @@ return {
   { "v:reshape_like { ref_tensors = { x }, begins = { 0 }, ends = { 2 }, end_masks = { false } }", "script:1: reshape_like: the elements of x fp32[6] do not fill shape [1, 4]" },
   { "v:reshape_like { ref_tensors = { v }, begins = { 0, 0 }, ends = { 2 }, end_masks = { false } }", "script:1: reshape_like: ref_tensors has 1 items, but begins 2" },
   { "v:scatter { indices = { 0, 1 }, updates = { 1, 2, 3 } }", "script:1: scatter: updates fp32[3] does not have the shape that data fp32[6] and indices int32[2] ask for" },
-  { "v:scatter { indices = { 0, 6 }, updates = { 1, 2 }, validate_indices = true }", "script:1: scatter: index 6 is outside of axis 0, which has 6 elements" },
+  { "v:scatter { indices = { 0, 6 }, updates = { 1, 2 }, validate_indices = true }", "script:1: scatter: index 6 is outside of axis 0 of data fp32[6]" },
   { 'v:scatter { indices = { 0 }, updates = { 1 }, mode = "average" }', 'script:1: scatter: mode "average" is none of update|add|sub|mul|div|max|min' },
   { "v:scatter_along_axis { indices = i, updates = { 1, 2, 3 }, axis = 1 }", "script:1: scatter_along_axis: axis = 1 is out of range for rank 1 (-1 to 0)" },
   { "v:scatter_nd { indices = { { 0, 1 } }, updates = { 1 } }", "script:1: scatter_nd: the last axis of indices int32[1, 2] takes a known number of indices, at most 1 for data fp32[6]" },
