@@ -233,7 +233,7 @@ local function bound(r)
   if r.op == "fill" then inputs.shape = mil.tensor("int32", { 1000, 1000 }) end
   local model = f:compile { engine = "cpu", threads = 1 }
   model:run(inputs)
-  return r.op == "fill" and function() model:run(inputs) end or model:bind(inputs)
+  return model:bind(inputs)
 end
 
 local function milliseconds(run) return timing.of(run, { seconds = 0.03, clock = os.clock }).median * 1e3 end

@@ -382,10 +382,10 @@ mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *te
     return MIL_OK;
 }
 
-/* Does nobody but the context see this tensor, or its memory through a view? */
+/* Does nobody but the context see this tensor, or its memory through a view, and may it be written? (Not where it was a const.) */
 static bool is_ours_alone(const mil_tensor *tensor) {
     bool held_once = atomic_load_explicit(&tensor->count, memory_order_acquire) == 1;
-    return held_once && tensor->buffer && mil__buffer_held_once(tensor->buffer);
+    return held_once && tensor->buffer && mil__buffer_held_once(tensor->buffer) && !mil__buffer_why_not(tensor->buffer);
 }
 
 /* An output that nobody set is written into the last run's tensor if nobody else has that, else made anew. One that was set

@@ -141,6 +141,20 @@ const mil_dim *mil__symbols(mil__call *call, const mil__operand *operand, bool f
 
 /* ---- moving elements ---- */
 
+enum { FILL_AT_ONCE = 1 << 15 }; /* what is copied stays in the cache */
+
+/* Doubling what is filled already. */
+void mil__fill(void *dst, const void *element, size_t size, size_t total) {
+    size_t done = size < total ? size : total;
+    if (done) memcpy(dst, element, done);
+    while (done < total) {
+        size_t more = done < total - done ? done : total - done;
+        if (more > FILL_AT_ONCE) more = FILL_AT_ONCE;
+        memcpy((char *)dst + done, dst, more);
+        done += more;
+    }
+}
+
 #define COPY_LINE(type)                                                                                               \
     do {                                                                                                              \
         const type *from = src;                                                                                       \

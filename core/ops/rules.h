@@ -55,6 +55,8 @@ static inline void mil__copy_element(void *to, const void *from, size_t size) {
     default: memcpy(to, from, size);
     }
 }
+/* An element of `size` bytes again and again, `total` bytes of it. */
+void mil__fill(void *dst, const void *element, size_t size, size_t total);
 /* A line of n elements of `size` bytes (1, 2, 4 or 8); steps in elements, 0 and negative ones too. */
 void mil__copy_line(void *dst, int64_t dst_step, const void *src, int64_t src_step, size_t n, size_t size);
 /* Copies a box of elements as they are. dst and src point at its first ones; strides are in elements, 0 and negative ones

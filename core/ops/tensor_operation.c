@@ -328,20 +328,13 @@ static int64_t padded_from(int64_t at, int64_t n, int mode) {
     return phase < n ? phase : period - phase;
 }
 
-/* Every element of a tensor is the value at its beginning. */
-static void repeat_first(mil_tensor *tensor) {
-    size_t size = mil__element_size(tensor->dtype), total = (size_t)mil__numel(tensor) * size;
-    for (size_t done = size; done < total;) {
-        size_t more = done < total - done ? done : total - done;
-        memcpy((char *)tensor->data + done, tensor->data, more);
-        done += more;
-    }
-}
-
 static void fill_with(mil_tensor *tensor, double value) {
-    if (mil__numel(tensor) == 0) return;
-    mil__store_f64(tensor, 0, value);
-    repeat_first(tensor);
+    _Alignas(8) unsigned char element[8];
+    size_t size = mil__element_size(tensor->dtype);
+    mil_tensor one;
+    mil__tensor_init(&one, tensor->dtype, 0, NULL, element);
+    mil__store_f64(&one, 0, value);
+    mil__fill(tensor->data, element, size, (size_t)mil__numel(tensor) * size);
 }
 
 mil_status mil__eval_pad(mil__call *call) {

@@ -262,6 +262,43 @@ describe("memory that is seen twice", function()
     assert.equal(7, step.outputs.y:get(1))
   end)
 
+  it("keeps outputs of any size as they were, one value given twice among them", function()
+    local f = mil.func()
+    local found = f:input("x", "fp32", { 6 }):non_zero()
+    f:output("y", found)
+    f:output("z", found)
+    local x, kept = mil.zeros("fp32", { 6 }), {}
+    local step = f:compile():bind { x = x }
+    for i, row in ipairs { { 1, 3 }, { 0, 5 }, { 2, 4 }, { 1, 2, 3 }, { 5 }, { 0 }, { 3, 4 }, { 0, 1 } } do
+      x:fill(0)
+      for _, at in ipairs(row) do x:set(at + 1, 1) end
+      step()
+      if i % 3 ~= 0 then kept[#kept + 1] = { step.outputs.y, row } end -- the third is written again
+      kept[#kept + 1] = { step.outputs.z, row }
+      for _, pair in ipairs(kept) do
+        assert.same({ #pair[2], 1 }, pair[1].shape)
+        assert.same(pair[2], pair[1]:reshape({ #pair[2] }):table())
+      end
+    end
+  end)
+
+  it("makes an output anew whose last one was a const of a program that is gone", function()
+    local f = mil.func()
+    f:output("y", f:input("x", "fp32", { 3 }):non_zero())
+    local x = mil.ones("fp32", { 3 })
+    local step = f:compile():bind { x = x }
+    step()
+    mil.func():const(step.outputs.y)
+    collectgarbage()
+    collectgarbage()
+    for i = 1, 3 do
+      step()
+      step.outputs.y:set(1, 1, i)
+      collectgarbage()
+      collectgarbage()
+    end
+  end)
+
   it("does not write to a bound output that has become a const", function()
     local y = mil.zeros("fp32", { 100 })
     local step = relu():bind { x = mil.ones("fp32", { 100 }), y = y }

@@ -49,7 +49,7 @@ mil_status mil__dynamic_room(mil__cpu_context *c, uint32_t slot, size_t bytes, s
     size_t now = old ? mil_buffer_bytes(old) : 0, room = 0;
     if (!old || now < bytes) {
         MIL__TRY(room_of(c, now, bytes, keep > 0, &room, err));
-        MIL__TRY(mil_buffer_new(room, &buffer, err));
+        MIL__TRY(mil__buffer_raw(room, &buffer, err));
         if (keep) memcpy(mil_buffer_data(buffer), mil_buffer_data(old), keep);
         mil_buffer_free(old);
         c->dynamic[slot] = buffer;

@@ -98,21 +98,9 @@ static void run_move_tiles(const void *ctx, size_t begin, size_t end, void *scra
     }
 }
 
-/* Doubling what is filled already. */
-static void fill(const move_params *p, char *result) {
-    size_t done = p->bytes < p->fill_bytes ? p->bytes : p->fill_bytes;
-    memcpy(result, p->fill, done);
-    while (done < p->fill_bytes) {
-        size_t more = done < p->fill_bytes - done ? done : p->fill_bytes - done;
-        if (more > TILE_BYTES) more = TILE_BYTES; /* what is copied stays in the cache */
-        memcpy(result + done, result, more);
-        done += more;
-    }
-}
-
 static mil_status run_move(mil__run *run, const mil__step *step) {
     move_run work = {step->params, run->t, step->in, run->t[step->out[0]].data};
-    if (work.params->fills) fill(work.params, work.result);
+    if (work.params->fills) mil__fill(work.result, work.params->fill, work.params->bytes, work.params->fill_bytes);
     mil__run_tiles(run, work.params->first_tile[work.params->n], run_move_tiles, &work);
     return MIL_OK;
 }

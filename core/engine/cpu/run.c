@@ -269,7 +269,7 @@ static mil_status fit_output(uint32_t i, const mil_tensor *t, const mil_tensor *
     }
     mil_tensor_free(*output);
     *output = NULL;
-    return mil_tensor_new(t->dtype, t->rank, t->shape, output, err);
+    return mil__tensor_raw(t->dtype, t->rank, t->shape, output, err);
 }
 
 static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
@@ -287,13 +287,24 @@ static mil_status bind_outputs(mil__cpu_context *c, mil_tensor *const *inputs, m
     return MIL_OK;
 }
 
+/* The memory of an output that grew in the run and that of the tensor made for it change hands, where they are as large: the
+ * tensor's will serve the next run. (The slot goes on pointing to what it had, for another output that is the same value.) */
+static bool exchange(mil__cpu_context *c, uint32_t slot, mil_tensor *output) {
+    mil_buffer **own = c->dynamic ? &c->dynamic[slot] : NULL, *others = output->buffer;
+    if (!own || !*own || mil_buffer_data(*own) != c->t[slot].data || mil_buffer_bytes(*own) != mil_buffer_bytes(others)) return false;
+    output->buffer = *own;
+    output->data = mil_buffer_data(*own);
+    *own = others;
+    return true;
+}
+
 /* What could not be written in place, and what had no size before the run. */
 static mil_status deliver(mil__cpu_context *c, mil_tensor *const *given, mil_tensor **outputs, mil_error *err) {
     for (uint32_t i = 0; i < c->n_outputs; i++) {
         mil_tensor *t = &c->t[c->plan->outputs[i]];
         if (outputs[i] && outputs[i]->data == t->data) continue;
         MIL__TRY(fit_output(i, t, given[i], &outputs[i], err));
-        MIL__TRY(mil_tensor_copy(outputs[i], t, err));
+        if (given[i] || !exchange(c, c->plan->outputs[i], outputs[i])) MIL__TRY(mil_tensor_copy(outputs[i], t, err));
     }
     return MIL_OK;
 }
