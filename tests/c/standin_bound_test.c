@@ -5,6 +5,7 @@
 #include "standin_client.h"
 
 static mil_error err;
+static const char *route = "direct";
 
 static void use_standin(void) {
     char folder[1024];
@@ -30,7 +31,7 @@ static mil_status compile(const char *text, mil_model **out, mil_error *e) {
     mil_program *program;
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     options.engine = "ane";
-    options.route = "direct";
+    options.route = route;
     *out = NULL;
     mil_status status = mil_text_parse(text, strlen(text), NULL, &program, e);
     if (status != MIL_OK) return status;
@@ -109,6 +110,38 @@ static void nothing_but_the_run(void) {
     close_bound(&b);
     mil_set_allocator(NULL, NULL);
     CHECK_EQ(test_alloc.live, 0);
+    end(0);
+}
+
+/* The same by e5rt, whose ports have no gaps; a stream is encoded anew only where memory was bound. */
+static void nothing_but_the_run_by_e5rt(void) {
+    use_standin();
+    route = "e5rt";
+    mil_set_allocator(test_realloc, NULL);
+    bound b;
+    CHECK_OK(open_bound(subtract, &b, &err), &err);
+    CHECK_EQ(mil_tensor_strides(b.in[0])[1], 8);
+    CHECK_OK(run_on(&b, 3, 1, &err), &err);
+    long all = calls(NULL), locks = calls("IOSurfaceLock");
+    test_alloc.calls = 0;
+    for (int i = 0; i < 10; i++) CHECK_OK(mil_context_run(b.context, &err), &err);
+    CHECK_EQ(test_alloc.calls, 0);
+    CHECK_EQ(calls(NULL) - all, 10); /* e5rt_execution_stream_execute_sync */
+    CHECK_EQ(calls("IOSurfaceLock"), locks);
+    mil_tensor *own = b.in[0];
+    CHECK_OK(mil_tensor_new(MIL_FP16, 4, (int64_t[]){1, 4, 1, 8}, &b.in[0], &err), &err);
+    CHECK_OK(set(&b, &err), &err);
+    CHECK_OK(run_on(&b, 5, 2, &err), &err); /* a port has its own memory again */
+    check_copies(b.model, 12, 1);
+    mil_tensor_free(b.in[0]);
+    b.in[0] = own;
+    CHECK_OK(set(&b, &err), &err);
+    for (int i = 0; i < 5; i++) CHECK_OK(run_on(&b, i + 2, i, &err), &err);
+    check_copies(b.model, 17, 1);
+    close_bound(&b);
+    mil_set_allocator(NULL, NULL);
+    CHECK_EQ(test_alloc.live, 0);
+    route = "direct";
     end(0);
 }
 
@@ -224,8 +257,10 @@ static mil_status whole(void *ctx, mil_error *e) {
     return status;
 }
 
-static void every_call(void) {
+static void every_call_of(const char *by) {
     use_standin();
+    route = by;
+    test_row = by;
     long failures = 0;
     CONTROL(int, set, const char *, long)("order", 0); /* where attributes fail to come, names say the order */
     CHECK_OK(whole(NULL, &err), &err);
@@ -242,15 +277,25 @@ static void every_call(void) {
     CHECK(failures > 50);
     CHECK_OK(whole(NULL, &err), &err);
     CHECK_EQ(CONTROL(long, alive, void)(), 0);
+    route = "direct";
+}
+
+static void every_call(void) {
+    every_call_of("direct");
+    every_call_of("e5rt");
 }
 
 static void every_allocation(void) {
-    use_standin();
-    mil_set_allocator(test_realloc, NULL);
-    whole(NULL, NULL);
-    CHECK(test_each_allocation(whole, NULL) > 10);
-    mil_set_allocator(NULL, NULL);
-    end(0);
+    for (int i = 0; i < 2; i++) {
+        use_standin();
+        route = i ? "e5rt" : "direct";
+        mil_set_allocator(test_realloc, NULL);
+        whole(NULL, NULL);
+        CHECK(test_each_allocation(whole, NULL) > 10);
+        mil_set_allocator(NULL, NULL);
+        end(0);
+    }
+    route = "direct";
 }
 
 static void *run_often(void *bound_) {
@@ -283,5 +328,5 @@ static void threads(void) {
     end(0);
 }
 
-TEST_MAIN(CASE(nothing_but_the_run), CASE(what_does_not_fit), CASE(by_layout), CASE(chained), CASE(locked), CASE(every_call),
+TEST_MAIN(CASE(nothing_but_the_run), CASE(nothing_but_the_run_by_e5rt), CASE(what_does_not_fit), CASE(by_layout), CASE(chained), CASE(locked), CASE(every_call),
           CASE(every_allocation), CASE(threads))

@@ -269,7 +269,7 @@ static mil_status refusals(const mil_program *program, mil_block function, const
 static void context_free(void *context) {
     ane_context *c = context;
     if (c->impl) c->model->route->context_free(c->impl);
-    mil__free(c->binding);
+    mil__ane_binding_free(c->binding);
     mil__free(c->views);
     mil__free(c);
 }

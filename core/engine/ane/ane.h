@@ -142,17 +142,21 @@ typedef struct mil__ane_binding {
     const mil__ane_source *source; /* the ports */
     const mil__ane_view *views; /* of the model's inputs, then of its outputs */
     size_t n_inputs, n_outputs;
-    mil_buffer *buffers[];     /* by port: of the run under way, borrowed; NULL: the port has its own memory */
+    struct mil__ane_bound {
+        mil_buffer *buffer;    /* of the run under way, borrowed; NULL: the port has its own memory */
+        mil_buffer *held;      /* what the route may still know of; retained */
+    } ports[];
 } mil__ane_binding;
 /* NULL in *out: the route can't. views and ports live longer. Fails: MIL_ENOMEM. */
 mil_status mil__ane_binding_new(const mil__ane_route *route, void *context, const mil__ane_view *views, size_t n_inputs, size_t n_outputs,
                                 const mil__ane_source *source, mil__ane_binding **out, mil_error *err);
+void mil__ane_binding_free(mil__ane_binding *binding); /* after the route's context */
 /* Chooses the ports for a run on these, and binds them. */
 mil_status mil__ane_binding_choose(mil__ane_binding *binding, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_error *err);
 /* The run has the chosen memory between these. Fails: MIL_ESTATE (it is locked). */
 mil_status mil__ane_binding_begin(mil__ane_binding *binding, mil_error *err);
 void mil__ane_binding_end(mil__ane_binding *binding);
-static inline bool mil__ane_is_bound(const mil__ane_binding *binding, size_t port) { return binding && binding->buffers[port]; }
+static inline bool mil__ane_is_bound(const mil__ane_binding *binding, size_t port) { return binding && binding->ports[port].buffer; }
 /* A tensor for each view, in shared memory of zeros that a run can be bound to, or is copied from and to where that can't be. */
 mil_status mil__ane_shared_tensors(const mil__ane_route *route, const void *loaded, const mil__ane_view *views, size_t n, mil_tensor **out, mil_error *err);
 

@@ -15,11 +15,16 @@ mil_status mil__ane_binding_new(const mil__ane_route *route, void *context, cons
     *out = NULL;
     if (!route->bind) return MIL_OK;
     size_t n = source->n_inputs + source->n_outputs;
-    mil__ane_binding *b = mil__calloc(1, sizeof *b + n * sizeof *b->buffers);
+    mil__ane_binding *b = mil__calloc(1, sizeof *b + n * sizeof *b->ports);
     if (!b) return mil__nomem(err);
     *b = (mil__ane_binding){.route = route, .context = context, .source = source, .views = views, .n_inputs = n_inputs, .n_outputs = n_outputs};
     *out = b;
     return MIL_OK;
+}
+
+void mil__ane_binding_free(mil__ane_binding *b) {
+    for (size_t p = 0; b && p < n_ports(b); p++) mil_buffer_free(b->ports[p].held);
+    mil__free(b);
 }
 
 /* Does the tensor lie in a surface as the view lies in its port? */
@@ -40,38 +45,45 @@ static mil_buffer *buffer_for(const mil__ane_binding *b, size_t i, const mil_ten
 /* A surface that is read by the run is not also written by it. */
 static bool is_read(const mil__ane_binding *b, const mil_buffer *buffer) {
     for (size_t p = 0; p < b->source->n_inputs; p++)
-        if (b->buffers[p] && mil__buffer_surface(b->buffers[p]) == mil__buffer_surface(buffer)) return true;
+        if (b->ports[p].buffer && mil__buffer_surface(b->ports[p].buffer) == mil__buffer_surface(buffer)) return true;
     return false;
 }
 
 /* Of n views from `first` on, whose ports are [from, to): all of a port's must agree. */
 static void choose_side(mil__ane_binding *b, mil_tensor *const *tensors, size_t first, size_t n, size_t from, size_t to) {
-    for (size_t p = from; p < to; p++) b->buffers[p] = NULL;
-    for (size_t i = first; i < first + n; i++) b->buffers[b->views[i].port] = buffer_for(b, i, tensors[i - first]);
+    for (size_t p = from; p < to; p++) b->ports[p].buffer = NULL;
+    for (size_t i = first; i < first + n; i++) b->ports[b->views[i].port].buffer = buffer_for(b, i, tensors[i - first]);
     for (size_t i = first; n > to - from && i < first + n; i++) { /* some share a port */
-        mil_buffer **buffer = &b->buffers[b->views[i].port];
+        mil_buffer **buffer = &b->ports[b->views[i].port].buffer;
         if (*buffer && *buffer != buffer_for(b, i, tensors[i - first])) *buffer = NULL;
     }
+}
+
+static mil_status bind_port(const mil__ane_binding *b, struct mil__ane_bound *port, size_t at, mil_error *err) {
+    MIL__TRY(b->route->bind(b->context, at, mil__buffer_surface(port->buffer), err));
+    if (port->held == port->buffer) return MIL_OK;
+    mil_buffer_free(port->held);
+    port->held = mil_buffer_retain(port->buffer);
+    return MIL_OK;
 }
 
 mil_status mil__ane_binding_choose(mil__ane_binding *b, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_error *err) {
     choose_side(b, inputs, 0, b->n_inputs, 0, b->source->n_inputs);
     choose_side(b, outputs, b->n_inputs, b->n_outputs, b->source->n_inputs, n_ports(b));
     for (size_t p = b->source->n_inputs; p < n_ports(b); p++)
-        if (b->buffers[p] && is_read(b, b->buffers[p])) b->buffers[p] = NULL;
-    for (size_t p = 0; p < n_ports(b); p++)
-        MIL__TRY(b->route->bind(b->context, p, b->buffers[p] ? mil__buffer_surface(b->buffers[p]) : NULL, err));
+        if (b->ports[p].buffer && is_read(b, b->ports[p].buffer)) b->ports[p].buffer = NULL;
+    for (size_t p = 0; p < n_ports(b); p++) MIL__TRY(bind_port(b, &b->ports[p], p, err));
     return MIL_OK;
 }
 
 static void end_before(mil__ane_binding *b, size_t n) {
     for (size_t p = 0; p < n; p++)
-        if (b->buffers[p]) mil__device_end(b->buffers[p]);
+        if (b->ports[p].buffer) mil__device_end(b->ports[p].buffer);
 }
 
 mil_status mil__ane_binding_begin(mil__ane_binding *b, mil_error *err) {
     for (size_t p = 0; p < n_ports(b); p++) {
-        if (!b->buffers[p] || mil__device_begin(b->buffers[p])) continue;
+        if (!b->ports[p].buffer || mil__device_begin(b->ports[p].buffer)) continue;
         end_before(b, p);
         return mil__fail(err, MIL_ESTATE, "run: the memory of %s is locked; the Neural Engine can have it when it is unlocked", b->source->ports[p].name);
     }
@@ -82,7 +94,7 @@ mil_status mil__ane_binding_begin(mil__ane_binding *b, mil_error *err) {
 void mil__ane_binding_end(mil__ane_binding *b) {
     end_before(b, n_ports(b));
     for (size_t p = 0; p < n_ports(b); p++)
-        if (b->buffers[p] && !b->route->bound(b->context, p)) b->buffers[p] = NULL;
+        if (b->ports[p].buffer && !b->route->bound(b->context, p)) b->ports[p].buffer = NULL;
 }
 
 /* ---- tensors that a run can be bound to ---- */

@@ -37,7 +37,7 @@ typedef struct program {
 } program;
 
 /* How far a stream is, in the order in which it gets there. */
-typedef enum stage { FAILED, RESET, READY, ENCODED } stage;
+typedef enum stage { FAILED /* or bound anew */, RESET, READY, ENCODED } stage;
 
 struct context {
     program *program;
@@ -263,6 +263,33 @@ static mil_status end(void *object, size_t port, mil_error *err) {
     return MIL_OK;
 }
 
+/* ---- someone else's memory in place of a port's ---- */
+
+/* What was encoded names the buffers that there were. */
+static mil_status rebind(context *c, size_t port, mil__iosurface surface, mil_error *err) {
+    MIL__TRY(mil__e5rt_port_rebind(&c->ports[port], surface, err));
+    if (c->stage == ENCODED) c->stage = FAILED;
+    return MIL_OK;
+}
+
+static mil_status bind(void *object, size_t port, mil__iosurface surface, mil_error *err) {
+    context *c = object;
+    if (c->ports[port].surface == surface) return MIL_OK;
+    pthread_mutex_lock(&lock);
+    mil_status status = rebind(c, port, surface, err);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
+static mil__iosurface bound(const void *object, size_t port) { return ((const context *)object)->ports[port].surface; }
+
+static bool takes(const void *object, size_t port, size_t bytes) {
+    const context *c = object;
+    return mil__apple.e5rt_buffer_object_create_from_iosurface && bytes >= mil__e5rt_buffer_bytes(&c->program->ports[port]);
+}
+
+static size_t surface_bytes(const void *loaded, size_t port) { return mil__e5rt_buffer_bytes(&((const program *)loaded)->ports[port]); }
+
 /* ---- running ---- */
 
 /* A stream that failed is brought back step by step; where a step fails, the next run goes on from there. */
@@ -353,6 +380,10 @@ const mil__ane_route mil__ane_e5rt = {
     .context_free = context_free,
     .begin = begin,
     .end = end,
+    .bind = bind,
+    .bound = bound,
+    .takes = takes,
+    .surface_bytes = surface_bytes,
     .run = run,
     .print = print,
     .context_bytes = context_bytes,

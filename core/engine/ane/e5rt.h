@@ -10,6 +10,8 @@
 typedef struct mil__e5rt_port {
     void *port, *buffer;
     void *memory; /* the buffer's */
+    mil__iosurface surface; /* someone else's, which stands in for it; NULL: none */
+    void *over_surface;     /* the buffer over that */
 } mil__e5rt_port;
 
 /* Each fails with what e5rt says; *out is to be released then too. */
@@ -20,6 +22,8 @@ mil_status mil__e5rt_port_find(void *operation, bool is_input, const char *name,
 mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, bool is_asked, mil__ane_port *port, bool *is_reported, mil_error *err);
 /* Binds memory to it, which is zeros. */
 mil_status mil__e5rt_port_bind(mil__e5rt_port *found, const mil__ane_port *port, mil_error *err);
+/* Binds someone else's surface, or NULL: its own memory again. */
+mil_status mil__e5rt_port_rebind(mil__e5rt_port *found, mil__iosurface surface, mil_error *err);
 void mil__e5rt_port_release(mil__e5rt_port *port);
 size_t mil__e5rt_buffer_bytes(const mil__ane_port *port);
 

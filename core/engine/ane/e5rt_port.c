@@ -129,7 +129,20 @@ mil_status mil__e5rt_port_bind(mil__e5rt_port *found, const mil__ane_port *port,
     return MIL_OK;
 }
 
+mil_status mil__e5rt_port_rebind(mil__e5rt_port *found, mil__iosurface surface, mil_error *err) {
+    void *buffer = NULL;
+    if (surface) MIL__E5RT_GET("run", buffer, e5rt_buffer_object_create_from_iosurface, &buffer, surface);
+    int32_t code = mil__apple.e5rt_io_port_bind_buffer_object(found->port, buffer ? buffer : found->buffer);
+    void *old = code ? buffer : found->over_surface;
+    if (old) mil__apple.e5rt_buffer_object_release(&old);
+    if (code) return mil__e5rt_fail(err, "run", "e5rt_io_port_bind_buffer_object", code);
+    found->surface = surface;
+    found->over_surface = buffer;
+    return MIL_OK;
+}
+
 void mil__e5rt_port_release(mil__e5rt_port *port) {
+    if (port->over_surface) mil__apple.e5rt_buffer_object_release(&port->over_surface);
     if (port->buffer) mil__apple.e5rt_buffer_object_release(&port->buffer);
     if (port->port) mil__apple.e5rt_io_port_release(&port->port);
     *port = (mil__e5rt_port){0};
