@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 enum { MAX_TEXT = 256, MAX_NAMES = 1024 };
 
@@ -19,6 +20,7 @@ char standin_chip[32] = "h15g", standin_build[32] = "25D125";
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char violations[MAX_TEXT][512];
 static long n_violations;
+static bool violations_read;
 static struct { char name[160]; long calls; } names[MAX_NAMES];
 static long n_names, n_calls, fail_at;
 static char failed[160], fail_named[160], hidden_class[80], hidden_selector[160];
@@ -71,6 +73,7 @@ EXPORT void standin_reset(void) {
     standin_believe(NULL);
     n_violations = n_names = n_calls = fail_at = 0;
     n_seen = 0;
+    violations_read = false;
     memset(names, 0, sizeof names);
     failed[0] = fail_named[0] = hidden_class[0] = hidden_selector[0] = 0;
 }
@@ -141,8 +144,19 @@ EXPORT long standin_alive(void) {
     return n;
 }
 
-EXPORT long standin_violations(void) { return n_violations; }
+EXPORT long standin_violations(void) { return violations_read = true, n_violations; }
 EXPORT const char *standin_violation(long i) { return i >= 0 && i < n_violations && i < MAX_TEXT ? violations[i] : NULL; }
+
+/* The end of a process whose client does not ask: what is alive, and what was wrong and nobody has read, is told, and the process's
+ * status is 9. Before every other destructor of this library. */
+__attribute__((destructor(200))) static void at_exit(void) {
+    long alive = standin_alive();
+    if (!standin.at_exit || (!alive && (!n_violations || violations_read))) return;
+    fflush(NULL);
+    for (long i = 0; !violations_read && standin_violation(i); i++) fprintf(stderr, "stand-in: %s\n", standin_violation(i));
+    for (long i = 0; standin_alive_class(i); i++) fprintf(stderr, "stand-in: alive at exit: %s\n", standin_alive_class(i));
+    _exit(9);
+}
 
 /* ---- objects ---- */
 
