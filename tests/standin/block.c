@@ -11,22 +11,28 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static long threads;
 
-block *block_kept(block *given, const char *by) {
-    if (!given) return violation("%s: NULL for a block", by), NULL;
+bool block_keep(block *given, const char *by, kept_block *out) {
+    *out = (kept_block){ NULL };
+    if (!given) return violation("%s: NULL for a block", by), false;
     bool is_global = given->isa == _NSConcreteGlobalBlock;
     if (!is_global && given->isa != _NSConcreteStackBlock) violation("%s: the block's isa is no block class", by);
     if (is_global != !!(given->flags & GLOBAL_BLOCK)) violation("%s: the block's flags %#x do not fit its isa", by, given->flags);
     if (!given->descriptor || given->descriptor->size < sizeof *given)
-        return violation("%s: the block's descriptor has no size", by), NULL;
-    if (!given->invoke) return violation("%s: the block has no function", by), NULL;
-    if (is_global) return given;
-    block *copy = malloc(given->descriptor->size);
-    memcpy(copy, given, given->descriptor->size);
-    return copy;
+        return violation("%s: the block's descriptor has no size", by), false;
+    if (!given->invoke) return violation("%s: the block has no function", by), false;
+    *out = (kept_block){ given, *given };
+    if (is_global) return true;
+    out->b = malloc(given->descriptor->size);
+    memcpy(out->b, given, given->descriptor->size);
+    return true;
 }
 
-void block_dropped(block *kept) {
-    if (kept && kept->isa != _NSConcreteGlobalBlock) free(kept);
+void block_drop(kept_block *kept) {
+    if (!kept->b) return;
+    if (kept->first.isa != _NSConcreteGlobalBlock) free(kept->b);
+    else if (standin.block_life && memcmp(kept->b, &kept->first, sizeof kept->first))
+        violation("a block that says it is global is gone when its handler has run: it is looked at once more when it is released");
+    kept->b = NULL;
 }
 
 void block_complete(block *b, object *result, object *error) {

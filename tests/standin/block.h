@@ -12,9 +12,13 @@ typedef struct block {
     struct { unsigned long reserved, size; } *descriptor;
 } block;
 
-/* The block as the runtime keeps it: a global one as it is, another copied. NULL, and a violation: it is none. */
-block *block_kept(block *given, const char *by);
-void block_dropped(block *kept);
+/* A block as the runtime keeps it: a global one as it is, another copied. first: what it was. */
+typedef struct kept_block { block *b, first; } kept_block;
+
+/* false, and a violation: it is none. */
+bool block_keep(block *given, const char *by, kept_block *out);
+/* A global block must still be what it was, since the runtime looks at it once more (switch block_life). */
+void block_drop(kept_block *kept);
 /* Calls one whose arguments are a result and an error, as all completion handlers do. */
 void block_complete(block *b, object *result, object *error);
 

@@ -120,22 +120,22 @@ static object *load(ME, object *url, object *configuration, object **error) {
 }
 static object *load_plain(ME, object *url, object **error) { return load(self, _cmd, url, NULL, error); }
 
-typedef struct loading { char *path; object *configuration; block *done; } loading;
+typedef struct loading { char *path; object *configuration; kept_block done; } loading;
 
 static void load_now(void *ctx) {
     loading *l = ctx;
     mil_error err = { 0 };
     object *o = loaded(l->path, l->configuration, &err), *error = o ? NULL : error_new("com.apple.CoreML", ML_IO, err.message, NULL);
-    block_complete(l->done, o, error);
+    block_complete(l->done.b, o, error);
     released(o), released(error), released(l->configuration);
-    block_dropped(l->done);
+    block_drop(&l->done);
     free(l->path);
     free(l);
 }
 static void load_later(ME, object *url, object *configuration, block *done) {
     UNUSED;
-    block *kept = block_kept(done, "loadContentsOfURL");
-    if (!kept || !ml_is(configuration, "MLModelConfiguration", "loadContentsOfURL")) return;
+    kept_block kept;
+    if (!block_keep(done, "loadContentsOfURL", &kept) || !ml_is(configuration, "MLModelConfiguration", "loadContentsOfURL")) return;
     loading *l = malloc(sizeof *l);
     *l = (loading){ strdup(url->data), retained(configuration), kept };
     thread_start(load_now, l);
@@ -235,7 +235,8 @@ static void free_state(object *o) {
 /* The array is the state's own memory, for as long as the handler runs. */
 static void state_array(ME, object *name, block *handler) {
     UNUSED;
-    block *b = block_kept(handler, "getMultiArrayForStateNamed");
+    kept_block k;
+    block *b = block_keep(handler, "getMultiArrayForStateNamed", &k) ? k.b : NULL;
     const mil_model *m = model_of(state_of(self)->model)->model;
     if (state_of(self)->users) violation("getMultiArrayForStateNamed: a prediction is using the state");
     size_t i = 0;
@@ -247,7 +248,7 @@ static void state_array(ME, object *name, block *handler) {
         if (array->refs > 1) violation("getMultiArrayForStateNamed: the array is kept beyond the handler");
         released(array);
     }
-    block_dropped(b);
+    block_drop(&k);
 }
 
 /* ---- prediction ---- */
@@ -435,23 +436,23 @@ static object *predict_batch_plain(ME, object *batch, object **error) { return p
 
 /* ---- asynchronous ---- */
 
-typedef struct flight { object *model, *features, *state, *options; block *done; } flight;
+typedef struct flight { object *model, *features, *state, *options; kept_block done; } flight;
 
 static void predict_now(void *ctx) {
     flight *f = ctx;
     char why[1024] = "";
     object *out = predicted(f->model, f->features, f->state, f->options, why, sizeof why);
     object *error = out ? NULL : error_new("com.apple.CoreML", ML_FEATURE_TYPE, why, NULL);
-    block_complete(f->done, out, error);
+    block_complete(f->done.b, out, error);
     released(out), released(error);
     released(f->model), released(f->features), released(f->state), released(f->options);
-    block_dropped(f->done);
+    block_drop(&f->done);
     free(f);
 }
 static void predict_later(ME, object *features, object *of, object *given, block *done) {
     UNUSED;
-    block *kept = block_kept(done, "predictionFromFeatures:completionHandler");
-    if (!kept || !arguments_hold(features, of, given, "predictionFromFeatures:completionHandler")) return;
+    kept_block kept;
+    if (!block_keep(done, "predictionFromFeatures:completionHandler", &kept) || !arguments_hold(features, of, given, "predictionFromFeatures:completionHandler")) return;
     flight *f = malloc(sizeof *f);
     *f = (flight){ retained(self), retained(features), retained(of), retained(given), kept };
     if (!thread_start(predict_now, f)) predict_now(f);

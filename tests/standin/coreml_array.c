@@ -24,7 +24,7 @@ bool ml_is(const object *o, const char *class, const char *by) {
 typedef struct array {
     mil_tensor *tensor;
     void *bytes;                /* the client's */
-    block *deallocator;
+    kept_block deallocator;
 } array;
 
 static array *array_of(const object *o) { return o->data; }
@@ -89,10 +89,11 @@ static object *array_with_pointer(ME, void *memory, object *shape, long type, ob
     bool ok = memory && dtype_of(type) && read_numbers(shape, dims, by) && read_numbers(strides, steps, by);
     if (!memory || !dtype_of(type)) violation("%s: memory %p of type %#lx", by, memory, type);
     if (ok && array_count(shape) != array_count(strides)) violation("%s: %zu dims, %zu strides", by, array_count(shape), array_count(strides)), ok = false;
-    block *kept = deallocator ? block_kept(deallocator, by) : NULL;
+    kept_block kept = { NULL };
+    if (deallocator) block_keep(deallocator, by, &kept);
     array *a = array_of(self);
     if (ok) a->tensor = tensor_over(memory, dtype_of(type), (int)array_count(shape), dims, steps);
-    if (!a->tensor) return block_dropped(kept), released(self), ml_fails(error, ML_GENERIC, "no array of this form");
+    if (!a->tensor) return block_drop(&kept), released(self), ml_fails(error, ML_GENERIC, "no array of this form");
     a->bytes = memory, a->deallocator = kept;
     saw("arrays", 1);
     return self;
@@ -110,8 +111,8 @@ static object *array_with_shape(ME, object *shape, long type, object **error) {
 static void free_array(object *o) {
     array *a = o->data;
     mil_tensor_free(a->tensor);
-    if (a->deallocator) ((void (*)(block *, void *))a->deallocator->invoke)(a->deallocator, a->bytes);
-    block_dropped(a->deallocator);
+    if (a->deallocator.b) ((void (*)(block *, void *))a->deallocator.b->invoke)(a->deallocator.b, a->bytes);
+    block_drop(&a->deallocator);
     free(a);
     o->data = NULL;
 }
@@ -161,18 +162,20 @@ static long span(const mil_tensor *t) {
 static void array_read(ME, block *handler) {
     UNUSED;
     const mil_tensor *t = array_of(self)->tensor;
-    block *b = block_kept(handler, "getBytesWithHandler");
+    kept_block k;
+    block *b = block_keep(handler, "getBytesWithHandler", &k) ? k.b : NULL;
     if (b) ((void (*)(block *, const void *, long))b->invoke)(b, mil_tensor_data(t), span(t));
-    block_dropped(b);
+    block_drop(&k);
 }
 static void array_write(ME, block *handler) {
     UNUSED;
     const mil_tensor *t = array_of(self)->tensor;
-    block *b = block_kept(handler, "getMutableBytesWithHandler");
+    kept_block k;
+    block *b = block_keep(handler, "getMutableBytesWithHandler", &k) ? k.b : NULL;
     object *strides = ml_numbers(mil_tensor_rank(t), mil_tensor_strides(t));
     if (b) ((void (*)(block *, void *, long, object *))b->invoke)(b, mil_tensor_data(t), span(t), strides);
     released(strides);
-    block_dropped(b);
+    block_drop(&k);
 }
 
 /* ---- CoreVideo: pixel buffers, whose memory is given while they are locked ---- */

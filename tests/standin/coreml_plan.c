@@ -29,7 +29,7 @@ static void free_plan(object *o) {
 
 /* ---- loading, called back from another thread ---- */
 
-typedef struct planning { char *path; long units; block *done; } planning;
+typedef struct planning { char *path; long units; kept_block done; } planning;
 
 static void plan_now(void *ctx) {
     planning *p = ctx;
@@ -41,17 +41,17 @@ static void plan_now(void *ctx) {
         released(o);
         o = NULL;
     }
-    block_complete(p->done, o, error);
+    block_complete(p->done.b, o, error);
     released(o), released(error);
-    block_dropped(p->done);
+    block_drop(&p->done);
     free(p->path);
     free(p);
 }
 
 static void load_plan(ME, object *url, object *configuration, block *done) {
     UNUSED;
-    block *kept = block_kept(done, "loadContentsOfURL");
-    if (!kept || !ml_is(configuration, "MLModelConfiguration", "loadContentsOfURL")) return;
+    kept_block kept;
+    if (!block_keep(done, "loadContentsOfURL", &kept) || !ml_is(configuration, "MLModelConfiguration", "loadContentsOfURL")) return;
     planning *p = malloc(sizeof *p);
     *p = (planning){ strdup(url->data), ((ml_configuration *)configuration->data)->units, kept };
     if (!thread_start(plan_now, p)) plan_now(p);

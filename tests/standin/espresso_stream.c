@@ -19,7 +19,7 @@ typedef struct stream {
     bool is_flying;          /* submitted, and not done */
 } stream;
 typedef struct event { e5_kept kept; char name[64]; uint64_t signaled, future; } event;
-typedef struct flight { object *stream; block *done; } flight;
+typedef struct flight { object *stream; kept_block done; } flight;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -138,8 +138,8 @@ static void fly(void *by) {
     int32_t code = run_all(s, true);
     uint64_t id = s->id;
     lands(s, true);                                  /* the handler may submit it again, or release it */
-    for (int i = 0; i < 1 + (standin.e5_twice != 0); i++) ((handler *)f->done->invoke)(f->done, id, 0, code);
-    block_dropped(f->done);
+    for (int i = 0; i < 1 + (standin.e5_twice != 0); i++) ((handler *)f->done.b->invoke)(f->done.b, id, 0, code);
+    block_drop(&f->done);
     free(f);
 }
 
@@ -149,8 +149,8 @@ EXPORT E e5rt_execution_stream_submit_async(void *stream, block *done) {
     if (!done) return violation("%s: NULL for the block, which is retained: the process dies", __func__), e5_fail(E5_ARGUMENT, "done is NULL");
     struct stream *s = stream_of(stream);
     if (!s->n) return violation("%s: nothing is encoded", __func__), e5_fail(E5_OPERATION, "nothing is encoded");
-    block *kept = block_kept(done, __func__);
-    if (!kept) return e5_fail(E5_ARGUMENT, "no block");
+    kept_block kept;
+    if (!block_keep(done, __func__, &kept)) return e5_fail(E5_ARGUMENT, "no block");
     if (!takes_off(s, true, __func__)) return e5_fail(E5_OPERATION, "the stream is under way");
     flight *f = malloc(sizeof *f);
     *f = (flight){ stream, kept };

@@ -16,6 +16,7 @@ void standin_reset(void);
  *   copies        1: compiled copies are kept, as the daemon keeps them
  *   has_ane, virtual_machine   what _ANEDeviceInfo says
  *   abort         1: a violation ends the process
+ *   block_life    1: a block that says it is global stays what it is until it is released, after its handler has run
  *   at_exit       1: a process that ends with objects alive, or with violations that nobody read, has the status 9; 0: what it has
  *   busy          so many loads fail from now: the daemon is busy (ane.md 3.1, step 11)
  *   cancelled     so many evaluations fail from now with "Request cancelled" (ane.md 10, macOS 27.0)
