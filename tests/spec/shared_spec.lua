@@ -115,3 +115,65 @@ describe("shared memory", function()
     raises("unlock: the buffer is not locked", t.unlock, t)
   end)
 end)
+
+-- On the stand-in for Apple's frameworks, where shared memory is surfaces: in processes of their own.
+describe("surfaces", function()
+  teardown(luamil.remove)
+  local folder = (os.getenv "MIL_TEST_BUILD" or "build") .. "/standin"
+  local built = io.open(folder .. "/libobjc.A.so")
+  if not built then return end
+  built:close()
+
+  local function on_standin(chunk)
+    os.execute("mkdir -p " .. luamil.folder)
+    local path = luamil.write("surfaces.lua", "local mil = require 'mil'\n" .. chunk)
+    return luamil.shell(("MIL_FRAMEWORKS=%s MIL_CACHE=%s LUA=%s %s %s"):format(folder, luamil.path "cache", lua, lua, path))
+  end
+
+  it("are found by their id, in another process", function()
+    local other = luamil.path "other.lua"
+    os.execute("mkdir -p " .. luamil.folder)
+    luamil.write("other.lua", [[
+      local mil = require "mil"
+      local t = mil.import({ id = tonumber(arg[1]) }, "fp16", { 1, 4, 1, 8 }, { row = 64 })
+      print(t:get(1, 4, 1, 8))
+      t:set(1, 4, 1, 8, 9)]])
+    local status, out, err = on_standin(([[
+      local t = mil.shared("fp16", { 1, 4, 1, 8 }, { row = 64 })
+      t:set(1, 4, 1, 8, 5)
+      local pipe = io.popen(("%%s %s %%d"):format(os.getenv "LUA", t:id()))
+      print(tonumber(pipe:read "*a"), t:get(1, 4, 1, 8), pcall(t.fd, t))
+      pipe:close()]]):format(other))
+    assert.equal("", err)
+    assert.equal(0, status)
+    local theirs, ours, rest = out:match "^(%S+)%s+(%S+)%s+(.*)$"
+    assert.same({ 5, 9 }, { tonumber(theirs), tonumber(ours) })
+    assert.truthy(rest:find("shared memory of this system has another handle, t:id()", 1, true))
+  end)
+
+  for _, route in ipairs { "direct", "e5rt" } do
+    it("are run on without copies by route " .. route, function()
+      local status, out, err = on_standin(([[
+        local f = mil.func()
+        f:output("y", (f:input("a", "fp16", { 1, 4, 1, 8 }) - f:input("b", "fp16", { 1, 4, 1, 8 })):relu())
+        local model = f:compile { engine = "ane", route = %q }
+        local io = model:shared()
+        local step = model:bind(io)
+        for i = 1, 3 do
+          io.a:fill(10 * i)
+          io.b:fill(i)
+          step()
+          assert(io.y:get(1, 4, 1, 8) == 9 * i)
+        end
+        print(model:describe():match "so far: [^\n]+")
+        io.a:lock()
+        print(pcall(step))
+        io.a:unlock()
+        step()]]):format(route))
+      assert.equal("", err)
+      assert.equal(0, status)
+      assert.truthy(out:find("so far: 3 runs, 0 copies of inputs and outputs", 1, true), out)
+      assert.truthy(out:find("the memory of a is locked", 1, true), out)
+    end)
+  end
+end)
