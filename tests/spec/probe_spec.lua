@@ -127,3 +127,32 @@ describe("luamil probe", function()
     assert.equal("surfaces", json.decode(printed).levels[1].name)
   end)
 end)
+
+-- ---- the tutorial ----
+
+describe("docs/tutorial/first-dispatch.md", function()
+  local standin_is_built = io.open(standin .. "/IOKit.so")
+  if not standin_is_built then return end
+  standin_is_built:close()
+  teardown(luamil.remove)
+
+  it("has commands that run, on the stand-in", function()
+    local file = assert(io.open "docs/tutorial/first-dispatch.md")
+    local text = file:read "*a"
+    file:close()
+    local n, script = 0, text:match "```lua\n(.-)```"
+    os.execute("mkdir -p " .. luamil.folder)
+    luamil.write("first.lua", script)
+    for command in text:gmatch "\n    (build/luamil [^\n]+)" do
+      if not command:find "published" then -- minutes, where there is no Neural Engine
+        n = n + 1
+        local line = command:gsub("^build/luamil", ("MIL_FRAMEWORKS=%s %s bin/luamil"):format(standin, lua))
+        line = line:gsub('%f[%w]first%.', luamil.path "first."):gsub("report%.json", luamil.path "report.json")
+        local status, out, err = luamil.shell(line)
+        assert.same({ command, 0, "" }, { command, status, err })
+        assert.truthy(#out > 0 or command:find "save")
+      end
+    end
+    assert.truthy(n >= 10)
+  end)
+end)
