@@ -8,47 +8,69 @@
 
 #include "engine/coreml/coreml.h"
 
-enum { PATIENCE = 60 /* seconds */ };
+enum { PATIENCE = 60 /* seconds */, AT_ONCE = 16 };
 
-/* Shared with the handler, which may be called after we gave up: the last of the two frees it. */
+/* A question under way, and the block that answers it. Whoever called a block still looks at it after the call, when our handler has
+ * long said that all is done; so these are never freed: they are places that are taken, and given back to be taken again. */
 typedef struct waiting {
     mil__objc_block block;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
     mil__id plan, error;      /* retained */
-    bool is_done, is_given_up;
+    bool is_taken, is_done, is_given_up;
 } waiting;
 
-static void free_waiting(waiting *w) {
-    if (w->plan) mil__apple.objc_release(w->plan);
-    if (w->error) mil__apple.objc_release(w->error);
-    pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
-    mil__free(w);
+static waiting places[AT_ONCE];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for all of them */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+static void take_plan(mil__objc_block *block, mil__id plan, mil__id error);
+
+/* NULL: all are taken. */
+static waiting *take_place(void) {
+    waiting *w = NULL;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < AT_ONCE && !w; i++)
+        if (!places[i].is_taken) w = &places[i];
+    if (w) {
+        w->plan = w->error = NULL;
+        w->is_done = w->is_given_up = false;
+        w->is_taken = true;
+        if (!w->block.ctx) mil__objc_block_init(&w->block, (void (*)(void))take_plan, w);
+    }
+    pthread_mutex_unlock(&lock);
+    return w;
 }
 
+static void give_back(waiting *w) {
+    if (w->plan) mil__apple.objc_release(w->plan);
+    if (w->error) mil__apple.objc_release(w->error);
+    pthread_mutex_lock(&lock);
+    w->is_taken = false;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The handler may be called after we gave up: the last of the two gives the place back. */
 static void take_plan(mil__objc_block *block, mil__id plan, mil__id error) {
     waiting *w = block->ctx;
-    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&lock);
     w->plan = plan ? mil__apple.objc_retain(plan) : NULL;
     w->error = error ? mil__apple.objc_retain(error) : NULL;
     w->is_done = true;
     bool is_ours = w->is_given_up;
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
-    if (is_ours) free_waiting(w);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    if (is_ours) give_back(w);
 }
 
-/* False: given up, and the handler frees it. */
+/* False: given up, and the handler gives the place back. */
 static bool wait_for(waiting *w) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += PATIENCE;
-    pthread_mutex_lock(&w->lock);
-    for (int error = 0; !w->is_done && error != ETIMEDOUT;) error = pthread_cond_timedwait(&w->changed, &w->lock, &end);
+    pthread_mutex_lock(&lock);
+    for (int error = 0; !w->is_done && error != ETIMEDOUT;) error = pthread_cond_timedwait(&changed, &lock, &end);
     bool is_done = w->is_done;
     w->is_given_up = !is_done;
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&lock);
     return is_done;
 }
 
@@ -111,22 +133,21 @@ static bool can_plan(void) {
 
 void mil__coreml_print_plan(const mil__coreml_model *model, mil__str *out) {
     if (!can_plan()) return mil__str_puts(out, "no compute plan: Core ML has them from macOS 14.4 on\n");
-    waiting *w = mil__calloc(1, sizeof *w);
     mil__id url = mil__coreml_url(model), configuration = url ? mil__coreml_configuration(model) : NULL;
-    if (!w || !configuration) {
-        if (configuration) mil__apple.objc_release(configuration);
-        mil__free(w);
+    if (!configuration) {
         out->failed = true;
         return;
     }
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->changed, NULL);
-    mil__objc_block_init(&w->block, (void (*)(void))take_plan, w);
+    waiting *w = take_place();
+    if (!w) {
+        mil__apple.objc_release(configuration);
+        return mil__str_printf(out, "no compute plan: %d are being made\n", AT_ONCE);
+    }
     mil__send_class(MLComputePlan, load, url, configuration, &w->block);
     mil__apple.objc_release(configuration);
     if (!wait_for(w)) return mil__str_printf(out, "no compute plan: Core ML did not make one in %d seconds\n", PATIENCE);
     print_result(w, out);
-    free_waiting(w);
+    give_back(w);
 }
 
 int mil__coreml_devices(char *buf, size_t n) {
