@@ -187,13 +187,13 @@ mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, s
     if (dtype == MIL_STRING) return mil__fail(err, MIL_ETYPE, "tensor: strings cannot be a view of a buffer");
     mil__shape_strides(rank, shape, strides);
     if (row_bytes <= 1 || rank == 0) return MIL_OK;
-    int64_t element = is_sub_byte(dtype) ? 0 : (int64_t)element_bytes(dtype), size = shape[rank - 1] * element, padded;
+    int64_t element = is_sub_byte(dtype) ? 0 : (int64_t)element_bytes(dtype), padded;
     if (!element) return mil__fail(err, MIL_ETYPE, "tensor: %s is packed and cannot be strided", mil_dtype_name(dtype));
     if (row_bytes > PTRDIFF_MAX || row_bytes % (size_t)element)
         return mil__fail(err, MIL_EVALUE, "tensor: rows of %s begin at multiples of %lld bytes, but were to at those of %zu",
                          mil_dtype_name(dtype), (long long)element, row_bytes);
     int64_t row = (int64_t)row_bytes;
-    bool fits = mil__add_dim(size, row - 1, &padded);
+    bool fits = mil__mul_dim(shape[rank - 1], element, &padded) && mil__add_dim(padded, row - 1, &padded);
     padded = fits ? padded / row * row : 0;
     for (int i = rank - 2; i >= 0 && fits; i--) {
         strides[i] = padded / element;

@@ -202,6 +202,7 @@ static void padded_strides(void) {
     CHECK_HAS(err.message, "rows of fp32 begin at multiples of 4 bytes, but were to at those of 6");
     CHECK_STATUS(mil_padded_strides(MIL_INT4, 1, (int64_t[]){4}, 64, strides, &bytes, &err), MIL_ETYPE, &err);
     CHECK_STATUS(mil_padded_strides(MIL_FP32, 2, (int64_t[]){INT64_MAX / 64, 1}, 1 << 20, strides, &bytes, &err), MIL_EVALUE, &err);
+    CHECK_STATUS(mil_padded_strides(MIL_FP32, 2, (int64_t[]){0, INT64_MAX / 2}, 64, strides, &bytes, &err), MIL_EVALUE, &err);
     mil_tensor *t;
     CHECK_STATUS(mil_tensor_shared(MIL_FP32, 1, (int64_t[]){3}, 6, &t, &err), MIL_EVALUE, &err);
     CHECK(t == NULL);
