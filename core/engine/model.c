@@ -467,6 +467,7 @@ static mil_status run_entered(mil_context *context, const mil__cancel *cancel, m
     MIL__TRY(take_inputs(context, err));
     mil_status status = prepare_outputs(context, err);
     if (status == MIL_OK) status = run_locked(context, cancel, err);
+    for (size_t i = 0; status != MIL_OK && i < model->n_outputs; i++) replace(&context->results[i], NULL); /* nobody filled their memory */
     if (model->n_states) atomic_flag_clear(&context->state->is_in_use);
     return status;
 }

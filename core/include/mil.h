@@ -972,7 +972,7 @@ mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *te
 /* The state of the runs that follow; retained. NULL: none. Fails: MIL_EINVAL (another model's that lacks one of this model's). */
 mil_status mil_context_set_state(mil_context *context, mil_state *state, mil_error *err);
 mil_status mil_context_run(mil_context *context, mil_error *err);
-/* The output of the last run, shared with the context until the next run; NULL before the first. Borrowed. */
+/* The output of the last run, shared with the context until the next run; NULL before the first, and after one that failed. Borrowed. */
 mil_tensor *mil_context_output(const mil_context *context, size_t i);
 
 /* A tensor for each input and output in shared memory (mil_buffer_shared), zeros, laid out as runs on this model like them best: set

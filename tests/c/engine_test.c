@@ -149,6 +149,7 @@ static void contexts_meet_other_shapes(void) {
     CHECK_OK(mil_context_set_output(context, 0, own, &err), &err);
     CHECK_STATUS(mil_context_run(context, &err), MIL_ETYPE, &err);
     CHECK_HAS(err.message, "output 0 is [4], but was given memory of shape [3]");
+    CHECK(!mil_context_output(context, 0));
     mil_tensor_free(own);
     mil_context_free(context);
     mil_model_free(model);
