@@ -90,6 +90,7 @@ build = {
         "core/engine/model.c",
         "core/engine/split.c",
         "core/engine/started.c",
+        "core/engine/verified.c",
         "core/ops/activation.c",
         "core/ops/bands.c",
         "core/ops/blocks.c",

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of engines. */
+/* The table of engines, and runs of one inside another. */
 #include <stdio.h>
 
 #include "engine/engine.h"
+#include "tensor/tensor.h"
 
 static const mil__engine *const engines[] = {
 #define ENGINE(name) &mil__engine_##name,
@@ -37,4 +38,31 @@ bool mil_engine_available(const char *name, const char **reason) {
 int mil_engine_describe(const char *name, char *buf, size_t n) {
     const mil__engine *engine = mil__engine_find(name);
     return engine ? engine->describe(buf, n) : snprintf(buf, n, "%s: no such engine", name);
+}
+
+static void end_access(const mil__engine_args *args, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const mil_tensor *tensor = i < args->n_inputs ? args->inputs[i] : args->outputs[i - args->n_inputs];
+        if (tensor) mil__access_end(tensor);
+    }
+}
+
+static mil_status begin_access(const mil__engine_args *args, size_t n, mil_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        bool is_input = i < args->n_inputs;
+        const mil_tensor *tensor = is_input ? args->inputs[i] : args->outputs[i - args->n_inputs];
+        mil_status status = tensor ? mil__access("run", tensor, !is_input || args->are_written[i], err) : MIL_OK;
+        if (status == MIL_OK) continue;
+        end_access(args, i);
+        return status;
+    }
+    return MIL_OK;
+}
+
+mil_status mil__engine_run(const mil__engine *engine, void *context, const mil__engine_args *args, const mil__cancel *cancel, mil_error *err) {
+    size_t n = engine->takes_surfaces ? 0 : args->n_inputs + args->n_outputs;
+    MIL__TRY(begin_access(args, n, err));
+    mil_status status = engine->run(context, args->inputs, args->given, args->outputs, cancel, err);
+    end_access(args, n); /* what was made anew is in memory of its own, which is never locked */
+    return status;
 }

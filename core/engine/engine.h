@@ -30,6 +30,7 @@ typedef struct mil__engine_text {
 
 typedef struct mil__engine {
     const char *name;
+    bool is_half;             /* floats are fp16 in it, whatever the program says */
     /* False and a static reason where it can't be used. */
     bool (*available)(const char **reason);
     int (*describe)(char *buf, size_t n);
@@ -68,8 +69,9 @@ typedef struct mil__engine {
 #include "engine/engines.def"
 #undef ENGINE
 
-/* A program across two engines, options->engine and the cpu (split.c); never found by name. */
-extern const mil__engine mil__engine_split;
+/* Engines around the one that options->engine names, which are never found by name: a program across that and the cpu (split.c); a
+ * program whose first run is compared with the cpu's (verified.c), around split where there is fallback. */
+extern const mil__engine mil__engine_split, mil__engine_verified;
 /* The program was refused, for reasons that err has: where they name no operation, the first that the engine is known to refuse is
  * added to them, with its place. */
 void mil__engine_blame(const mil__engine *engine, const mil_program *program, mil_block function, const mil_compile_options *options,
@@ -88,6 +90,18 @@ mil_status mil__classes_new(const mil_program *program, mil_value output, mil__c
 void mil__classes_free(mil__classes *classes);
 /* The likeliest of them; the first of several. Borrowed. */
 mil_tensor *mil__classes_label(const mil__classes *classes, const mil_tensor *probabilities);
+
+/* What a run is given, for engines that stand around others. */
+typedef struct mil__engine_args {
+    mil_tensor *const *inputs;
+    const bool *are_written;       /* by input: a state */
+    size_t n_inputs;
+    mil_tensor *const *given;
+    mil_tensor **outputs;
+    size_t n_outputs;
+} mil__engine_args;
+/* engine->run, its tensors locked where they are surfaces, unless it takes these. */
+mil_status mil__engine_run(const mil__engine *engine, void *context, const mil__engine_args *args, const mil__cancel *cancel, mil_error *err);
 
 const mil__engine *mil__engine_find(const char *name);             /* NULL: unknown */
 const mil__engine *mil__engine_best(void);                         /* the first that is available */

@@ -142,11 +142,12 @@ static mil_status engine_of(const char *name, bool falls_back, const mil__engine
     return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);
 }
 
-/* The engine, or what runs the program across it and the cpu. */
+/* The engine, or what is around it. */
 static mil_status compile_program(mil_model *model, mil_program *program, const mil_compile_options *options, mil_error *err) {
     mil_compile_options named = *options;
     named.engine = model->engine->name;
-    if (options->fallback && model->engine != &mil__engine_cpu) model->engine = &mil__engine_split;
+    bool is_other = model->engine != &mil__engine_cpu;
+    if (is_other && (options->verify || options->fallback)) model->engine = options->verify ? &mil__engine_verified : &mil__engine_split;
     return model->engine->compile(program, &named, &model->impl, err);
 }
 
@@ -165,7 +166,8 @@ static mil_status compile(mil_model *model, const mil_program *program, const mi
     MIL__TRY(entry_of(program, options->entry, &function, err));
     MIL__TRY(engine_of(options->engine, options->fallback && !text, &model->engine, err));
     if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
-    if (text && options->fallback) return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text is handed on whole: there is no fallback for parts of it");
+    if (text && (options->fallback || options->verify))
+        return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text is handed on whole: there is no fallback for parts of it, and no verifying");
     if (program->blocks[function]->n_outputs == 0)
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));

@@ -25,6 +25,7 @@ typedef struct split_part {
     const mil__engine *engine;
     void *impl;
     uint32_t *inputs, *outputs; /* places */
+    bool *are_states;         /* by input */
     uint32_t n_inputs, n_outputs, n_operations;
     const char *first, *last; /* of its operations: the names of their results */
     size_t n_steps;           /* of the plan that it has from the start */
@@ -203,8 +204,8 @@ static mil_status make_places(splitting *s, const mil__partition *parts) {
         const place *at = &model->places[i];
         int64_t numel;
         size_t bytes;
-        bool is_between = at->shape && at->output == NOT_OUTPUT;
-        if (is_between && mil__shape_numel(at->rank, at->shape, &numel) && mil__dtype_bytes(at->dtype, numel, &bytes)) model->bytes += bytes;
+        if (at->shape && at->output == NOT_OUTPUT && mil__shape_numel(at->rank, at->shape, &numel) && mil__dtype_bytes(at->dtype, numel, &bytes))
+            model->bytes += bytes;
     }
     return MIL_OK;
 }
@@ -253,6 +254,9 @@ static mil_status add_part(splitting *s, const mil__partition_part *from, double
     part->n_operations = from->n_operations;
     MIL__TRY(copy_places(s, from->inputs, from->n_inputs, &part->inputs));
     MIL__TRY(copy_places(s, from->outputs, from->n_outputs, &part->outputs));
+    part->are_states = mil__arena_zero(&model->arena, (size_t)from->n_inputs + 1, sizeof *part->are_states);
+    if (!part->are_states) return mil__nomem(s->err);
+    for (uint32_t i = 0; i < from->n_inputs; i++) part->are_states[i] = s->program->values[from->inputs[i]]->type->kind == MIL_STATE;
     part->first = name_of(s, from->operations[0]);
     part->last = name_of(s, from->operations[from->n_operations - 1]);
     if (!part->first || !part->last) return mil__nomem(s->err);
@@ -452,6 +456,38 @@ static mil_status context_new(void *compiled, void **out, mil_error *err) {
     return status;
 }
 
+static bool is_between(const split_model *model, uint32_t place) {
+    return place >= model->n_inputs && model->places[place].output == NOT_OUTPUT;
+}
+
+/* Tensors of the context that lie as the part's engine likes them best; the others are dropped. */
+static void take_shared(split_context *c, const uint32_t *places, uint32_t n, mil_tensor **shared) {
+    for (uint32_t i = 0; i < n; i++) {
+        mil_tensor **at = &c->tensors[places[i]], *was = *at;
+        if (shared[i] && is_between(c->model, places[i])) *at = shared[i], shared[i] = was;
+        mil_tensor_free(shared[i]);
+    }
+}
+
+/* What lies between parts stays where it is: then it may be memory that goes to the engine without a copy. */
+static mil_status keep(void *context, mil_error *err) {
+    split_context *c = context;
+    const split_model *model = c->model;
+    for (uint32_t p = 0; p < model->n; p++) {
+        const split_part *part = &model->parts[p];
+        if (part->engine->shared) {
+            memset(c->in, 0, part->n_inputs * sizeof *c->in);
+            memset(c->out, 0, part->n_outputs * sizeof *c->out);
+            mil_status status = part->engine->shared(part->impl, c->in, c->out, err);
+            take_shared(c, part->inputs, part->n_inputs, c->in);
+            take_shared(c, part->outputs, part->n_outputs, c->out);
+            MIL__TRY(status);
+        }
+        if (part->engine->keep) MIL__TRY(part->engine->keep(c->contexts[p], err));
+    }
+    return MIL_OK;
+}
+
 /* ---- runs ---- */
 
 static mil_status run_part(split_context *c, uint32_t p, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel, mil_error *err) {
@@ -464,7 +500,8 @@ static mil_status run_part(split_context *c, uint32_t p, mil_tensor *const *give
         c->out[i] = output == NOT_OUTPUT ? c->tensors[part->outputs[i]] : outputs[output];
         c->given[i] = output == NOT_OUTPUT ? NULL : given[output];
     }
-    mil_status status = part->engine->run(c->contexts[p], c->in, c->given, c->out, cancel, err);
+    const mil__engine_args args = {c->in, part->are_states, part->n_inputs, c->given, c->out, part->n_outputs};
+    mil_status status = mil__engine_run(part->engine, c->contexts[p], &args, cancel, err);
     for (uint32_t i = 0; i < part->n_outputs; i++) { /* made anew, perhaps, whatever became of the run */
         int output = model->places[part->outputs[i]].output;
         c->tensors[part->outputs[i]] = c->out[i];
@@ -532,7 +569,9 @@ const mil__engine mil__engine_split = {
     .compile = compile,
     .context_new = context_new,
     .context_free = context_free,
+    .keep = keep,
     .run = run,
+    .takes_surfaces = true,
     .unload = unload,
     .free = free_model,
     .print = print,

@@ -872,9 +872,11 @@ typedef struct mil_compile_options {
     unsigned qos;             /* engine ane: quality of service: 9 background, 17 utility, 25 user initiated, 33 user interactive; 0: 21 */
     bool fallback;            /* what the engine does not take runs on the cpu: mil_model_describe says where the program was cut, and
                                  why; all of it does where the engine can't be used here. false: that is an error */
+    bool verify;              /* the first run is computed by the cpu engine too, and compared: MIL_EVALUE, with output and element, where
+                                 they differ; so is the next, until one agrees. Until then the program is there twice */
 } mil_compile_options;
 /* In the order of the fields, since C++ before 20 knows no names here. */
-#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL, NULL, 0, false }
+#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL, NULL, 0, false, false }
 
 /* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
  * Any number of threads may run one model at once, each with its own context. */

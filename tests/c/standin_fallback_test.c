@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs run across engines: the stand-in for the Neural Engine computes what that takes, the cpu engine the rest, and the cpu engine
- * alone says what must come out; where programs are cut, what is said of it, and what goes wrong. */
+ * alone says what must come out; where programs are cut, what is said of it, and what goes wrong. Then the same with the first run verified. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -384,7 +384,7 @@ static void failing_runs(void) {
     end();
 }
 
-/* A bound run allocates nothing. */
+/* A bound run allocates nothing, and nothing is copied between an engine and the memory between parts. */
 static void allocates_nothing(void) {
     mil_set_allocator(test_realloc, NULL);
     begin();
@@ -400,6 +400,10 @@ static void allocates_nothing(void) {
     test_alloc.calls = 0;
     for (int i = 0; i < 10; i++) CHECK_OK(mil_context_run(c, &err), &err);
     CHECK_EQ(test_alloc.calls, 0);
+    char *told = NULL;
+    CHECK_OK(mil_model_describe(split, &told, &err), &err);
+    CHECK_HAS(told, "so far: 11 runs, 11 copies"); /* of x, which is not shared; the other part: of c */
+    mil_free(told);
     mil_context_free(c);
     mil_tensor_free(x);
     mil_model_free(split);
@@ -408,10 +412,82 @@ static void allocates_nothing(void) {
     mil_set_allocator(NULL, NULL);
 }
 
+/* ---- verify ---- */
+
+static mil_model *verified(const mil_program *program, bool falls_back) {
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_model *model = NULL;
+    mil_error err = {0};
+    options.engine = "ane", options.route = "direct", options.verify = true, options.fallback = falls_back;
+    CHECK_OK(mil_program_compile(program, &options, &model, &err), &err);
+    return model;
+}
+
+static void told(const mil_model *model, const char *what) {
+    char *text = NULL;
+    CHECK_OK(mil_model_describe(model, &text, NULL), NULL);
+    CHECK_HAS(text, what);
+    mil_free(text);
+}
+
+static void verifies(void) {
+    begin();
+    mil_program *programs[] = {parse(X, V("a", "relu(x = x)") V("b", "exp(x = a)") "} -> (b);"), middle(), parse_text(with_states, strlen(with_states))};
+    for (int i = 0; i < 3; i++) {
+        mil_model *model = verified(programs[i], i > 0);
+        mil_state *state = NULL;
+        mil_error err = {0};
+        if (!model) continue;
+        told(model, "to be verified by the next run\n");
+        mil_tensor *x = make_input(mil_model_input(model, 0), 2, 1), *out[2] = {NULL};
+        CHECK_OK(mil_state_new(model, &state, &err), &err);
+        CHECK_OK(mil_model_run_state(model, &x, out, state, &err), &err);
+        told(model, "verified: a run agreed with the cpu engine's\n");
+        drop(out, 2);
+        CHECK_OK(mil_model_run_state(model, &x, out, state, &err), &err);
+        drop(out, 2);
+        mil_tensor_free(x);
+        mil_state_free(state);
+        mil_model_free(model);
+    }
+    for (int i = 0; i < 3; i++) mil_program_free(programs[i]);
+    end();
+}
+
+/* An engine that leaves its outputs alone is found out, by every run until one is right; and the next is not looked at. */
+static void finds_out(void) {
+    begin();
+    mil_error err = {0};
+    mil_program *program = parse(X, V("a", "relu(x = x)") V("b", "exp(x = a)") "} -> (b);");
+    mil_model *model = verified(program, false);
+    mil_tensor *x = make_input(mil_model_input(model, 0), 2, 1), *out = NULL;
+    mil_tensor_set(x, (const int64_t[]){1, 2}, 3.5, NULL);
+    CONTROL(int, set, const char *, long)("compute", 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(mil_model_run(model, &x, &out, &err), MIL_EVALUE, &err);
+        CHECK_HAS(err.message, "verify: output b, fp16[2, 4]: element [1, 2] is ");
+        CHECK_HAS(err.message, " by engine ane, but 33.125 by the cpu engine, which is further off than 1.66 (0.05 of the largest, 33.125); 8 of 8 elements differ");
+        CHECK_EQ((const char *)err.value, "b");
+        drop(&out, 1);
+    }
+    CONTROL(int, set, const char *, long)("compute", 1);
+    CHECK_OK(mil_model_run(model, &x, &out, &err), &err);
+    drop(&out, 1);
+    CONTROL(int, set, const char *, long)("compute", 0);
+    CHECK_OK(mil_model_run(model, &x, &out, &err), &err);
+    drop(&out, 1);
+    mil_tensor_free(x);
+    mil_model_free(model);
+    mil_program_free(program);
+    end();
+}
+
 static mil_status compile_and_run(void *ctx, mil_error *err) {
     mil_model *split = NULL;
     mil_tensor *x = NULL, *out = NULL;
-    mil_status status = compile(ctx, "ane", &split, err);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "ane", options.fallback = options.verify = true;
+    mil_status status = mil_program_compile(ctx, &options, &split, err);
     if (status == MIL_OK) status = mil_tensor_new(MIL_FP16, 2, (const int64_t[]){2, 4}, &x, err);
     if (status == MIL_OK) status = mil_model_run(split, &x, &out, err);
     mil_tensor_free(x);
@@ -423,6 +499,7 @@ static mil_status compile_and_run(void *ctx, mil_error *err) {
 static void every_allocation(void) {
     mil_set_allocator(test_realloc, NULL);
     begin();
+    CONTROL(int, set, const char *, long)("copies", 1); /* a process may compile a hundred programs */
     mil_program *program = middle();
     CHECK(test_each_allocation(compile_and_run, program) > 20);
     mil_program_free(program);
@@ -456,4 +533,4 @@ static void threads(void) {
 }
 
 TEST_MAIN(CASE(across), CASE(outputs_given), CASE(states), CASE(classifier), CASE(entries), CASE(refused), CASE(refused_late),
-          CASE(failing_runs), CASE(allocates_nothing), CASE(every_allocation), CASE(threads))
+          CASE(failing_runs), CASE(allocates_nothing), CASE(threads), CASE(verifies), CASE(finds_out), CASE(every_allocation))

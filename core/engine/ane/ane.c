@@ -396,6 +396,7 @@ static void memory(const void *compiled, mil_model_memory *out) {
 
 const mil__engine mil__engine_ane = {
     .name = "ane",
+    .is_half = true,
     .available = available,
     .describe = describe,
     .compile = compile,
