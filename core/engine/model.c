@@ -456,7 +456,7 @@ static mil_status begin_access(const mil_context *context, size_t n, mil_error *
 
 static mil_status run_locked(mil_context *context, const mil__cancel *cancel, mil_error *err) {
     mil_model *model = context->model;
-    size_t n = model->engine->takes_surfaces ? 0 : model->n_inputs + model->n_states + model->n_outputs;
+    size_t n = model->engine->takes_surfaces || !mil__has_surfaces() ? 0 : model->n_inputs + model->n_states + model->n_outputs;
     MIL__TRY(begin_access(context, n, err));
     mil_status status = model->engine->run(context->impl, context->taken, context->outputs, context->results, cancel, err);
     end_access(context, n);

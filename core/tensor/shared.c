@@ -176,6 +176,7 @@ void mil__shared_release(mil_buffer *buffer) {
 
 int mil_buffer_fd(const mil_buffer *buffer) { return buffer->fd; }
 uint32_t mil_buffer_id(const mil_buffer *buffer) { return buffer->id; }
+bool mil__has_surfaces(void) { return mil__apple_is_open(MIL__APPLE_SURFACES); }
 mil__iosurface mil__buffer_surface(const mil_buffer *buffer) { return buffer ? buffer->surface : NULL; }
 
 /* ---- locking ---- */

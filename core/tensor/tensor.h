@@ -38,6 +38,8 @@ mil_status mil__access(const char *what, const mil_tensor *tensor, bool for_writ
 void mil__access_end(const mil_tensor *tensor);
 /* The same of two, the first of which may be for writing; each is ended by itself. */
 mil_status mil__access_both(const char *what, const mil_tensor *a, bool for_writing, const mil_tensor *b, mil_error *err);
+/* Can there be surfaces in this process? */
+bool mil__has_surfaces(void);
 /* The IOSurface under a buffer; NULL: there is none. Borrowed. */
 struct mil__iosurface_object *mil__buffer_surface(const mil_buffer *buffer);
 /* A device has the surface between these, and this process can't lock it. False: it is locked. */
