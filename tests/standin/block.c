@@ -12,7 +12,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static long threads;
 
 bool block_keep(block *given, const char *by, kept_block *out) {
-    *out = (kept_block){ NULL };
+    *out = (kept_block){ .b = NULL };
     if (!given) return violation("%s: NULL for a block", by), false;
     bool is_global = given->isa == _NSConcreteGlobalBlock;
     if (!is_global && given->isa != _NSConcreteStackBlock) violation("%s: the block's isa is no block class", by);

@@ -89,7 +89,7 @@ static object *array_with_pointer(ME, void *memory, object *shape, long type, ob
     bool ok = memory && dtype_of(type) && read_numbers(shape, dims, by) && read_numbers(strides, steps, by);
     if (!memory || !dtype_of(type)) violation("%s: memory %p of type %#lx", by, memory, type);
     if (ok && array_count(shape) != array_count(strides)) violation("%s: %zu dims, %zu strides", by, array_count(shape), array_count(strides)), ok = false;
-    kept_block kept = { NULL };
+    kept_block kept = { .b = NULL };
     if (deallocator) block_keep(deallocator, by, &kept);
     array *a = array_of(self);
     if (ok) a->tensor = tensor_over(memory, dtype_of(type), (int)array_count(shape), dims, steps);
