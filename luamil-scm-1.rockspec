@@ -263,6 +263,7 @@ build = {
     ["mil.terminal"] = "lua/mil/terminal.lua",
     ["mil.timing"] = "lua/mil/timing.lua",
     ["mil.units"] = "lua/mil/units.lua",
+    ["mil.widen"] = "lua/mil/widen.lua",
     ["mil.workloads"] = "lua/mil/workloads.lua",
     ["mil.cmd.bench"] = "scripts/bench.lua",
     ["mil.cmd.check"] = "scripts/check.lua",

@@ -17,7 +17,7 @@ static bool is_own(const char *source) {
     static const char *const own[] = {
         "bench.lua", "command.lua", "commands.lua", "complete.lua", "diff.lua", "engines.lua", "errors.lua", "face.lua", "flops.lua", "graph.lua",
         "graph_page.lua", "estimate.lua", "help.lua", "inputs.lua", "inspect.lua", "meta.lua", "options.lua", "plot.lua", "pretty.lua", "probe.lua", "progress.lua",
-        "repl.lua", "report.lua", "serve.lua", "terminal.lua", "timing.lua", "units.lua", "workloads.lua",
+        "repl.lua", "report.lua", "serve.lua", "terminal.lua", "timing.lua", "units.lua", "widen.lua", "workloads.lua",
     };
     if (strncmp(source, "=mil.", 5) == 0 || strncmp(source, "@mil.", 5) == 0) return true;
     if (strstr(source, "/mil/cmd/")) return true;

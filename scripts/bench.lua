@@ -17,7 +17,7 @@ A dispatch is a run that has almost nothing to compute. Unless told: matmul, con
   conv       [D*]CxHxW[kS]    D convolutions of C channels over H x W, kernel S x S
   attention  HxSxE            heads, tokens, features a head
   published  the sizes of which others published figures for the Neural Engine, and those figures
-A MODEL's error is against the cpu engine, strict, unoptimised.]],
+A MODEL's error is, where it computes in fp16, against the same program in fp32, else against the cpu engine, strict and unoptimised.]],
   options = {
     { "--size", "SIZE,..", "these sizes, of the one kind that is named", many = true },
     { "--engine", "NAME,..", "engines; cpu:strict rounds at every op, ane:ROUTE, coreml:UNITS; unless given, every one there is", many = true },

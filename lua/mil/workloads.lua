@@ -219,7 +219,27 @@ end
 
 -- ---- a model of the user's ----
 
--- What it should give: by the cpu engine, strict, of the same program.
+local function has_halves(f)
+  for _, list in ipairs { f.inputs, f.outputs } do
+    for _, value in ipairs(list) do if value.type.dtype == "fp16" then return true end end
+  end
+  for _, operation in ipairs(f:operations()) do
+    for _, value in ipairs(operation.outputs) do if value.type.dtype == "fp16" then return true end end
+  end
+  return false
+end
+
+-- What a model should give, and by what. Of one that computes in fp16, the same in fp32, which is as good as exact beside it; of others, and
+-- where that can't be made, itself by the cpu engine, strict and unoptimised.
+local function wanted_of(f, tensors)
+  local wide = has_halves(f) and select(2, pcall(require "mil.widen", f)) or nil
+  local exact = { engine = "cpu", precision = "strict", optimize = 0 }
+  if type(wide) ~= "userdata" then return f:compile(exact):run(tensors), "cpu:strict" end
+  local widened = {}
+  for name, tensor in pairs(tensors) do widened[name] = tensor.dtype == "fp16" and tensor:to "fp32" or tensor end
+  return wide:compile(exact):run(widened), "fp32"
+end
+
 function workloads.model(path, given)
   local inputs = require "mil.inputs"
   local f = inputs.entry(require("mil.progress").load(path, given.quiet), given["function"])
@@ -229,10 +249,10 @@ function workloads.model(path, given)
   local tensors = inputs.read(f, { input = given.input, shape = given.shape, random = given.random or 0, seed = given.seed })
   local sizes = inputs.sizes(f, given.shape, tensors)
   if next(sizes) then f:fix(sizes) end
-  local wanted
+  local wanted, against
   local function check(out)
-    wanted = wanted or f:compile({ engine = "cpu", precision = "strict", optimize = 0 }):run(tensors)
-    local result = { largest = 0, relative = 0, seen = 0, total = 0, against = "cpu:strict" }
+    if not wanted then wanted, against = wanted_of(f, tensors) end
+    local result = { largest = 0, relative = 0, seen = 0, total = 0, against = against }
     for name, should in pairs(wanted) do
       local is = out[name]
       if type(should) == "userdata" and getmetatable(should) ~= "mil.dictionary" and should.dtype ~= "string" then

@@ -61,6 +61,24 @@ describe("mil.workloads", function()
     assert.is_false((weights[1]:close(weights[2])))
   end)
 
+  it("compares a model of fp16 with the same in fp32", function()
+    local path = luamil.path "half.mlpackage"
+    local f = mil.func { opset = "ios18" }
+    local x = f:input("x", "fp16", { 4, 64 })
+    local weight = f:constexpr_blockwise_shift_scale { data = mil.rand("fp32", { 8, 64 }, { seed = 1 }):map(function(v) return math.floor(v * 15) - 7 end):to "int4",
+      scale = mil.tensor("fp16", { { 0.1 } }):reshape { 1, 1 } }
+    local parts = { x:linear { weight = weight }:softmax { axis = -1 }:split { num_splits = 2, axis = 1 } }
+    f:output("y", f:concat { values = { parts[2], parts[1] * 0.3 }, axis = 1 })
+    f:output("z", x:cast { dtype = "fp32" }:cast { dtype = "fp16" })
+    f:save(path)
+    local work = workloads.model(path, { quiet = true })
+    local found = work.check(work.func:compile({ engine = "cpu", precision = "strict" }):run(work.inputs))
+    assert.same({ "fp32", 4 * 8 + 4 * 64 }, { found.against, found.seen })
+    assert.truthy(found.largest > 1e-6 and found.largest < 1e-3 and found.relative < 1e-2)
+    work = workloads.model("tests/vectors/packages/conv.mlpackage", { quiet = true })
+    assert.equal("cpu:strict", work.check(work.func:compile():run(work.inputs)).against)
+  end)
+
   it("looks at a sample of what is large", function()
     local work = workloads.make("matmul", "512x512x512", "fp16")
     local found = work.check(work.func:compile({ engine = "cpu" }):run(work.inputs))

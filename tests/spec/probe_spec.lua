@@ -149,7 +149,7 @@ describe("docs/tutorial/first-dispatch.md", function()
         local line = command:gsub("^build/luamil", ("MIL_FRAMEWORKS=%s %s bin/luamil"):format(standin, lua))
         line = line:gsub('%f[%w]first%.', luamil.path "first."):gsub("report%.json", luamil.path "report.json")
         local status, out, err = luamil.shell(line)
-        assert.same({ command, 0, "" }, { command, status, err })
+        assert.same({ command, 0, "" }, { command, status, err .. (status ~= 0 and out or "") })
         assert.truthy(#out > 0 or command:find "save")
       end
     end
