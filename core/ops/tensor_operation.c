@@ -457,8 +457,10 @@ static mil_status range_count(mil__call *call, int64_t *out) {
     MIL__TRY(mil__get_float(call, "end", &end));
     MIL__TRY(mil__get_float(call, "step", &step));
     double count = ceil(round_to(dtype, round_to(dtype, end - start) / step));
-    if (step == 0 || !(count < 2147483648.0))
+    if (step == 0 || !(count < HUGE_VAL))
         return mil__call_fail(call, MIL_EVALUE, "from %g to %g by %g has no end", start, end, step);
+    if (count > INT32_MAX)
+        return mil__call_fail(call, MIL_ELIMIT, "from %.10g to %.10g by %g are %.0f elements; at most %d are possible", start, end, step, count, INT32_MAX);
     *out = count > 0 ? (int64_t)count : 0;
     return MIL_OK;
 }

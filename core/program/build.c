@@ -588,7 +588,7 @@ static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
     if (arg->kind == MIL_ARG_VALUE) {
         const mil__value *value = mil__value_at(a->program, arg->value);
         const mil_type *type = value ? value->type : NULL;
-        if (type && type->kind == MIL_LIST) type = type->items[0];
+        if (type && (type->kind == MIL_LIST || type->kind == MIL_STATE)) type = type->items[0];
         return type && type->kind == MIL_TENSOR ? type->dtype : MIL_NO_DTYPE;
     }
     return MIL_NO_DTYPE;
@@ -609,6 +609,19 @@ static mil_dtype dtype_of_group(const adding *a, uint32_t letter) {
     return first;
 }
 
+/* What output_dtype says, where a parameter of these dtypes may be of it. */
+static mil_dtype dtype_of_output(const adding *a, uint32_t set) {
+    for (size_t i = 0; i < a->n_args; i++) {
+        const mil_arg *arg = &a->args[i];
+        if (arg->kind != MIL_ARG_STRING || strcmp(arg->name, "output_dtype") != 0) continue;
+        char name[16] = "";
+        if (arg->n < sizeof name) memcpy(name, arg->data, arg->n);
+        mil_dtype dtype = mil_dtype_find(name);
+        return dtype && (set & MIL__SET(dtype)) ? dtype : MIL_NO_DTYPE;
+    }
+    return MIL_NO_DTYPE;
+}
+
 /* Has a parameter of this letter a number that is no integer? */
 static bool has_fraction(const adding *a, uint32_t letter) {
     for (size_t i = 0; i < a->n_args; i++) {
@@ -625,7 +638,8 @@ static mil_dtype first_in(uint32_t set, const mil_dtype *wanted) {
     return MIL_NO_DTYPE;
 }
 
-/* The dtype that a literal without one takes: that of its group; else x's, where it may; else the first that suits. */
+/* The dtype that a literal without one takes: that of its group, or of the state that it is for; else output_dtype, or x's, where it
+ * may; else the first that suits. */
 static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_kind kind, mil_dtype hint) {
     static const mil_dtype ints[] = {MIL_INT32, MIL_FP32, MIL_FP16, MIL_UINT32, MIL_INT8, MIL_UINT8, MIL_BOOL, 0};
     static const mil_dtype floats[] = {MIL_FP32, MIL_FP16, MIL_INT32, MIL_UINT32, MIL_INT8, MIL_UINT8, 0};
@@ -634,7 +648,8 @@ static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_k
     uint32_t set = row ? mil__op_dtypes(a->op, a->opset, row) : 0;
     bool is_letter = row && row->type && row->type < MIL__SET(0);
     mil_dtype dtype = hint;
-    if (!dtype && is_letter) dtype = dtype_of_group(a, row->type);
+    if (!dtype && row && (is_letter || !row->type)) dtype = dtype_of_group(a, row->type);
+    if (!dtype && is_letter) dtype = dtype_of_output(a, set);
     if (dtype) return dtype;
     if (is_letter && kind != MIL_ARG_BOOLS) {
         dtype = dtype_of_group(a, 0);

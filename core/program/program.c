@@ -459,7 +459,9 @@ mil_status mil__input_check(const mil_program *program, mil_block function, cons
         return mil__fail(err, MIL_ETYPE, "input %.80s: states exist from opset ios18 on", name);
     for (int i = 0; i < rank; i++) {
         bool fits = shape[i] >= 0 || (!state && mil__dim_is_symbol(program->types, shape[i]) && !mil__dim_is_variadic(program->types, shape[i]));
-        if (!fits) return mil__fail(err, MIL_ETYPE, "input %.80s: dim %d is neither a size nor a symbol", name, i);
+        if (fits) continue;
+        if (state) return mil__fail(err, MIL_ETYPE, "state %.80s: dim %d is no size; those of a state are fixed", name, i);
+        return mil__fail(err, MIL_ETYPE, "input %.80s: dim %d is neither a size nor a symbol", name, i);
     }
     return MIL_OK;
 }

@@ -63,10 +63,16 @@ end
 
 local function is_float(dtype) return dtype:find "^b?fp?%d" ~= nil end
 
--- A float input takes any numbers; another one just its dtype, which is for the run to say.
+local function is_int(dtype) return dtype:find "^u?int%d" ~= nil end
+
+-- A float input takes any numbers, an integer one any integers that it can hold (ids are int64 in most files); what else is no fit
+-- is for the run to say.
 function inputs.fitted(tensor, dtype)
-  local converts = tensor.dtype ~= dtype and is_float(dtype) and tensor.dtype ~= "string"
-  return converts and tensor:to(dtype) or tensor
+  if tensor.dtype == dtype or tensor.dtype == "string" then return tensor end
+  if is_float(dtype) then return tensor:to(dtype) end
+  if not (is_int(dtype) and is_int(tensor.dtype)) then return tensor end
+  local held = tensor:to(dtype)
+  return held:to(tensor.dtype):close(tensor, 0) and held or tensor
 end
 
 -- {name = tensor} of what "x=x.npy" or "several.npz" names; the one tensor of an npy has no name.

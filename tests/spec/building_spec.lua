@@ -175,6 +175,9 @@ describe("literals", function()
     assert.same({ 2, 2 }, c.type.shape)
     assert.same({ { 1, 2 }, { 3, 4 } }, c.data:table())
     assert.equal("fp16", f:const({ 1.5 }, "fp16").type.dtype)
+    for dtype, zero in pairs { uint8 = 200, int8 = -100 } do -- of output_dtype, where nothing else says
+      assert.equal(dtype, c:cast({ dtype = "fp16" }):quantize({ scale = 0.5, zero_point = zero, output_dtype = dtype }).type.dtype)
+    end
     assert.equal("table", f:const({ val = mil.ones("fp32", { 2 }), name = "table" }).name)
   end)
 

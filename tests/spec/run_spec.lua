@@ -25,6 +25,8 @@ mil.ones("fp32", { 1, 4 }):save(luamil.path "wide.npy")
 mil.save(luamil.path "both.npz", { x = x, k = k })
 mil.save(luamil.path "double.npz", { x = x:to "fp64", k = k })
 mil.save(luamil.path "both.safetensors", { x = x, k = k })
+mil.save(luamil.path "long.npz", { x = x, k = k:to "int64" })
+mil.save(luamil.path "longer.npz", { x = x, k = mil.full("int64", { 2 }, 2 ^ 40) })
 
 local function run(arguments)
   return luamil(("run %s %s"):format(model, (arguments:gsub("@", luamil.folder .. "/"))))
@@ -40,7 +42,7 @@ describe("luamil run", function()
   end)
 
   for _, given in ipairs { "--input x=@x.npy --input k=@k.npy", "--input x=@both.npz --input k=@both.safetensors",
-    "--input @both.npz", "--input=@both.safetensors", "--input @double.npz" } do
+    "--input @both.npz", "--input=@both.safetensors", "--input @double.npz", "--input @long.npz" } do
     it("takes " .. given, function()
       os.remove(luamil.path "out.npz")
       assert.are.same({ 0, "", "" }, { run(given .. " --output @out.npz") })
@@ -114,6 +116,7 @@ describe("luamil run", function()
   end)
 
   local refused = {
+    { 1, "--input @longer.npz", "input k is int32[2], but was given int64[2], which is to be converted to int32 first" },
     { 1, "--input x=@x.npy", "no --input for k int32[2] (--random makes one up)" },
     { 1, "", "no --input for x fp32[?, 3], k int32[2] (--random makes one up)" },
     { 1, "--input xx=@x.npy", "no input xx; did you mean x?" },

@@ -129,6 +129,8 @@ program(1.3)
     local f = mil.func { opset = "ios18" }
     local memory, x = f:state("memory", "fp16", { 2 }), f:input("x", "fp32", { 2 })
     fails("ETYPE", "value fp32[2] is not what state state<fp16[2]> holds", memory.coreml_update_state, memory, { value = x })
+    assert.equal("fp16", memory:coreml_update_state({ value = { 1, 2 } }).type.dtype) -- numbers are of the state's dtype
+    fails("ETYPE", "state wide: dim 0 is no size; those of a state are fixed", f.state, f, "wide", "fp16", { "N" })
     fails("ETYPE", "a state", x.read_state, x)
     fails("ETYPE", "a tensor", memory.relu, memory)
     fails("ETYPE", "a state can't be an output", f.output, f, "y", memory)

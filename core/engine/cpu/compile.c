@@ -150,7 +150,7 @@ mil_status mil__slot_new(mil__lower *lower, mil_dtype dtype, int rank, const int
     lower->plan->is_dynamic |= s->kind == MIL__SLOT_DYNAMIC;
     bool fits = s->kind == MIL__SLOT_DYNAMIC ||
                 (mil__shape_numel(rank, shape, &n) && mil__dtype_bytes(dtype, n, &s->bytes));
-    if (!fits) return mil__fail(lower->err, MIL_ELIMIT, "compile: a value is too large for memory");
+    if (!fits) return mil__fail(lower->err, MIL_ELIMIT, "compile: a value of %s%s is too large for memory", mil_dtype_name(dtype), MIL__SHAPE_TEXT(rank, shape));
     *out = slot;
     return MIL_OK;
 }
