@@ -408,8 +408,8 @@ __attribute__((used, visibility("hidden"))) void *standin_find(const uintptr_t *
         return (void *)nothing;
     }
     told to = { NULL, NULL };
-    bool is_getter = !strncmp(m->class, "NS", 2) && m->signature[0] != '=';
-    bool goes = counted(name, !is_getter);
+    bool is_getter = !strncmp(m->class, "NS", 2) && m->signature[0] != '=', is_setter = !strncmp(m->selector, "set", 3);
+    bool goes = counted(name, !is_getter && !is_setter);
     bool holds = arguments_hold(name, m->signature, regs, stack, &to);
     if (holds && goes) return m->imp;
     tell(m, self, &to, holds ? "made to fail" : "an argument is wrong");

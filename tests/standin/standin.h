@@ -45,8 +45,8 @@ int standin_set(const char *name, long value);
  * sweep and the catalogue of ANEForge, G for the guide; "*": all; NULL or "": none. refusals.c has the rows. */
 void standin_believe(const char *sources);
 void standin_set_chip(const char *architecture, const char *build);
-/* The k-th framework call from now fails (1: the next); 0: none does. Messages of reference counting, and those that ask an object of
- * Foundation what it holds, never fail. */
+/* The k-th framework call from now fails (1: the next); 0: none does. Messages of reference counting, those that ask an object of
+ * Foundation what it holds, and setters never fail. */
 void standin_fail_at(long k);
 /* Core ML: "units" of the model that was loaded last; how many "arrays" were made over a client's memory, "images" given to
  * predictions, "backings" used for results. */
