@@ -103,7 +103,8 @@ end
 local function error_text(e)
   if not e then return "" end
   local part = e.seen < e.total and (" (%d of %d elements)"):format(e.seen, e.total) or ""
-  return ("%.3g, %.2g%s%s"):format(e.largest, e.relative, part, e.against == "fp64" and "" or " against " .. e.against)
+  local far = not (e.relative < 0.1) and "far off: " or ""
+  return ("%s%.3g, %.2g%s%s"):format(far, e.largest, e.relative, part, e.against == "fp64" and "" or " against " .. e.against)
 end
 
 local function rate(x) return (x < 1000 and "%.4g" or "%.0f"):format(x) end

@@ -210,9 +210,13 @@ wait $pid
 ]]):format(path_of "slow", path_of "tmp", luamil, arguments, condition))
       end
       it("exits with 130 where a model runs", function()
-        local status, _, err = interrupted("run " .. write("m.mil", program) .. " --random --repeat 100000000", "sleep 1")
-        assert.are.equal(130, status)
-        assert.truthy(err:find "^luamil: interrupted[^\n]*\n$", err)
+        local model = write("m.mil", program)
+        for _, line in ipairs { "run " .. model .. " --random --repeat 100000000", "compare " .. model .. " --random --repeat 100000000",
+          "bench " .. model .. " --engine cpu --seconds 100" } do
+          local status, _, err = interrupted(line, "sleep 1")
+          assert.are.same({ line, 130 }, { line, status })
+          assert.truthy(err:find "^luamil: interrupted[^\n]*\n$", err)
+        end
       end)
       it("names the loop that did not end, of a model and of a script", function()
         local text = [[

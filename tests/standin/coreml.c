@@ -372,6 +372,17 @@ static void check_backings(const ml_model *m, const object *backings) {
         if (!port_value(m, 1, string_text(items[backings->n + i]))) violation("outputBackings: the model has no output %s", string_text(items[backings->n + i]));
 }
 
+/* With computing switched off: outputs of zeros, where they are tensors of known sizes. */
+static bool blank_results(const ml_model *m, mil_tensor **result) {
+    bool ok = !standin.compute;
+    for (size_t i = 0; ok && i < mil_model_n_outputs(m->model); i++) {
+        const mil_port *port = mil_model_output(m->model, i);
+        ok = !port->is_label && !port->keys && mil_tensor_new(port->dtype, port->rank, port->shape, &result[i], NULL) == MIL_OK;
+    }
+    for (size_t i = 0; !ok && i < MAX_PORTS; i++) mil_tensor_free(result[i]), result[i] = NULL;
+    return ok;
+}
+
 /* One prediction: +1; NULL and *why: it failed. */
 static object *predicted(object *model, object *features, object *of, object *given, char *why, size_t size) {
     const ml_model *m = model_of(model);
@@ -389,7 +400,7 @@ static object *predicted(object *model, object *features, object *of, object *gi
         if (!value) snprintf(why, size, "Feature %s is required but not specified.", port->name);
         ok = value && (in[i] = input_for(m, port, value, why, size)) != NULL;
     }
-    if (ok && standin.compute) ok = !mil_model_run_state(m->model, in, result, of ? state_of(of)->state : NULL, &err);
+    if (ok && !blank_results(m, result)) ok = !mil_model_run_state(m->model, in, result, of ? state_of(of)->state : NULL, &err);
     if (of) __atomic_sub_fetch(&state_of(of)->users, 1, __ATOMIC_ACQ_REL);
     if (err.message[0]) snprintf(why, size, "%s", err.message);
     object *out = ok ? results_of(m, backings, result, why, size) : NULL;
