@@ -216,7 +216,7 @@ static void plans(void) {
         CHECK_HAS(text_of(SEND(id)(last, SEL("operatorName"))), ".add");
         id usage = SEND(id, id)(kept, SEL("computeDeviceUsageForMLProgramOperation:"), last);
         CHECK(SEND(bool, id)(SEND(id)(usage, SEL("preferredComputeDevice")), SEL("isKindOfClass:"), CLASS("MLNeuralEngineComputeDevice")));
-        CHECK_EQ(SEND(double)(SEND(id, id)(kept, SEL("estimatedCostOfMLProgramOperation:"), last), SEL("weight")), 0.25);
+        CHECK_EQ(SEND(double)(SEND(id, id)(kept, SEL("estimatedCostOfMLProgramOperation:"), last), SEL("weight")), 1.0);
         CHECK(!SEND(id, id)(kept, SEL("computeDeviceUsageForMLProgramOperation:"), first));      /* a const */
         release(kept);
     }

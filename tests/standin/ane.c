@@ -567,6 +567,11 @@ static bool is_virtual(ME) { UNUSED; return standin.virtual_machine; }
 static object *architecture(ME) { UNUSED; return autoreleased(string_new(standin_chip)); }
 static object *system_build(ME) { UNUSED; return autoreleased(string_new(standin_build)); }
 static unsigned cores(ME) { UNUSED; return 16; }
+static unsigned engines(ME) { UNUSED; return 1; }
+static long long board(ME) { UNUSED; return 0; }
+static bool is_not(ME) { UNUSED; return false; }
+static object *product(ME) { UNUSED; return autoreleased(string_new("macOS")); }
+static object *nothing_said(ME) { UNUSED; return autoreleased(string_new("")); }
 
 #define M(class, selector, signature, function) { class, selector, signature, (void *)function }
 static const method rows[] = {
@@ -611,7 +616,11 @@ static const method rows[] = {
     M("_ANERequest", "validate", "", request_validate),
     M("_ANEDeviceInfo", "hasANE", "=", has_ane), M("_ANEDeviceInfo", "isVirtualMachine", "=", is_virtual),
     M("_ANEDeviceInfo", "aneArchitectureType", "=", architecture), M("_ANEDeviceInfo", "buildVersion", "=", system_build),
-    M("_ANEDeviceInfo", "numANECores", "=", cores),
+    M("_ANEDeviceInfo", "numANECores", "=", cores), M("_ANEDeviceInfo", "numANEs", "=", engines),
+    M("_ANEDeviceInfo", "aneBoardType", "=", board), M("_ANEDeviceInfo", "aneSubType", "=", nothing_said),
+    M("_ANEDeviceInfo", "aneSubTypeVariant", "=", nothing_said), M("_ANEDeviceInfo", "productName", "=", product),
+    M("_ANEDeviceInfo", "bootArgs", "=", nothing_said), M("_ANEDeviceInfo", "isInternalBuild", "=", is_not),
+    M("_ANEDeviceInfo", "isExcessivePowerDrainWhenIdle", "=", is_not), M("_ANEDeviceInfo", "precompiledModelChecksDisabled", "=", is_not),
 };
 
 __attribute__((constructor(104))) static void begin(void) {

@@ -169,7 +169,15 @@ static object *preferred(ME) {
     if (standin.ml_unknown_device) return device_new(3);
     return device_new(allows(units, 2) && standin.has_ane ? 2 : allows(units, 1) ? 1 : 0);
 }
-static double weight(ME) { UNUSED; return 0.25; }
+/* The same part for each that is no const. */
+static double weight(ME) {
+    UNUSED;
+    const mil_program *p = program_of(self);
+    double n = 0;
+    for (mil_operation o = mil_block_first(p, mil_operation_block(p, operation_of(self))); o; o = mil_operation_next(p, o))
+        n += strcmp(mil_op_name(mil_operation_op(p, o)), "const") != 0;
+    return 1 / n;
+}
 
 #define M(class, selector, signature, function) { class, selector, signature, (void *)function }
 static const method rows[] = {

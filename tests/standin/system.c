@@ -128,6 +128,12 @@ EXPORT int bootstrap_look_up(uint32_t port, const char *service, uint32_t *out) 
     return *out = 0x1203, 0;
 }
 
+EXPORT int mach_port_deallocate(uint32_t task, uint32_t port) {
+    passed("mach_port_deallocate");
+    if (task != mach_task_self_ || !port) violation("mach_port_deallocate: task %u, port %u", task, port);
+    return 0;
+}
+
 /* Length first: 0 in *n where there is no place to write. */
 EXPORT int sysctlbyname(const char *name, void *out, size_t *n, void *new, size_t n_new) {
     static const char *const values[][2] = { { "machdep.cpu.brand_string", "Apple M3 Pro" }, { "hw.model", "Mac15,6" },
