@@ -568,11 +568,44 @@ static void trigonometry(void) {
     free(x), free(y), free(first);
 }
 
+/* mod and floor_div, to the bit: of numbers of all sizes (quotients around whole numbers and around 4096 among them), and of what is odd. */
+static void remainders(const mil__kernels *kernels) {
+    static const float odd[] = {0, -0.0f, 1, -1, 3, 0.1f, 1e-45f, -1e-40f, 3.4e38f, -3.4e38f, INFINITY, -INFINITY, NAN};
+    enum { N_ODD = MIL__COUNT(odd), N = 200000 };
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y), *got[2] = {malloc(N * sizeof *x), malloc(N * sizeof *x)};
+    for (size_t i = 0; i < N; i++) {
+        bool is_odd = i < (size_t)N_ODD * N_ODD;
+        y[i] = is_odd ? odd[i / N_ODD] : (float)(uniform() * exp(uniform() * (i % 2 ? 3 : 90)));
+        float times = (float)(uniform() * exp((uniform() + 1) * 5));
+        x[i] = is_odd ? odd[i % N_ODD] : i % 3 ? y[i] * times : nextafterf(y[i] * floorf(times), (float)(i % 3 - 1) * INFINITY);
+    }
+    for (int k = 0; k < 2; k++) {
+        mil__chain_op op = k ? MIL__DO_floor_div : MIL__DO_mod;
+        mil__chain_operand operands[3] = {{.dtype = MIL__F32, .stride = {1}}, {.dtype = MIL__F32, .stride = {1}}, {.dtype = MIL__F32, .stride = {1}}};
+        mil__instr instrs[] = {{.op = MIL__DO_load}, {.op = MIL__DO_load, .dst = 1, .a = 1}, {.op = (uint8_t)op, .a = 0, .b = 1},
+                               {.op = MIL__DO_store, .dst = 2}};
+        mil__chain chain = {.n_dims = 1, .dim = {N}, .operands = operands, .instrs = instrs, .n_instrs = 4, .n_regs = 2};
+        run_chain(kernels, &chain, (void *[]){x, y, got[k]}, 1);
+    }
+    ROW("%s remainders", kernels->isa);
+    for (size_t i = 0; i < N; i++) {
+        float r = fmodf(x[i], y[i]);
+        bool turns = r != 0 && (r < 0) != (y[i] < 0);
+        double quotient = ((double)x[i] - (double)r) / (double)y[i] - turns; /* whole: that of a difference of 36 bits */
+        if (turns) r += y[i];
+        check_near("mod", i, (double)got[0][i], (double)r, (bound){0});
+        if (!isnan(r)) check_near("mod's sign", i, signbit(got[0][i]) != 0, signbit(r == 0 ? y[i] : r) != 0, (bound){0});
+        if (fabs(quotient) < 4096) check_near("floor_div", i, (double)got[1][i], quotient, (bound){0});
+    }
+    free(x), free(y), free(got[0]), free(got[1]);
+}
+
 static void chains(void) {
     each_isa(each_instruction);
     each_isa(casts);
     each_isa(broadcasts);
     each_isa(logic);
+    each_isa(remainders);
 }
 
 /* ---- convolution and pooling: random windows, against loops over every tap ---- */
