@@ -130,18 +130,22 @@ static int shared(lua_State *L) {
     return luamil_return_tensor(L, self);
 }
 
+static int64_t check_handle(lua_State *L, int at, const char *what, int64_t most) {
+    int64_t number = luamil_check_int(L, at, "mil.import", what);
+    if (number < 0 || number > most) luamil_fail(L, MIL_EVALUE, "mil.import: there is no %s %lld", what, (long long)number);
+    return number;
+}
+
 /* The memory that stands at index 1: a descriptor, or {fd = } or {id = }. */
 static mil_status import_buffer(lua_State *L, size_t bytes, mil_buffer **out, mil_error *err) {
     static const char *const keys[] = {"fd", "id", NULL};
-    if (!lua_istable(L, 1)) return mil_buffer_import((int)luamil_check_int(L, 1, "mil.import", "fd"), bytes, out, err);
+    if (!lua_istable(L, 1)) return mil_buffer_import((int)check_handle(L, 1, "fd", INT32_MAX), bytes, out, err);
     luamil_check_keys(L, 1, "mil.import", keys);
     bool has_id = luamil_option(L, 1, "id") != LUA_TNIL, has_fd = luamil_option(L, 1, "fd") != LUA_TNIL;
     if (has_id == has_fd) luamil_fail(L, MIL_EINVAL, "mil.import: takes either fd or id");
-    int64_t number = luamil_check_int(L, has_id ? -2 : -1, "mil.import", has_id ? "id" : "fd");
+    int64_t number = check_handle(L, has_id ? -2 : -1, has_id ? "id" : "fd", has_id ? UINT32_MAX : INT32_MAX);
     lua_pop(L, 2);
-    if (!has_id) return mil_buffer_import((int)number, bytes, out, err);
-    if (number < 0 || number > UINT32_MAX) luamil_fail(L, MIL_EVALUE, "mil.import: there is no id %lld", (long long)number);
-    return mil_buffer_import_id((uint32_t)number, bytes, out, err);
+    return has_id ? mil_buffer_import_id((uint32_t)number, bytes, out, err) : mil_buffer_import((int)number, bytes, out, err);
 }
 
 /* mil.import(fd or {fd = } or {id = }, dtype, shape [, {row = }]): the same memory, of another process */
