@@ -126,7 +126,7 @@ static mil_status compile_it(const compiled *what, const mil_compile_options *op
 
 static int compile_with(lua_State *L, const compiled *what, const char *engine, const char *entry, int at, const char *fn) {
     static const char *const keys[] = {"engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit",
-                                       "max_turns", "progress", "units", "route", "qos", "fallback", "verify", NULL};
+                                       "max_turns", "progress", "units", "route", "qos", "fallback", "verify", "counters", NULL};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     mil_error err;
     mil_model_memory memory;
@@ -154,6 +154,7 @@ static int compile_with(lua_State *L, const compiled *what, const char *engine, 
     options.qos = (unsigned)option_int(L, at, fn, "qos", 0, 0, 63);
     options.fallback = luamil_option_bool(L, at, fn, "fallback");
     options.verify = luamil_option_bool(L, at, fn, "verify");
+    options.counters = luamil_option_bool(L, at, fn, "counters");
     options.progress = luamil_begin_progress(L, at, fn, &progress);
     options.progress_ctx = &progress;
     luamil_model *self = new_model(L);

@@ -282,7 +282,7 @@ end
 local finding = '{severity: string, rule: string, message: string, fails: string?, runs: string?, advice: string?, source: string, ' ..
   '["function"]: string, op: string?, value: string?, where: string?, operation: mil.operation?}'
 local compile_options = '{engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, '
-  .. "disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?, fallback: boolean?, verify: boolean?}"
+  .. "disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?, fallback: boolean?, verify: boolean?, counters: boolean?}"
 local progress = "fun(stage: string, part: number): boolean?"
 
 local function lua_document()

@@ -874,9 +874,10 @@ typedef struct mil_compile_options {
                                  why; all of it does where the engine can't be used here. false: that is an error */
     bool verify;              /* the first run is computed by the cpu engine too, and compared: MIL_EVALUE, with output and element, where
                                  they differ; so is the next, until one agrees. Until then the program is there twice */
+    bool counters;            /* engine ane, route direct: ask the engine's own clock; mil_model_describe tells what the last run took */
 } mil_compile_options;
 /* In the order of the fields, since C++ before 20 knows no names here. */
-#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL, NULL, 0, false, false }
+#define MIL_COMPILE_DEFAULTS { NULL, NULL, 1, 1, MIL_PRECISION_DEFAULT, NULL, 0, 0, NULL, NULL, NULL, NULL, 0, false, false, false }
 
 /* A compiled program; shared (counted). It keeps what it needs of the program, which may be changed or freed.
  * Any number of threads may run one model at once, each with its own context. */

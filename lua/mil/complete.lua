@@ -202,7 +202,7 @@ end
 
 -- ---- names of parameters ----
 
-local compile_options = { "engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", "max_turns", "units", "route", "qos", "fallback", "verify" }
+local compile_options = { "engine", "entry", "optimize", "threads", "precision", "disable", "memory_limit", "max_turns", "units", "route", "qos", "fallback", "verify", "counters" }
 
 -- The names that the call whose table opens at `brace` takes; nil where it is no such call.
 local function parameters_of(before, brace, env)

@@ -4,7 +4,7 @@
 ---@diagnostic disable: unused-local, duplicate-set-field
 
 ---@alias mil.operand mil.value|mil.tensor|number|boolean|string|table
----@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?, fallback: boolean?, verify: boolean?}
+---@alias mil.compile_options {engine: string?, entry: string?, optimize: integer?, threads: integer?, precision: "default"|"strict"|nil, disable: string|string[]|nil, memory_limit: integer?, max_turns: integer?, progress: mil.progress?, units: string?, route: string?, qos: integer?, fallback: boolean?, verify: boolean?, counters: boolean?}
 ---@alias mil.progress fun(stage: string, part: number): boolean?
 ---@alias mil.finding {severity: string, rule: string, message: string, fails: string?, runs: string?, advice: string?, source: string, ["function"]: string, op: string?, value: string?, where: string?, operation: mil.operation?}
 ---@alias mil.report mil.finding[]|{errors: integer, warnings: integer, notes: integer, remarks: integer, engine: string, route: string}

@@ -149,6 +149,34 @@ static void copies_are_loaded(void) {
     kit_end();
 }
 
+/* The engine's own time, where it gives one: an unentitled process was seen to get none. */
+static void counters(void) {
+    static const struct {
+        int is_asked, is_given;
+        const char *told;
+    } rows[] = {{1, 1, "counters: the last run took the engine "}, {1, 0, "counters: the engine has given no time"}, {0, 1, "self-test: "}};
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_error err = {0};
+    options.engine = "ane", options.route = route;
+    for (int i = 0; i < 3; i++) {
+        mil_model *model = NULL;
+        char *text = NULL;
+        kit_begin(route);
+        standin.set("statistics", rows[i].is_given);
+        options.counters = rows[i].is_asked;
+        mil_program *program = kit_program(&err);
+        CHECK_OK(mil_program_compile(program, &options, &model, &err), &err);
+        mil_program_free(program);
+        CHECK_OK(kit_run(model, &err), &err);
+        CHECK_OK(mil_model_describe(model, &text, &err), &err);
+        CHECK_HAS(text, rows[i].told);
+        CHECK(rows[i].is_asked || !strstr(text, "counters"));
+        mil_free(text);
+        mil_model_free(model);
+        kit_end();
+    }
+}
+
 /* Two models of one program share a folder. */
 static void two_of_one(void) {
     mil_error err = {0};
@@ -377,5 +405,5 @@ static void text_as_it_is(void) {
 static void end(void) { kit_close(); }
 
 TEST_MAIN(CASE(missing), CASE(leftovers), CASE(budget), CASE(every_failure), CASE(every_allocation), CASE(works), CASE(layouts),
-          CASE(small_surfaces_are_made_anew), CASE(a_cancelled_submission_is_repeated), CASE(a_busy_daemon_is_asked_again), CASE(the_other_spelling), CASE(copies_are_loaded),
+          CASE(small_surfaces_are_made_anew), CASE(a_cancelled_submission_is_repeated), CASE(a_busy_daemon_is_asked_again), CASE(the_other_spelling), CASE(copies_are_loaded), CASE(counters),
           CASE(two_of_one), CASE(several_threads), CASE(warm_runs), CASE(text_as_it_is), CASE(forks), CASE(end))

@@ -217,6 +217,7 @@ static mil_status compile_by(const mil__ane_route *route, const mil_program *pro
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: route %s gives wrong results on this machine, in whatever order the ports are", route->name);
     ane_model *model = new_model(route, options->qos, &findings);
     if (!model) return mil__nomem(err);
+    model->source.counts = options->counters;
     mil_status status = text ? load_text(model, program, text, err) : load_program(model, program, err);
     return finish(model, status, out);
 }

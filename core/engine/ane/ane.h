@@ -78,6 +78,7 @@ typedef struct mil__ane_source {
     uint32_t procedure;        /* its place in the text */
     unsigned qos;
     mil__ane_findings findings; /* order, rows: how the layout of the ports is to be understood */
+    bool counts;               /* the engine's own clock is to be asked */
     bool is_given;             /* the text is a user's: nothing in it stands for the weights */
 } mil__ane_source;
 
@@ -228,6 +229,8 @@ struct mil__ane_loaded {
     bool is_loaded;
     bool was_compiled; /* false: the system had a compiled copy */
     bool was_elsewhere; /* another process compiled it */
+    bool counts;
+    atomic_ullong hardware_ns; /* of the last run, by the engine's own clock; 0: none was given */
     atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */
 };
 mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err);
@@ -238,6 +241,7 @@ mil_status mil__ane_request_bind(void *request, size_t port, mil__iosurface surf
 mil__iosurface mil__ane_request_bound(const void *request, size_t port);
 bool mil__ane_request_takes(const void *request, size_t port, size_t bytes);
 mil_status mil__ane_request_run(void *request, mil_error *err);
+bool mil__ane_can_count(void);
 size_t mil__ane_surface_bytes(const mil__ane_loaded *loaded, size_t port);
 
 #endif

@@ -97,6 +97,16 @@ static mil_status compile_program(const mil__ane_loaded *loaded, mil_error *err)
     return mil__fail_nserror(err, MIL_EUNSUPPORTED, error, "compile: the Neural Engine's compiler refused the program");
 }
 
+/* Loading forgets it, and some have it set on the model alone, some on the one in it: so it is set on both, before and after. */
+static void ask_for_counters(const mil__ane_loaded *loaded) {
+    enum { HARDWARE_TIME = 1 };
+    if (!loaded->counts) return;
+    if (mil__responds(ANEInMemoryModel, setPerfStatsMask)) mil__send(loaded->model, ANEInMemoryModel, setPerfStatsMask, HARDWARE_TIME);
+    if (!mil__responds(ANEInMemoryModel, model) || !mil__responds(ANEModel, setPerfStatsMask)) return;
+    mil__id inner = mil__send(loaded->model, ANEInMemoryModel, model);
+    if (inner) mil__send(inner, ANEModel, setPerfStatsMask, HARDWARE_TIME);
+}
+
 static bool load_once(const mil__ane_loaded *loaded, mil__id *error) {
     *error = NULL;
     return mil__send(loaded->model, ANEInMemoryModel, load, loaded->qos, loaded->options, error);
@@ -173,10 +183,12 @@ static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, co
     MIL__TRY(name_of(model, &name, err));
     MIL__TRY(find_naming(source, text, name, err));
     MIL__TRY(mil__ane_folder_open(name, text, source->files, source->n_files, &loaded->folder, err));
+    ask_for_counters(loaded);
     loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
     if (loaded->was_compiled) MIL__TRY(compile_and_load(loaded, source, err));
     loaded->is_loaded = true;
     n_loaded++;
+    ask_for_counters(loaded);
     mil__id attributes = mil__responds(ANEInMemoryModel, modelAttributes) ? mil__send(loaded->model, ANEInMemoryModel, modelAttributes) : NULL;
     return mil__ane_layout(attributes, source, &loaded->report, err);
 }
@@ -208,10 +220,12 @@ static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **ou
     if (!loaded) return mil__nomem(err);
     loaded->options = mil__apple.objc_retain(options);
     loaded->qos = source->qos;
+    loaded->counts = source->counts;
     loaded->ports = source->ports;
     loaded->n_inputs = source->n_inputs;
     loaded->n_outputs = source->n_outputs;
     atomic_init(&loaded->least_bytes, 0);
+    atomic_init(&loaded->hardware_ns, 0);
     *out = loaded;
     return MIL_OK;
 }
@@ -285,6 +299,12 @@ static const char *layout_text(const mil__ane_report *report) {
     return report->has_layout ? "as the loaded model reports it" : "computed, since none is reported";
 }
 
+static void print_counters(const mil__ane_loaded *l, mil__str *out) {
+    unsigned long long ns = atomic_load(&l->hardware_ns);
+    if (ns) mil__str_printf(out, "counters: the last run took the engine %llu ns\n", ns);
+    else mil__str_printf(out, "counters: %s\n", mil__ane_can_count() ? "the engine has given no time" : "the classes that give them are not here");
+}
+
 static void print(const void *loaded, mil__str *out) {
     const mil__ane_loaded *l = loaded;
     mil__str_printf(out, "route: direct, in the %s spelling, %s; procedure %u\n", l->spelling ? "long" : "short",
@@ -295,6 +315,7 @@ static void print(const void *loaded, mil__str *out) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);
         mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
     }
+    if (l->counts) print_counters(l, out);
 }
 
 static size_t surface_bytes(const void *loaded, size_t port) { return mil__ane_surface_bytes(loaded, port); }

@@ -24,6 +24,7 @@ struct mil__ane_request {
     size_t least_bytes;
     slot *slots;              /* by port */
     mil__id request;          /* _ANERequest, retained; NULL: to be made */
+    mil__id statistics;       /* _ANEPerformanceStats, retained, that the request fills; NULL: none */
 };
 
 static size_t needed(const mil__ane_loaded *loaded, size_t from, size_t to) {
@@ -51,13 +52,14 @@ static void release_object(mil__id object) {
 
 static void release(struct mil__ane_request *r) {
     release_object(r->request);
+    release_object(r->statistics);
     for (size_t i = 0; i < r->n && r->slots; i++) {
         release_object(r->slots[i].bound_object);
         release_object(r->slots[i].object);
         mil__surface_free(r->slots[i].surface);
     }
     mil__free(r->slots);
-    r->request = NULL, r->slots = NULL;
+    r->request = r->statistics = NULL, r->slots = NULL;
 }
 
 static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, mil_error *err) {
@@ -104,6 +106,26 @@ static void in_order(const struct mil__ane_request *r, size_t from, size_t to, m
     *indices = mil__ns_array(room, to - from);
 }
 
+/* ---- the engine's own clock: its time of a run goes into an object that the request has. Where it gives none, that is no failure ---- */
+
+bool mil__ane_can_count(void) {
+    return mil__responds(ANERequest, setPerfStats) && mil__responds(ANEPerformanceStats, fromTime) && mil__responds(ANEPerformanceStats, hwExecutionTime);
+}
+
+static void set_statistics(struct mil__ane_request *r) {
+    mil__id statistics = r->statistics ? r->statistics : mil__send_class(ANEPerformanceStats, fromTime, 0);
+    if (!statistics) return;
+    if (!r->statistics) r->statistics = mil__apple.objc_retain(statistics);
+    mil__send(r->request, ANERequest, setPerfStats, statistics);
+}
+
+static void read_statistics(const struct mil__ane_request *r) {
+    mil__ane_loaded *loaded = (mil__ane_loaded *)r->loaded;
+    if (r->statistics) atomic_store(&loaded->hardware_ns, mil__send(r->statistics, ANEPerformanceStats, hwExecutionTime));
+}
+
+/* ---- the request ---- */
+
 static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
     mil__id inputs, input_indices, outputs, output_indices, *room = mil__calloc(r->n, sizeof *room);
     if (!room) return mil__nomem(err);
@@ -117,6 +139,7 @@ static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
     if (mil__responds(ANERequest, validate) && !mil__send(request, ANERequest, validate))
         return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid (-[_ANERequest validate])");
     r->request = mil__apple.objc_retain(request);
+    if (r->loaded->counts && mil__ane_can_count()) set_statistics(r);
     return MIL_OK;
 }
 
@@ -254,6 +277,7 @@ mil_status mil__ane_request_run(void *request, mil_error *err) {
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = r->request ? MIL_OK : make_request(r, &why);
     if (status == MIL_OK) status = evaluate(r, &why) ? MIL_OK : run_again(r, &why);
+    if (status == MIL_OK) read_statistics(r);
     mil__apple.objc_autoreleasePoolPop(pool);
     if (status != MIL_OK && err) *err = why;
     return status;
