@@ -153,11 +153,14 @@ end
 
 -- ---- all levels ----
 
--- Are there frameworks to look at: is this macOS, or does MIL_FRAMEWORKS name others?
-function probe.has_frameworks()
-  local others = os.getenv "MIL_FRAMEWORKS"
-  return system.machine().system == "Darwin" or (others ~= nil and others ~= "")
+-- The folder that takes the place of the system's frameworks: what is found there says nothing of a Mac.
+local function others()
+  local folder = os.getenv "MIL_FRAMEWORKS"
+  return folder ~= "" and folder or nil
 end
+
+-- Are there frameworks to look at: is this macOS, or does MIL_FRAMEWORKS name others?
+function probe.has_frameworks() return system.machine().system == "Darwin" or others() ~= nil end
 
 -- given: progress(stage, part); only = {[7] = true}: these levels alone. Gives a list by level of lists of steps, with name, passed, seconds.
 function probe.run(given)
@@ -228,6 +231,7 @@ function probe.machine_text()
   if not machine.version then parts[#parts + 1] = ("%s %s"):format(machine.system or "?", machine.release or "") end
   for _, key in ipairs { "model", "processor", "architecture" } do parts[#parts + 1] = machine[key] end
   if machine.virtual then parts[#parts + 1] = "a virtual machine" end
+  if others() then parts[#parts + 1] = "frameworks of MIL_FRAMEWORKS=" .. others() end
   return table.concat(parts, ", ")
 end
 
@@ -273,7 +277,7 @@ function probe.data(levels)
   end
   for _, name in ipairs(mil.engines()) do engines[name] = scrubbed(mil.engine(name), words) end
   return { luamil = mil.version, lua = jit and jit.version or _VERSION, machine = system.machine(), frameworks = probe.has_frameworks(),
-    engines = engines, levels = list, runs = probe.verdict(levels) }
+    frameworks_of = others() and scrubbed(others(), words), engines = engines, levels = list, runs = probe.verdict(levels) }
 end
 
 -- The text of the programs as the compilers were given it.

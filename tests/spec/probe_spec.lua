@@ -62,6 +62,7 @@ describe("luamil probe", function()
   it("goes from the driver to programs that run", function()
     local status, out, err = probe(there)
     assert.same({ 0, "" }, { status, err })
+    assert.truthy(out:match "^[^\n]+":find("frameworks of MIL_FRAMEWORKS=" .. standin, 1, true))
     for _, text in ipairs {
       "1 driver     the Neural Engine's driver is there  (", "    + H11ANEIn: entry 0x100000321, H11ANE  (",
       "2 open       the driver does not open for this process  (", "0xe00002e2 (not permitted): 0 to 10", "    do: nothing\n",
@@ -116,6 +117,7 @@ describe("luamil probe", function()
     assert.is_nil(text:find("h15g", 1, true)) -- which took the place of a user's name
     local report = json.decode(text)
     assert.same({ 7, true, "driver", "run" }, { #report.levels, report.runs, report.levels[1].name, report.levels[7].name })
+    assert.equal("~/frameworks", report.frameworks_of)
     assert.truthy(text:find("~/frameworks/Espresso.so", 1, true))
     assert.truthy(report.sources[1].text:find("func main", 1, true) and report.sources[2].long:find("program(1.0)", 1, true))
     assert.truthy(report.engines.ane:find("<user>", 1, true), report.engines.ane)
