@@ -393,6 +393,10 @@ static void text_as_it_is(void) {
         CHECK_EQ(((const float *)mil_tensor_data(full))[31], 31.0f);
         CHECK_EQ(((const float *)mil_tensor_data(full))[63], 126.0f);
         mil_tensor_free(x), mil_tensor_free(y), mil_tensor_free(full);
+        char *told = NULL;
+        CHECK_OK(mil_model_describe(model, &told, &err), &err);
+        CHECK_HAS(told, "the system tells programs apart by text and weights\n");
+        mil_free(told);
         mil_model_free(model);
     }
     file.name = "@model_path/../w.bin";

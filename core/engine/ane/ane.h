@@ -229,6 +229,7 @@ struct mil__ane_loaded {
     bool is_loaded;
     bool was_compiled; /* false: the system had a compiled copy */
     bool was_elsewhere; /* another process compiled it */
+    const char *naming; /* of a text of the user's with weights: what tells programs apart; NULL: not asked */
     bool counts;
     atomic_ullong hardware_ns; /* of the last run, by the engine's own clock; 0: none was given */
     atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */

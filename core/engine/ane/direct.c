@@ -182,6 +182,7 @@ static mil_status load_text(mil__ane_loaded *loaded, mil__ane_source *source, co
     loaded->model = mil__apple.objc_retain(model);
     MIL__TRY(name_of(model, &name, err));
     MIL__TRY(find_naming(source, text, name, err));
+    if (source->is_given && source->n_files) loaded->naming = naming == BY_WEIGHTS ? "text and weights" : "text alone, so the system's copies are not used";
     MIL__TRY(mil__ane_folder_open(name, text, source->files, source->n_files, &loaded->folder, err));
     ask_for_counters(loaded);
     loaded->was_compiled = !(may_use_copy(source) && load_copy(loaded));
@@ -315,6 +316,7 @@ static void print(const void *loaded, mil__str *out) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);
         mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
     }
+    if (l->naming) mil__str_printf(out, "the system tells programs apart by %s\n", l->naming);
     if (l->counts) print_counters(l, out);
 }
 
