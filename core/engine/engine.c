@@ -21,10 +21,8 @@ const mil__engine *mil__engine_find(const char *name) {
     return NULL;
 }
 
-const mil__engine *mil__engine_best(void) {
-    for (size_t i = 0; i < MIL__COUNT(engines); i++)
-        if (engines[i]->available(NULL)) return engines[i];
-    return NULL;
+bool mil__is_refusal(mil_status status) {
+    return status != MIL_OK && status != MIL_ENOMEM && status != MIL_ECANCELLED && status != MIL_EINVAL && status != MIL_EVALUE && status != MIL_ENAME;
 }
 
 bool mil_engine_available(const char *name, const char **reason) {

@@ -104,6 +104,7 @@ typedef struct mil__engine_args {
 mil_status mil__engine_run(const mil__engine *engine, void *context, const mil__engine_args *args, const mil__cancel *cancel, mil_error *err);
 
 const mil__engine *mil__engine_find(const char *name);             /* NULL: unknown */
-const mil__engine *mil__engine_best(void);                         /* the first that is available */
+/* Does a status speak of the program, so that another engine may take it? Else it speaks of options, memory, a cancel. */
+bool mil__is_refusal(mil_status status);
 
 #endif

@@ -135,7 +135,7 @@ static mil_status no_engine(const char *name, mil_error *err) {
 }
 
 static mil_status engine_of(const char *name, bool falls_back, const mil__engine **out, mil_error *err) {
-    *out = name ? mil__engine_find(name) : mil__engine_best();
+    *out = mil__engine_find(name);
     if (!*out) return no_engine(name, err);
     const char *reason = "";
     if (falls_back || (*out)->available(&reason)) return MIL_OK;
@@ -151,6 +151,58 @@ static mil_status compile_program(mil_model *model, mil_program *program, const 
     return model->engine->compile(program, &named, &model->impl, err);
 }
 
+static mil_status compile_named(mil_model *model, const mil_program *program, mil_block function, const mil_compile_options *options,
+                                mil_error *err) {
+    mil_program *own = NULL;
+    MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
+    mil_status status = compile_program(model, own, options, err);
+    if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
+    return status;
+}
+
+/* ---- where none is named ---- */
+
+static bool is_wide(const mil_program *program, mil_value value) {
+    const mil_type *type = program->values[value]->type;
+    return type->kind == MIL_TENSOR && (type->dtype == MIL_FP32 || type->dtype == MIL_FP64);
+}
+
+/* Has it the floats that the program says, and what the options ask? */
+static bool suits(const mil__engine *engine, const mil_program *program, mil_block function, const mil_compile_options *options) {
+    const mil__block *body = program->blocks[function];
+    if (!engine->is_half) return true;
+    if (options->precision != MIL_PRECISION_DEFAULT || options->memory_limit || options->max_turns) return false;
+    for (uint32_t i = 0; i < body->n_inputs; i++)
+        if (is_wide(program, body->inputs[i])) return false;
+    for (mil_operation at = body->first; at; at = program->ops[at]->next)
+        for (uint32_t i = 0; program->ops[at]->decl != mil__op_const() && i < program->ops[at]->n_outputs; i++)
+            if (is_wide(program, program->ops[at]->outputs[i])) return false;
+    return true;
+}
+
+/* The Neural Engine, for programs whose floats are fp16; else, or where that refuses it, the others as they are listed. */
+static mil_status compile_any(mil_model *model, const mil_program *program, mil_block function, const mil_compile_options *options,
+                              mil_error *err) {
+    mil_status status = MIL_OK;
+    for (int turn = 0; turn < 2; turn++)
+        for (size_t i = 0; i < mil_engine_count(); i++) {
+            const mil__engine *engine = mil__engine_find(mil_engine_name(i));
+            if (engine->is_half != (turn == 0) || !engine->available(NULL) || !suits(engine, program, function, options)) continue;
+            model->engine = engine;
+            status = compile_named(model, program, function, options, err);
+            if (!mil__is_refusal(status)) return status;
+        }
+    return status;
+}
+
+static const char *first_that_takes_text(void) {
+    for (size_t i = 0; i < mil_engine_count(); i++)
+        if (mil__engine_find(mil_engine_name(i))->compile_text) return mil_engine_name(i);
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
 static mil_status compile_text(mil_model *model, const mil_program *program, const mil__engine_text *text, mil_block function,
                                const mil_compile_options *options, mil_error *err) {
     mil__engine_text of_function = *text;
@@ -162,9 +214,9 @@ static mil_status compile_text(mil_model *model, const mil_program *program, con
 static mil_status compile(mil_model *model, const mil_program *program, const mil__engine_text *text, const mil_compile_options *options,
                           mil_error *err) {
     mil_block function;
-    mil_program *own = NULL;
+    const char *name = options->engine || !text ? options->engine : first_that_takes_text();
     MIL__TRY(entry_of(program, options->entry, &function, err));
-    MIL__TRY(engine_of(options->engine, options->fallback && !text, &model->engine, err));
+    if (name) MIL__TRY(engine_of(name, options->fallback && !text, &model->engine, err));
     if (text && !model->engine->compile_text) return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s takes no text", model->engine->name);
     if (text && (options->fallback || options->verify))
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: a text is handed on whole: there is no fallback for parts of it, and no verifying");
@@ -172,10 +224,7 @@ static mil_status compile(mil_model *model, const mil_program *program, const mi
         return mil__fail(err, MIL_ESTATE, "compile: function %s has no output", mil_function_name(program, function));
     MIL__TRY(make_ports(model, program, function, err));
     if (text) return compile_text(model, program, text, function, options, err);
-    MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
-    mil_status status = compile_program(model, own, options, err);
-    if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
-    return status;
+    return name ? compile_named(model, program, function, options, err) : compile_any(model, program, function, options, err);
 }
 
 static mil_status new_model(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, mil_model **out,

@@ -101,11 +101,6 @@ static mil_status compile_part(splitting *s, const mil__partition_part *part, co
     return engine->compile(program, &options, out, err);
 }
 
-/* Is it about the program? Else it is about the options, or the machine, and no other division helps. */
-static bool is_refusal(mil_status status) {
-    return status != MIL_OK && status != MIL_ENOMEM && status != MIL_ECANCELLED && status != MIL_EINVAL && status != MIL_EVALUE && status != MIL_ENAME;
-}
-
 static mil_status refuse(splitting *s, const mil__partition_part *part, const mil_error *reason) {
     const char *why = mil__arena_text(&s->reasons, reason->message, strlen(reason->message));
     for (uint32_t i = 0; i < part->n_operations; i++) s->why[part->operations[i]] = why;
@@ -147,7 +142,7 @@ static mil_status compile_taken(splitting *s, const mil__partition *parts, bool 
         if (!part->is_taken || find_made(s, part)) continue;
         s->done = (double)p / parts->n, s->share = 1.0 / parts->n;
         mil_status status = compile_part(s, part, s->model->engine, s->options->memory_limit, &impl, &why);
-        *settled = !is_refusal(status);
+        *settled = !mil__is_refusal(status);
         if (status == MIL_OK) status = keep_made(s, part, impl);
         else if (*settled && s->err) *s->err = why;
         if (!*settled) status = refuse(s, part, &why);

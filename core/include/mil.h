@@ -857,7 +857,8 @@ typedef enum mil_precision {
 } mil_precision;
 
 typedef struct mil_compile_options {
-    const char *engine;       /* NULL: the best there is */
+    const char *engine;       /* NULL: the best there is: ane, where it can be used, takes the program, and the program's floats are fp16
+                                 (and precision, memory_limit, max_turns ask for nothing); else cpu; what that refuses, coreml */
     const char *entry;        /* function; NULL: mil_program_entry */
     int optimize;             /* 0: no passes and no fusion; 1: all. Use MIL_COMPILE_DEFAULTS */
     int threads;              /* 1: no synchronisation at all; 0: as many as processors */

@@ -430,6 +430,39 @@ static void told(const mil_model *model, const char *what) {
     mil_free(text);
 }
 
+/* Where no engine is named. */
+static void chooses(void) {
+    static const char wide[] = "program(1.3)\n{\nfunc main<ios18>(" X ") {\ntensor<fp32, [2, 4]> a = cast(x = x, dtype = string(\"fp32\"));\n} -> (a);\n}\n";
+    begin();
+    mil_program *plain = parse(X, V("a", "relu(x = x)") "} -> (a);"), *refused = parse(X, V("a", "acos(x = x)") "} -> (a);");
+    mil_program *of_fp32 = parse_text(wide, sizeof wide - 1);
+    struct {
+        const mil_program *program;
+        mil_compile_options options;
+        const char *told;
+    } asked[] = {
+        {plain, MIL_COMPILE_DEFAULTS, "ane, h15g"},
+        {plain, {.optimize = 1, .threads = 1, .fallback = true}, "ane with fallback, 1 part"},
+        {refused, {.optimize = 1, .threads = 1, .fallback = true}, "part 1: cpu, 1 operation"},
+        {plain, {.optimize = 1, .threads = 1, .precision = MIL_PRECISION_STRICT}, "cpu, "},
+        {of_fp32, MIL_COMPILE_DEFAULTS, "cpu, "},
+        {plain, {.optimize = 1, .threads = 1, .route = "direct"}, "cpu, "}, /* which fails, below */
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        mil_model *model = NULL;
+        mil_error err = {0};
+        if (i == 5) CONTROL(void, fail_named, const char *)("_ANEInMemoryModel compileWithQoS:options:error:");
+        if (CHECK_OK(mil_program_compile(asked[i].program, &asked[i].options, &model, &err), &err)) told(model, asked[i].told);
+        mil_model_free(model);
+    }
+    CONTROL(void, fail_named, const char *)(NULL);
+    mil_model *model = NULL;
+    mil_error err = {0};
+    CHECK_STATUS(mil_program_compile(plain, &(mil_compile_options){.optimize = 1, .threads = 1, .route = "bus"}, &model, &err), MIL_EINVAL, &err);
+    mil_program_free(plain), mil_program_free(refused), mil_program_free(of_fp32);
+    end();
+}
+
 static void verifies(void) {
     begin();
     mil_program *programs[] = {parse(X, V("a", "relu(x = x)") V("b", "exp(x = a)") "} -> (b);"), middle(), parse_text(with_states, strlen(with_states))};
@@ -533,4 +566,4 @@ static void threads(void) {
 }
 
 TEST_MAIN(CASE(across), CASE(outputs_given), CASE(states), CASE(classifier), CASE(entries), CASE(refused), CASE(refused_late),
-          CASE(failing_runs), CASE(allocates_nothing), CASE(threads), CASE(verifies), CASE(finds_out), CASE(every_allocation))
+          CASE(failing_runs), CASE(allocates_nothing), CASE(threads), CASE(chooses), CASE(verifies), CASE(finds_out), CASE(every_allocation))
