@@ -80,6 +80,16 @@ static void what_orion_says(void) {
     kit_end();
 }
 
+/* Several inputs fail: they are packed into one. */
+static void what_maderix_says(void) {
+    mil_error err = {0};
+    standin.believe("M");
+    CHECK_OK(kit_whole(&err), &err);
+    expect("self-test: order of the ports refused, rows right");
+    CHECK_HAS(kept(), "order: refused\nrows: right\n");
+    kit_end();
+}
+
 static void rows_without_gaps(void) {
     standin.set("attributes", 0);
     standin.set("row", 2);
@@ -155,7 +165,7 @@ static void a_route_that_is_wrong(void) {
 }
 
 static void machines(void) {
-    static void (*const each[])(void) = {what_orion_says, rows_without_gaps, symbols_out_of_reach, an_old_chip, a_busy_daemon,
+    static void (*const each[])(void) = {what_orion_says, what_maderix_says, rows_without_gaps, symbols_out_of_reach, an_old_chip, a_busy_daemon,
                                          a_chip_without_a_name, what_else_is_kept, a_route_that_is_wrong};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
         kit_begin("direct");

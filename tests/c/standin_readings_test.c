@@ -29,7 +29,7 @@ static const reading readings[] = {
     { "ane", "direct", "cancelled", 1, "", NULL },
     { "ane", "direct", "no_options", 1, "", NULL },
     { "ane", "direct", NULL, 0, "O", NULL },
-    { "ane", "direct", NULL, 0, "M", "status=0x1d" },
+    { "ane", "direct", NULL, 0, "M", NULL },
     { "ane", "direct", NULL, 0, "B", NULL },
     { "ane", "direct", NULL, 0, "R", NULL },
     { "ane", "direct", NULL, 0, "L", NULL },

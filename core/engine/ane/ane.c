@@ -135,7 +135,8 @@ static mil_status load_plain(ane_model *model, const mil_program *program, mil_e
 }
 
 static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
-    const mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine()};
+    const mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine(),
+                                       .pack = model->source.findings.order == MIL__ANE_REFUSED};
     MIL__TRY(mil_program_lower(program, &options, &model->lowered, err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;

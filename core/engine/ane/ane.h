@@ -45,7 +45,8 @@ typedef struct mil__ane_text {
 
 /* Places where the sources disagree, and what may be found there. */
 #define MIL__ANE_TOPICS(X)                                                                                              \
-    X(order,  "order of the ports")          /* as reported (by name where nothing is); by name; as the text has them */ \
+    X(order,  "order of the ports")          /* as reported (by name where nothing is); by name; as the text has them; */ \
+                                             /* refused: of two inputs, so all are packed into one */                   \
     X(rows,   "rows")                        /* as reported (of whole 64 bytes); packed */                              \
     X(concat, "concat")                                                                                                 \
     X(bias,   "bias of a conv")                                                                                         \

@@ -174,12 +174,13 @@ static mil__ane_answer try_reload(const mil__ane_route *route, const mil__ane_fi
     return MIL__ANE_UNKNOWN;
 }
 
-/* True: these are answers, to be kept. Where the first program does not run at all, the rest says nothing. By the e5rt route nothing
+/* True: these are answers, to be kept. Where neither two inputs nor one run at all, the rest says nothing. By the e5rt route nothing
  * is asked that is likely to be refused: the next compile may have to wait for seconds then. */
 static bool ask(const mil__ane_route *route, mil__ane_findings *f) {
     f->order = try_order(route, *f);
-    if (f->order == MIL__ANE_UNKNOWN || f->order == MIL__ANE_REFUSED) return false;
+    if (f->order == MIL__ANE_UNKNOWN) return false;
     f->rows = try_rows(route, *f);
+    if (f->order == MIL__ANE_REFUSED && f->rows != MIL__ANE_RIGHT && f->rows != MIL__ANE_PACKED) return false;
     f->concat = try_program(route, concat, f);
     f->bias = try_program(route, bias, f);
     bool is_known = f->rows && f->concat && f->bias;
