@@ -217,7 +217,7 @@ static mil_status copy_places(splitting *s, const mil_value *values, uint32_t n,
 
 static const char *name_of(splitting *s, mil_operation operation) {
     const mil__op *op = s->program->ops[operation];
-    const char *name = op->n_outputs ? s->program->values[op->outputs[0]]->name : NULL;
+    const char *name = mil__result_name(s->program, op);
     if (!name) name = op->decl->name;
     return mil__arena_text(&s->model->arena, name, strlen(name));
 }
@@ -271,7 +271,7 @@ static mil_status add_part(splitting *s, const mil__partition_part *from, double
 /* "  ffn.lua:12: sorted, and 3 more: <why>": those one after the other that one reason is for. */
 static void describe_cut(const splitting *s, const mil__partition_part *from, uint32_t *at, mil__str *out) {
     const mil__op *op = s->program->ops[from->operations[*at]];
-    const char *name = op->n_outputs ? s->program->values[op->outputs[0]]->name : NULL, *why = s->why[from->operations[*at]];
+    const char *name = mil__result_name(s->program, op), *why = s->why[from->operations[*at]];
     uint32_t first = (*at)++;
     while (*at < from->n_operations && s->why[from->operations[*at]] == why) ++*at;
     mil__str_puts(out, "  ");
@@ -387,7 +387,7 @@ static mil_status compile(mil_program *program, const mil_compile_options *optio
 
 static void blame(const mil_program *program, mil_operation at, const char *why, mil_error *err) {
     const mil__op *op = program->ops[at];
-    const char *name = op->n_outputs ? program->values[op->outputs[0]]->name : NULL;
+    const char *name = mil__result_name(program, op);
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, "; %s", why);
     snprintf(err->op, sizeof err->op, "%.63s", op->decl->name);

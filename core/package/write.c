@@ -84,7 +84,7 @@ static Mil__Spec__Attribute **write_attrs(mil__model_writer *w, const mil__attr 
 /* The `name` attribute; NULL: none. */
 static const char *label_of(const mil__model_writer *w, const mil__op *op) {
     if (op->label) return *op->label ? op->label : NULL;
-    return op->n_outputs ? w->program->values[op->outputs[0]]->name : NULL;
+    return mil__result_name(w->program, op);
 }
 
 static bool write_operation_attrs(mil__model_writer *w, const mil__op *op, bool is_const,

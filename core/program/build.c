@@ -991,7 +991,7 @@ mil_status mil__values_of_arg(mil_program *program, mil_operation operation, con
     uint32_t n_ops = program->n_ops;
     const mil_arg *args = args_with(op, arg, arena, &n);
     if (!args) return mil__nomem(err);
-    adding a = {program, op->block, op->decl, opset, args, n, op->n_outputs ? program->values[op->outputs[0]]->name : NULL,
+    adding a = {program, op->block, op->decl, opset, args, n, mil__result_name(program, op),
                 {op->file, op->line}, err, operation};
     MIL__TRY(mil__op_find_param(op->decl, opset, arg->name, &slot, &row, err));
     *out = (mil__values){.slot = (uint16_t)slot, .values = mil__arena_zero(arena, room + !room, sizeof *out->values)};

@@ -317,7 +317,7 @@ static void explain(const mil__change *c, const mil__op *op, mil_status status) 
     if (!c->err || status == MIL_ENOMEM) return;
     char why[sizeof c->err->message];
     memcpy(why, c->err->message, sizeof why);
-    const char *name = op->n_outputs ? c->program->values[op->outputs[0]]->name : NULL;
+    const char *name = mil__result_name(c->program, op);
     snprintf(c->err->message, sizeof c->err->message, "%s: %.80s would fail: %.600s", c->what, name ? name : "an operation", why);
 }
 

@@ -199,6 +199,10 @@ mil_status mil__input_set_standard(mil_program *program, mil_value input, double
 /* The values given to a parameter by slot; NULL when absent. */
 const mil__values *mil__op_arg(const mil__op *op, int slot);
 const mil__values *mil__op_arg_named(const mil__op *op, const char *name);
+/* The name of an operation's first result, by which people know the operation; NULL where it has no result, or that no name. */
+static inline const char *mil__result_name(const mil_program *program, const mil__op *op) {
+    return op->n_outputs ? program->values[op->outputs[0]]->name : NULL;
+}
 /* Does it, or what is in its blocks, change something? */
 bool mil__op_has_effect(const mil_program *program, const mil__op *op);
 /* A known parameter's integers (a scalar or vector); -1 where it is absent, not known, or has more than max. */

@@ -65,7 +65,7 @@ static mil_status give_name(writing *w, mil_value value, const char *base) {
 }
 
 static mil_status fail(writing *w, mil_status status, const mil__op *op, const char *what) {
-    const char *result = op->n_outputs ? w->program->values[op->outputs[0]]->name : NULL;
+    const char *result = mil__result_name(w->program, op);
     return mil__fail(w->err, status, "%s%s%s: %s", op->decl->name, result ? " " : "", result ? result : "", what);
 }
 

@@ -76,6 +76,17 @@ describe("a state", function()
     assert.equal("state: memory", tostring(model:state()))
   end)
 
+  it("is written by a step that has no result, and so no name", function()
+    local f = mil.func { opset = "ios18" }
+    local x, memory = f:input("x", "fp16", { 2 }), f:state("memory", "fp16", { 2 })
+    memory:write_state { data = x + 1 }
+    f:output("y", x:relu())
+    local steps = f:compile():steps()
+    assert.same({ "add_0" }, steps[1].ops)
+    assert.same({}, steps[2].ops)
+    assert.same({ "y" }, steps[3].ops)
+  end)
+
   it("works beside inputs whose size varies", function()
     local f = mil.func { opset = "ios18" }
     local memory = f:state("memory", "fp16", { 2 })

@@ -188,7 +188,7 @@ static bool print_names(const void *compiled, size_t i, mil__str *out) {
         const mil__step *step = &plan->steps[i];
         mil__str_add(out, step->kernel, strlen(step->kernel) + 1);
         for (uint32_t k = step->n_covers; k-- > 0;) {
-            const char *name = plan->program->values[plan->program->ops[step->covers[k]]->outputs[0]]->name;
+            const char *name = mil__result_name(plan->program, plan->program->ops[step->covers[k]]);
             if (name) mil__str_add(out, name, strlen(name) + 1);
         }
     }

@@ -346,8 +346,8 @@ static const mil__op *op_of(const mil__cpu_plan *plan, const mil__step *step) {
 }
 
 static const char *result_of(const mil__cpu_plan *plan, const mil__op *op) {
-    const mil__value *value = op->n_outputs ? plan->program->values[op->outputs[0]] : NULL;
-    return value && value->name ? value->name : "";
+    const char *name = mil__result_name(plan->program, op);
+    return name ? name : "";
 }
 
 /* The operation, its result, and the script's line, for an error that has none of them. */
