@@ -205,7 +205,95 @@ static void keeps_a_few_plans(void) {
     mil_model_free(model);
 }
 
-/* The same where the size of the result depends on data. */
+/* A weight that depends on the size goes with its plan; nothing that was packed of it stays. */
+static void forgets_what_one_size_needed(void) {
+    static const char text[] = "program(1.3)\n{\n    func main<ios18>(tensor<fp32, [?, 64]> x) {\n"
+        "        tensor<int32, [2]> sizes = shape(x = x);\n"
+        "        tensor<int32, []> n = gather(x = sizes, indices = int32(0), axis = int32(0), batch_dims = int32(0), validate_indices = bool(true));\n"
+        "        tensor<fp32, []> scale = cast(x = n, dtype = string(\"fp32\"));\n"
+        "        tensor<fp32, [64, 64]> ones = fill(shape = tensor<int32, [2]>([64, 64]), value = fp32(1));\n"
+        "        tensor<fp32, [64, 64]> weight = mul(x = ones, y = scale);\n"
+        "        tensor<fp32, [?, 64]> y = matmul(x = x, y = weight, transpose_x = bool(false), transpose_y = bool(false));\n"
+        "    } -> (y);\n}\n";
+    mil_program *program = NULL;
+    mil_model *model = NULL;
+    mil_model_memory full = {0}, later = {0};
+    if (!CHECK_OK(mil_text_parse(text, sizeof text - 1, NULL, &program, &err), &err)) return;
+    CHECK_OK(mil_program_compile(program, NULL, &model, &err), &err);
+    mil_program_free(program);
+    for (int64_t size = 1; size <= 80; size++) {
+        const int64_t now[] = {size % 2 ? 20 : 30 + size, 64};
+        mil_tensor *x = tensor(2, now, 1, 0), *y = NULL;
+        CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
+        CHECK_EQ(at(y, 0), (float)(64 * now[0]));
+        mil_tensor_free(x);
+        mil_tensor_free(y);
+        if (size == 70) mil_model_memory_use(model, &full);
+    }
+    mil_model_memory_use(model, &later);
+    CHECK_EQ((long long)later.weights, (long long)full.weights);
+    mil_model_free(model);
+}
+
+typedef struct crowd {
+    mil_model *model;
+    atomic_bool stop;
+    atomic_int wrong, ran;
+} crowd;
+
+/* Sizes come and go, more than are kept, and contexts too. */
+static void *run_sizes(void *arg) {
+    crowd *c = arg;
+    mil_context *context = NULL;
+    mil_error e;
+    for (int64_t size = 1; !atomic_load(&c->stop); size = size * 7 % 61) {
+        if (!context && mil_context_new(c->model, &context, &e) != MIL_OK) break;
+        const int64_t now[] = {size, 64};
+        mil_tensor *x = tensor(2, now, 1, 0);
+        mil_context_set_input(context, 0, x, &e);
+        mil_status status = mil_context_run(context, &e);
+        if (status == MIL_OK) atomic_fetch_add(&c->ran, 1);
+        bool is_right = status == MIL_OK ? at(mil_context_output(context, 0), size * 64 - 1) == 256 : status == MIL_ESTATE;
+        if (!is_right) atomic_fetch_add(&c->wrong, 1);
+        mil_tensor_free(x);
+        if (size > 50) mil_context_free(context), context = NULL;
+    }
+    mil_context_free(context);
+    return NULL;
+}
+
+static void *look_on(void *arg) {
+    crowd *c = arg;
+    mil_error e;
+    while (!atomic_load(&c->stop)) {
+        char *text = NULL;
+        size_t n;
+        mil_model_memory memory = {0};
+        if (mil_model_describe(c->model, &text, &e) == MIL_OK) mil_free(text);
+        for (size_t i = 0; mil_model_step(c->model, i, &text, &n, &e) == MIL_OK && text; i++) mil_free(text);
+        mil_model_memory_use(c->model, &memory);
+    }
+    return NULL;
+}
+
+/* Plans are made, given up and looked at by several threads, and go when the model is unloaded meanwhile. */
+static void plans_in_a_crowd(void) {
+    for (int round = 0; round < 2; round++) {
+        crowd c = {.model = many_sizes()};
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, i < 3 ? run_sizes : look_on, &c);
+        for (int waited = 0; atomic_load(&c.ran) < 150 && waited < 20000; waited++) usleep(1000);
+        mil_model_unload(c.model);
+        usleep(5000);
+        atomic_store(&c.stop, true);
+        for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(atomic_load(&c.wrong), 0);
+        CHECK(atomic_load(&c.ran) >= 150);
+        mil_model_free(c.model);
+    }
+}
+
+/* Contexts whose results have sizes that depend on data. */
 static void contexts_meet_other_data(void) {
     building b = begin();
     const mil_dim shape[] = {6}, one[] = {1};
@@ -637,7 +725,7 @@ static void survives_failing_allocations(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes), CASE(keeps_a_few_plans),
+TEST_MAIN(CASE(runs), CASE(refuses_wrong_inputs), CASE(binds_symbolic_dims), CASE(contexts_meet_other_shapes), CASE(keeps_a_few_plans), CASE(forgets_what_one_size_needed), CASE(plans_in_a_crowd),
           CASE(contexts_meet_other_data), CASE(strided_and_overlapping), CASE(read_only_outputs), CASE(contexts_repeat),
           CASE(plain_runs_allocate_nothing_when_warm), CASE(unloads), CASE(threads_agree),
           CASE(several_threads_run_one_model), CASE(cancels), CASE(limits_memory), CASE(threads_leave_signals_alone),
