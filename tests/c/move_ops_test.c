@@ -3,6 +3,7 @@
  * sizes that travel as values (shape, gather, concat, reshape), places that only the run knows, memory running out. Values
  * are proved by tests/vectors. */
 #include "call.h"
+#include "ops/rules.h"
 
 static const call_row refusals[] = {
     {"reshape", 18, "x=fp16[2, 3] shape={4, -1}",
@@ -227,4 +228,46 @@ static void no_memory(void) {
     check_no_memory(rows, sizeof rows / sizeof *rows);
 }
 
-TEST_MAIN(CASE(refuse), CASE(infer), CASE(sizes_travel), CASE(places), CASE(no_memory))
+/* ---- what they move with ---- */
+
+/* Lines of every size of element, forwards, backwards and standing, around the blocks that they are moved in. */
+static void lines(void) {
+    static const int64_t steps[] = {1, -1, 2, -3, 0}, lengths[] = {0, 1, 15, 16, 17, 33};
+    uint8_t from[8 * 100], to[8 * 100];
+    for (size_t i = 0; i < sizeof from; i++) from[i] = (uint8_t)(i * 7 + i / 256);
+    for (size_t size = 1; size <= 8; size *= 2)
+        for (size_t s = 0; s < sizeof steps / sizeof *steps; s++)
+            for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+                for (int64_t to_step = 1; to_step <= 2; to_step++) {
+                    int64_t first = steps[s] < 0 ? 99 : 0, wrong = 0;
+                    memset(to, 0xee, sizeof to);
+                    mil__copy_line(to, to_step, from + (size_t)first * size, steps[s], (size_t)lengths[k], size);
+                    for (int64_t i = 0; i < 100; i++) {
+                        bool is_moved = i % to_step == 0 && i / to_step < lengths[k];
+                        for (size_t b = 0; b < size; b++) {
+                            uint8_t wanted = is_moved ? from[(size_t)(first + i / to_step * steps[s]) * size + b] : 0xee;
+                            wrong += to[(size_t)i * size + b] != wanted;
+                        }
+                    }
+                    CHECK_EQ((long long)wrong, 0);
+                }
+}
+
+/* Fills longer than what is copied at once, to a byte. */
+static void fills(void) {
+    static const size_t totals[] = {0, 3, 8, 32768, 32776, 100000};
+    const uint8_t element[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (size_t size = 1; size <= 8; size *= 2)
+        for (size_t k = 0; k < sizeof totals / sizeof *totals; k++) {
+            size_t wrong = 0;
+            uint8_t *to = malloc(totals[k] + 1);
+            to[totals[k]] = 0xee;
+            mil__fill(to, element, size, totals[k]);
+            for (size_t i = 0; i < totals[k]; i++) wrong += to[i] != element[i % size];
+            CHECK_EQ((long long)wrong, 0);
+            CHECK_EQ(to[totals[k]], 0xee);
+            free(to);
+        }
+}
+
+TEST_MAIN(CASE(lines), CASE(fills), CASE(refuse), CASE(infer), CASE(sizes_travel), CASE(places), CASE(no_memory))
