@@ -588,7 +588,7 @@ static mil_dtype dtype_of_arg(const adding *a, const mil_arg *arg) {
     if (arg->kind == MIL_ARG_VALUE) {
         const mil__value *value = mil__value_at(a->program, arg->value);
         const mil_type *type = value ? value->type : NULL;
-        if (type && (type->kind == MIL_LIST || type->kind == MIL_STATE)) type = type->items[0];
+        if (type && type->kind == MIL_LIST) type = type->items[0];
         return type && type->kind == MIL_TENSOR ? type->dtype : MIL_NO_DTYPE;
     }
     return MIL_NO_DTYPE;
@@ -607,6 +607,15 @@ static mil_dtype dtype_of_group(const adding *a, uint32_t letter) {
         least = slot;
     }
     return first;
+}
+
+/* That of the state among the arguments. */
+static mil_dtype dtype_of_state(const adding *a) {
+    for (size_t i = 0; i < a->n_args; i++) {
+        const mil__value *value = a->args[i].kind == MIL_ARG_VALUE ? mil__value_at(a->program, a->args[i].value) : NULL;
+        if (value && value->type->kind == MIL_STATE) return value->type->items[0]->dtype;
+    }
+    return MIL_NO_DTYPE;
 }
 
 /* What output_dtype says, where a parameter of these dtypes may be of it. */
@@ -648,8 +657,9 @@ static mil_dtype literal_dtype(const adding *a, const mil__param *row, mil_arg_k
     uint32_t set = row ? mil__op_dtypes(a->op, a->opset, row) : 0;
     bool is_letter = row && row->type && row->type < MIL__SET(0);
     mil_dtype dtype = hint;
-    if (!dtype && row && (is_letter || !row->type)) dtype = dtype_of_group(a, row->type);
+    if (!dtype && is_letter) dtype = dtype_of_group(a, row->type);
     if (!dtype && is_letter) dtype = dtype_of_output(a, set);
+    if (!dtype && row && !row->type) dtype = dtype_of_state(a);
     if (dtype) return dtype;
     if (is_letter && kind != MIL_ARG_BOOLS) {
         dtype = dtype_of_group(a, 0);
