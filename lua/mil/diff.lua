@@ -239,8 +239,9 @@ local function operation_differences(p, a, b)
   return found
 end
 
-local function described(entry)
-  local value = entry.outputs[1]
+-- value: one of its results; the first where none is given.
+local function described(entry, value)
+  value = value or entry.outputs[1]
   return value and ("%s %s : %s"):format(entry.op, value.name, value.type.text) or entry.op
 end
 
@@ -532,13 +533,13 @@ local function state_parting(p, a, runs, tolerance)
   end
 end
 
--- Where each value is made: {[1] = a's, [2] = b's}, by id, each {entry =, index =}. The index is that of a's order; what only b has
+-- Where each value is made: {[1] = a's, [2] = b's}, by id, each {entry =, value =, index =}. The index is that of a's order; what only b has
 -- comes right after what it follows there.
 local function places(p)
   local made, at = { {}, {} }, {}
   for _, entry in ipairs(p.a.list) do
     for _, value in ipairs(entry.outputs) do
-      made[1][value.id] = { entry = entry, index = entry.index }
+      made[1][value.id] = { entry = entry, value = value, index = entry.index }
       if p.value[value.id] then at[p.value[value.id]] = entry.index end
     end
   end
@@ -546,7 +547,7 @@ local function places(p)
   for _, entry in ipairs(p.b.list) do
     for _, value in ipairs(entry.outputs) do
       last = math.max(last, at[value.id] or 0)
-      made[2][value.id] = { entry = entry, index = last + 0.5 }
+      made[2][value.id] = { entry = entry, value = value, index = last + 0.5 }
     end
   end
   return made
@@ -565,7 +566,7 @@ function diff.values(a, b, tensors, tolerance)
   local waiting, found = {}, {}
   local function note(kind, place, text)
     if text and place and (not found[kind] or place.index < found[kind].index) then
-      found[kind] = { index = place.index, text = ("%s %s"):format(described(place.entry), text) }
+      found[kind] = { index = place.index, text = ("%s %s"):format(described(place.entry, place.value), text) }
     end
   end
   local function visit(id, side, tensor)

@@ -162,6 +162,19 @@ describe("values", function()
     assert.is_nil(diff.values(build(), build(function(o) o.axis = 0 end), x, 10).parts)
   end)
 
+  it("part at that result of an operation with several which is another", function()
+    local function loop(step)
+      local f = mil.func()
+      local i, y = f:while_loop({ f:const(0), f:input("x", "fp32", { 2 }) }, function(_, i) return i:less(3) end,
+        function(_, i, acc) return i + 1, acc + step end)
+      f:output("i", i)
+      f:output("y", y)
+      return f
+    end
+    local zeros = { x = mil.tensor("fp32", { 0, 0 }) }
+    assert.equal("while_loop y : fp32[2] element 1 is 9, not 6", diff.values(loop(2), loop(3), zeros).parts)
+  end)
+
   it("are followed over many slices, with what lives long", function()
     local function long(last)
       local f = mil.func()
