@@ -47,8 +47,9 @@ static mil_status check_process(mil_error *err) {
 
 /* "@model_path/weights/w.bin" = { offset = 0, data = .. }; other: of other data. */
 static mil_status make_weights(const mil_text_file *files, size_t n, bool other, mil__id *out, mil_error *err) {
-    mil__id *keys = mil__alloc((2 * n + 1) * sizeof *keys), *values = keys + n;
+    mil__id *keys = mil__alloc((2 * n + 1) * sizeof *keys), *values;
     if (!keys) return mil__nomem(err);
+    values = keys + n;
     for (size_t i = 0; i < n; i++) {
         mil__id names[] = {mil__ns_string("offset"), mil__ns_string("data")};
         mil__id data = other ? mil__ns_data("other", 5) : mil__ns_data(files[i].data, files[i].n);
