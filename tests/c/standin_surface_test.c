@@ -210,7 +210,7 @@ static void cpu(void) {
     CHECK_EQ(value, 5.0);
     CONTROL(void, fail_named, const char *)("IOSurfaceLock");
     CHECK_STATUS(mil_model_run(model, &x, &y, &err), MIL_EIO, &err);
-    CHECK_HAS(err.message, "run: the IOSurface can't be locked");
+    CHECK_HAS(err.message, "IOSurface can't be locked (IOSurfaceLock");
     CONTROL(void, fail_named, const char *)(NULL);
     CHECK_OK(mil_model_run(model, &x, &y, &err), &err);
     mil_tensor_free(x), mil_tensor_free(y);
