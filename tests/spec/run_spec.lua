@@ -143,3 +143,24 @@ describe("luamil run", function()
     end)
   end
 end)
+
+-- Indices are walked 256 at a time.
+describe("indices along an axis", function()
+  it("are more than are walked at once", function()
+    for _, shape in ipairs { { 3, 200 }, { 200, 3 }, { 5, 70, 2 } } do
+      local n, index = 1, {}
+      for _, extent in ipairs(shape) do n = n * extent end
+      local axis = #shape == 3 and 1 or 0
+      local extent, inner = shape[axis + 1], #shape == 3 and 2 or shape[2]
+      for i = 0, n - 1 do index[i + 1] = extent - 1 - math.floor(i / inner) % extent end -- backwards
+      local f = mil.func()
+      local x, back = f:input("x", "fp32", shape), f:const(mil.tensor("int32", index):reshape(shape))
+      f:output("y", x:gather_along_axis { indices = back, axis = axis })
+      f:output("z", x:scatter_along_axis { indices = back, updates = x, axis = axis, mode = "update" })
+      f:output("w", x:reverse { axes = { axis } })
+      local out = f:compile { optimize = false }:run { x = mil.randn("fp32", shape) }
+      assert.is_true(out.y:close(out.w, 0))
+      assert.is_true(out.z:close(out.w, 0))
+    end
+  end)
+end)
