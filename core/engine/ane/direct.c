@@ -129,7 +129,7 @@ static bool load_copy(const mil__ane_loaded *loaded) {
     mil__id error;
     if (!mil__responds(ANEInMemoryModel, compiledModelExists)) return false;
     if (!mil__send(loaded->model, ANEInMemoryModel, compiledModelExists)) return false;
-    if (mil__responds(ANEInMemoryModel, setModelURL) && mil__responds(NSURL, fileURL)) {
+    if (mil__responds(ANEInMemoryModel, setModelURL)) {
         mil__id path = mil__ns_string(mil__ane_folder_path(loaded->folder));
         mil__id url = path ? mil__send_class(NSURL, fileURL, path) : NULL;
         if (url) mil__send(loaded->model, ANEInMemoryModel, setModelURL, url);

@@ -67,13 +67,13 @@ static bool is_folder(const char *path) {
 
 mil__id mil__coreml_url(const mil__coreml_model *model) {
     mil__id path = mil__ns_string(model->bundle);
-    return path && mil__responds(NSURL, fileURL) ? mil__send_class(NSURL, fileURL, path) : NULL;
+    return path ? mil__send_class(NSURL, fileURL, path) : NULL;
 }
 
 /* Core ML puts the bundle into a folder for temporary files and leaves it to us. */
 static mil_status compile_package(const char *package, char **out, mil_error *err) {
     mil__id path = mil__ns_string(package), error = NULL;
-    mil__id url = path && mil__responds(NSURL, fileURL) ? mil__send_class(NSURL, fileURL, path) : NULL;
+    mil__id url = path ? mil__send_class(NSURL, fileURL, path) : NULL;
     if (!url) return mil__nomem(err);
     mil__id made = mil__send_class(MLModel, compile, url, &error);
     if (!made) return mil__fail_nserror(err, MIL_EUNSUPPORTED, error, "compile: Core ML does not take the program");
