@@ -128,9 +128,16 @@ local function forget_stale(env)
   end
 end
 
+-- The last of the function's own body: what stands in the blocks of a loop or branch is part of that operation.
 local function last_of(f)
-  local operations = f:operations()
-  return operations[#operations]
+  local last, is_nested = nil, {}
+  for _, operation in ipairs(f:operations()) do
+    if not is_nested[operation.id] then last = operation end
+    for _, block in ipairs(operation.blocks) do
+      for _, inner in ipairs(block:operations()) do is_nested[inner.id] = true end
+    end
+  end
+  return last
 end
 
 local function undo_command(session, argument)
