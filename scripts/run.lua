@@ -32,18 +32,32 @@ for i, row in ipairs(require("mil.inputs").options) do table.insert(command.opti
 
 -- ---- intermediate values ----
 
-local function value_names(f)
-  local names = {}
+-- The names of results of the function's own body; and for each name in the blocks of a loop or branch, the innermost of these.
+local function names_of(f)
+  local names, holder, is_nested = {}, {}, {}
   for _, operation in ipairs(f:operations()) do
-    for _, value in ipairs(operation.outputs) do names[#names + 1] = value.name end
+    for _, value in ipairs(is_nested[operation.id] and {} or operation.outputs) do names[#names + 1] = value.name end
+    for _, block in ipairs(operation.blocks) do
+      for _, value in ipairs(block.inputs) do holder[value.name] = operation end
+      for _, inner in ipairs(block:operations()) do
+        is_nested[inner.id] = true
+        for _, value in ipairs(inner.outputs) do holder[value.name] = operation end
+      end
+    end
   end
-  return names
+  return names, holder
 end
 
 local function find(f, name)
   local value = f:find(name)
   if value then return value end
-  local near = require("mil").nearest(name, value_names(f))
+  local names, holder = names_of(f)
+  local outer = holder[name]
+  if outer then
+    error(("--keep: %s is inside of %s; only results of the function's own body can be kept"):format(name,
+      outer.name and outer.type .. " " .. outer.name or "a " .. outer.type), 0)
+  end
+  local near = require("mil").nearest(name, names)
   error(("--keep: no value %s%s"):format(name, near and "; did you mean " .. near .. "?" or ""), 0)
 end
 

@@ -105,6 +105,25 @@ describe("luamil run", function()
     assert.are.same({ 3 }, mil.load_tensor(luamil.path "labels/label_probs.npy").shape)
   end)
 
+  it("says where a value stands that can't be kept", function()
+    local f = mil.func()
+    local v = f:input("v", "fp32", { 2 })
+    local _, acc = f:while_loop({ f:const(0), v }, function(_, n) return n:less { y = 2, name = "more" } end, function(_, n, a)
+      local is_first = n:equal(0)
+      return n + 1, is_first:cond(function() return a:add { y = 1, name = "deep" } end, function() return a:mul { y = 2, name = "other" } end,
+        { name = "branch" })
+    end, { name = "loop" })
+    f:output("y", acc)
+    local path = luamil.path "nested.mlpackage"
+    f:save(path)
+    for name, outer in pairs { more = "while_loop loop_0", branch_0 = "while_loop loop_0", deep = "cond branch_0" } do
+      local _, _, err = luamil(("run --random --keep %s %s"):format(name, path))
+      assert.are.equal(("luamil: run: --keep: %s is inside of %s; only results of the function's own body can be kept\n"):format(name, outer), err)
+    end
+    local _, _, err = luamil("run --random --keep loop_9 " .. path)
+    assert.are.equal("luamil: run: --keep: no value loop_9; did you mean loop_0?\n", err)
+  end)
+
   it("keeps a state from run to run", function()
     mil.ones("fp16", { 4, 4 }):save(luamil.path "ones.npy")
     local function sum(n)
