@@ -40,7 +40,7 @@ static void add_results(lua_State *L, const nesting *n, int b, int first) {
         const luamil_value *value = luamil_test(L, i, LUAMIL_VALUE);
         if (!value)
             luamil_fail_at(L, MIL_EINVAL, n->fn, NULL, "%s: a block returns values, but its result %d is %s; b:const makes a value of a number",
-                           n->fn, i - first + 1, LUAMIL_WHAT(L, i));
+                           n->fn, i - first, LUAMIL_WHAT(L, i));
         if (value->owner != n->owner) luamil_fail_at(L, MIL_ESTATE, n->fn, NULL, "%s: a block's result belongs to another program", n->fn);
         if (mil_program_block_output(n->owner->program, n->blocks[b], value->id, &err) != MIL_OK) luamil_raise(L, &err);
     }
@@ -123,7 +123,7 @@ static int build_loop(lua_State *L) {
     luaL_checkstack(L, n_vars + 8, n->fn);
     for (int i = 1; i <= n_vars; i++) {
         char what[48];
-        snprintf(what, sizeof what, "loop variable %d", i);
+        snprintf(what, sizeof what, "loop variable %d", i - 1); /* as core counts them */
         if (is_list) lua_rawgeti(L, 2, i);
         else lua_pushvalue(L, 2);
         check_value(L, lua_gettop(L), n, what);

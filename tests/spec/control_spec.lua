@@ -69,7 +69,7 @@ describe("cond", function()
     local f, x, p = branching()
     fails("cond: the first block gives 1 values, but the second 2", f.cond, f, p, function() return x end, function() return x, x end)
     fails("cond: value 0 is fp32[2] where pred is true, but bool where it is false", f.cond, f, p, function() return x end, function() return p end)
-    fails("cond: a block returns values, but its result 1 is 1", f.cond, f, p, function() return 1 end, function() return x end)
+    fails("cond: a block returns values, but its result 0 is 1", f.cond, f, p, function() return 1 end, function() return x end)
     fails("cond: pred bool[2] is not one bool", f.cond, f, x:greater(0), function() return x end, function() return x end)
     fails("no luck", f.cond, f, p, function() error "no luck" end, function() return x end)
     assert.equal(2, #f:operations()) -- x > 0 and its const: the rest left no trace
@@ -161,7 +161,7 @@ describe("while_loop", function()
       function(_, x) return x:reduce_sum { axes = { 0 }, keep_dims = false }:less(1) end, function(_, x) return x, x end)
     fails("while_loop: the first block gives one bool, but here fp32[2]", f.while_loop, f, { x }, function(_, x) return x end, function(_, x) return x end)
     fails("while_loop: there are no loop variables", f.while_loop, f, {}, function() end, function() end)
-    fails("while_loop: loop variable 1 is a value, but was given 3", f.while_loop, f, { 3 }, function() end, function() end)
+    fails("while_loop: loop variable 0 is a value, but was given 3", f.while_loop, f, { 3 }, function() end, function() end)
     fails("takes 2 blocks, but has 0", mil.parse, [[
 program(1.3)
 {
