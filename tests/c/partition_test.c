@@ -82,7 +82,7 @@ static void random_body(unsigned seed, char *out, size_t n) {
     static const char *const unary[] = {"relu", "exp", "tanh", "sign", "sigmoid"};
     size_t at = 0;
     int made = 2, n_ops = 3 + (int)(next_random(&seed) % (MOST - 3));
-    char names[MOST + 2][8] = {"x", "y"};
+    char names[MOST + 2][16] = {"x", "y"};
     for (int i = 0; i < n_ops; i++) {
         const char *a = names[next_random(&seed) % (unsigned)made], *b = names[next_random(&seed) % (unsigned)made];
         bool is_binary = next_random(&seed) % 2;
