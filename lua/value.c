@@ -205,10 +205,21 @@ static int value_text(lua_State *L) {
 
 /* ---- computing one ---- */
 
+/* What is in a block has no value of its own: a loop has one each turn. */
+static void check_in_body(lua_State *L, const luamil_value *value, const char *fn) {
+    const mil_program *program = value->owner->program;
+    mil_operation outer = mil_block_parent(program, mil_value_block(program, value->id));
+    const char *name = mil_value_name(program, value->id), *of = outer ? mil_value_name(program, mil_operation_output(program, outer, 0)) : NULL;
+    if (outer)
+        luamil_fail(L, MIL_ESTATE, "%s: %s is inside of %s%s%s; only values of a function's own body can be computed by themselves", fn,
+                    name ? name : "a literal", mil_op_name(mil_operation_op(program, outer)), of ? " " : "", of ? of : "");
+}
+
 /* v:eval { input = tensor, ... }: the value, computed by what it needs of its program. */
 static int value_eval(lua_State *L) {
     mil_error err;
     luamil_value *self = luamil_check_value(L, 1, "eval");
+    check_in_body(L, self, "eval");
     lua_settop(L, 2);
     luamil_program *part = luamil_new_program(L);
     if (mil_program_extract(self->owner->program, &(mil_part){.outputs = &self->id, .n_outputs = 1}, &part->program, &err) != MIL_OK)

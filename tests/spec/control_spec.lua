@@ -153,6 +153,15 @@ describe("while_loop", function()
     assert.same({ 5, 6 }, model:run({ x = { 5, 6 }, p = false }).y:table())
   end)
 
+  it("holds values that can't be computed by themselves", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 2 })
+    f:output("y", x:while_loop(function(b, v) return b:reduce_max { x = v }:less(9) end, function(_, v) return v:mul { y = 2, name = "twice" } end,
+      { name = "loop" }))
+    local twice = f:operations("mul")[1].outputs[1]
+    fails("eval: twice is inside of while_loop y; only values of a function's own body can be computed by themselves", twice.eval, twice)
+  end)
+
   it("is refused where a variable changes what only its size may", function()
     local f, x = branching()
     fails("while_loop: loop variable 0, x, is fp32[2], but int32[2] after a turn", f.while_loop, f, { x },
