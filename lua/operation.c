@@ -172,6 +172,17 @@ static int operation_set(lua_State *L) {
     return 1;
 }
 
+/* The end of a block that an operation holds is closed: what was added there would go to the function's end. */
+static void check_not_last(lua_State *L, const luamil_operation *self) {
+    const mil_program *program = self->owner->program;
+    mil_operation outer = mil_block_parent(program, mil_operation_block(program, self->id));
+    const char *of = outer ? mil_value_name(program, mil_operation_output(program, outer, 0)) : NULL, *name = name_of(self);
+    if (outer && !mil_operation_next(program, self->id))
+        luamil_fail(L, MIL_ESTATE, "after: %s is the last operation of its block in %s%s%s, and nothing can go to the end of that; before it can",
+                    name ? name : mil_op_name(mil_operation_op(program, self->id)), mil_op_name(mil_operation_op(program, outer)),
+                    of ? " " : "", of ? of : "");
+}
+
 /* Runs fn(block) with operations going before `before`; gives what it returned. */
 static int insert(lua_State *L, const char *fn, bool after) {
     mil_error err;
@@ -179,6 +190,7 @@ static int insert(lua_State *L, const char *fn, bool after) {
     mil_program *program = self->owner->program;
     mil_block block = mil_operation_block(program, self->id);
     if (!lua_isfunction(L, 2)) return luamil_fail(L, MIL_EINVAL, "%s: takes a function, but was given %s", fn, LUAMIL_WHAT(L, 2));
+    if (after) check_not_last(L, self);
     lua_settop(L, 2);
     luamil_new_function(L, 1, self->owner)->block = block;
     mil_operation outer = mil_block_insertion(program, block);

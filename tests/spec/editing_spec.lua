@@ -159,6 +159,22 @@ describe("inserting", function()
     }, lines(f))
   end)
 
+  it("goes into the blocks of a branch, but not to their end", function()
+    local f = mil.func()
+    local x = f:input("x", "fp32", { 2 })
+    f:output("y", f:cond(f:input("p", "bool", {}), function() return x:mul(2):add(1) end, function() return x:mul(5) end))
+    local first, last = (table.unpack or unpack)(f:operations "mul", 1, 2)
+    first:after(function(b) first.outputs[1]:replace(b:exp { x = first.outputs[1] }, f:operations "add") end)
+    assert.equal("exp", f:operations("add")[1].args.x.op)
+    raises("after: mul_1 is the last operation of its block in cond y, and nothing can go to the end of that; before it can",
+      last.after, last, function() return x:exp() end)
+    last:before(function(b) last.outputs[1]:replace(b:mul(last.args):exp { name = "e" }) end)
+    assert.same({ 0, 0 }, { #last.outputs[1]:uses(), #f:operations("exp")[2].outputs[1]:uses() })
+    local y = f:compile():run({ x = mil.tensor("fp32", { 0, 1 }), p = mil.tensor("bool", false) }).y:table()
+    assert.near(1, y[1], 1e-4)
+    assert.near(math.exp(5), y[2], 1e-2)
+  end)
+
   it("ends with the function, whatever happens in it", function()
     local f, _, a = chain()
     local add = f:operations("add")[1]
