@@ -421,7 +421,7 @@ function func:verify() end
 ---@return mil.function
 function func:save(path, options) end
 
----The value of that name; of several functions, the first one's.
+---The value of that name in its own body (those in a loop's or branch's blocks: f:operations); of several functions, the first one's.
 ---@param name string
 ---@return mil.value?
 function func:find(name) end
@@ -559,7 +559,7 @@ function operation:remove() end
 ---@return any
 function operation:before(fn) end
 
----The same, right after this one.
+---The same, right after this one (not the last in a loop's or branch's block).
 ---@param fn fun(block: mil.function): any
 ---@return any
 function operation:after(fn) end
