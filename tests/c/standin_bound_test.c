@@ -7,13 +7,8 @@
 static mil_error err;
 static const char *route = "direct";
 
-static void use_standin(void) {
-    char folder[1024];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
-    folder[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(folder, '/');
-    strcpy(slash ? slash : folder, "/../standin");
-    setenv("MIL_FRAMEWORKS", folder, 1);
+static void start(void) {
+    use_standin();
     begin();
 }
 
@@ -91,7 +86,7 @@ static void check_copies(mil_model *model, long runs, long copies) {
 
 /* No copy, no allocation, and of Apple's calls one pool and the evaluation. */
 static void nothing_but_the_run(void) {
-    use_standin();
+    start();
     mil_set_allocator(test_realloc, NULL);
     bound b;
     CHECK_OK(open_bound(subtract, &b, &err), &err);
@@ -115,7 +110,7 @@ static void nothing_but_the_run(void) {
 
 /* The same by e5rt, whose ports have no gaps; a stream is encoded anew only where memory was bound. */
 static void nothing_but_the_run_by_e5rt(void) {
-    use_standin();
+    start();
     route = "e5rt";
     mil_set_allocator(test_realloc, NULL);
     bound b;
@@ -147,7 +142,7 @@ static void nothing_but_the_run_by_e5rt(void) {
 
 /* What does not lie as the port does is copied; what does is not, beside it. */
 static void what_does_not_fit(void) {
-    use_standin();
+    start();
     bound b;
     static const int64_t shape[] = {1, 4, 1, 8};
     CHECK_OK(open_bound(subtract, &b, &err), &err);
@@ -183,7 +178,7 @@ static void what_does_not_fit(void) {
 
 /* A surface of another process's size, or of one that this process made with mil.shared for a single port. */
 static void by_layout(void) {
-    use_standin();
+    start();
     static const char relu[] = "program(1.3)\n{\n func main<ios18>(tensor<fp16, [1, 4, 1, 8]> x) {\n"
                                "  tensor<fp16, [1, 4, 1, 8]> y = relu(x = x)[name = string(\"y\")];\n } -> (y);\n}\n";
     static const int64_t shape[] = {1, 4, 1, 8};
@@ -212,7 +207,7 @@ static void by_layout(void) {
 
 /* The output of one program is the input of the next: nothing is copied in between. */
 static void chained(void) {
-    use_standin();
+    start();
     bound a, b;
     CHECK_OK(open_bound(subtract, &a, &err), &err);
     CHECK_OK(open_bound(subtract, &b, &err), &err);
@@ -232,7 +227,7 @@ static void chained(void) {
 }
 
 static void locked(void) {
-    use_standin();
+    start();
     bound b;
     CHECK_OK(open_bound(subtract, &b, &err), &err);
     mil_buffer *memory = mil_tensor_buffer(b.in[1]);
@@ -258,7 +253,7 @@ static mil_status whole(void *ctx, mil_error *e) {
 }
 
 static void every_call_of(const char *by) {
-    use_standin();
+    start();
     route = by;
     test_row = by;
     long failures = 0;
@@ -287,7 +282,7 @@ static void every_call(void) {
 
 static void every_allocation(void) {
     for (int i = 0; i < 2; i++) {
-        use_standin();
+        start();
         route = i ? "e5rt" : "direct";
         mil_set_allocator(test_realloc, NULL);
         whole(NULL, NULL);
@@ -307,7 +302,7 @@ static void *run_often(void *bound_) {
 
 /* Several contexts of one model, each bound to its own. */
 static void threads(void) {
-    use_standin();
+    start();
     bound b[3];
     pthread_t thread[3];
     CHECK_OK(open_bound(subtract, &b[0], &err), &err);

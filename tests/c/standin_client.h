@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "standin/standin.h"
+#include "standin_folder.h"
 #include "test.h"
 
 typedef void *id, *SEL_;
@@ -22,14 +23,7 @@ static void *library;
 #define CONTROL(result, name, ...) SYM(result, standin_##name, __VA_ARGS__)
 
 static inline void open_library(void) {
-    if (library) return;
-    char path[1024];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-    path[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(path, '/');
-    strcpy(slash ? slash : path, "/../standin/AppleNeuralEngine.so");
-    library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) fprintf(stderr, "%s\n", dlerror()), exit(1);
+    if (!library) library = open_standin("AppleNeuralEngine.so");
 }
 
 static inline void begin(void) {

@@ -90,13 +90,8 @@ static mil_status whole(const char *route, mil_error *err) {
     return status;
 }
 
-static void use_standin(void) {
-    char folder[1024];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
-    folder[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(folder, '/');
-    strcpy(slash ? slash : folder, "/../standin");
-    setenv("MIL_FRAMEWORKS", folder, 1);
+static void stand_in(void) {
+    use_standin();
     setenv("MIL_CACHE", test_folder(), 1), setenv("TMPDIR", test_folder(), 1);
 }
 
@@ -145,7 +140,7 @@ static bool child_fails_at(const char *route, bool is_warm, long k) {
     pid_t child = fork();
     if (!child) {
         mil_error err = { 0 };
-        use_standin();
+        stand_in();
         test_failures = 0;
         if (is_warm) CHECK_OK(whole(route, &err), &err);
         bool more = fails_at(route, k);

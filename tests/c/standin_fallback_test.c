@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "standin/standin.h"
+#include "standin_folder.h"
 #include "test.h"
 
 static void *library;
@@ -13,15 +14,8 @@ static void *library;
 
 static void begin(void) {
     if (!library) {
-        char path[1200];
-        ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-        path[n > 0 ? n : 0] = 0;
-        char *slash = strrchr(path, '/');
-        strcpy(slash ? slash : path, "/../standin");
-        setenv("MIL_FRAMEWORKS", path, 1);
-        strcat(path, "/AppleNeuralEngine.so");
-        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!library) fprintf(stderr, "%s\n", dlerror()), exit(1);
+        use_standin();
+        library = open_standin("AppleNeuralEngine.so");
     }
     CONTROL(void, reset, void)();
     CONTROL(int, set, const char *, long)("compile_limit", 100000);

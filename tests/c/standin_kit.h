@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "standin/standin.h"
+#include "standin_folder.h"
 #include "test.h"
 
 #define KIT_CONTROLS(X) \
@@ -72,19 +73,12 @@ static inline void kit_cold(void) {
 }
 
 static void kit_open(void) {
-    static char folder[1000], cache[220];
+    static char cache[220];
     snprintf(kit_temporary, sizeof kit_temporary, "%s/standin.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(kit_temporary)) abort();
     setenv("TMPDIR", kit_temporary, 1);
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 60);
-    folder[n > 0 ? n : 0] = 0;
-    for (int i = 0; i < 2; i++)
-        if (strrchr(folder, '/')) *strrchr(folder, '/') = 0;
-    strcat(folder, "/standin");
-    setenv("MIL_FRAMEWORKS", folder, 1);
-    strcat(folder, "/libobjc.A.so");
-    void *library = dlopen(folder, RTLD_NOW);
-    if (!library) fprintf(stderr, "%s\n", dlerror()), abort();
+    use_standin();
+    void *library = open_standin("libobjc.A.so");
 #define X(name) standin.name = (__typeof__(standin.name))(uintptr_t)dlsym(library, "standin_" #name);
     KIT_CONTROLS(X)
 #undef X

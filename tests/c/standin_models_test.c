@@ -11,12 +11,9 @@ static const char text[] =
 static mil_program *program;
 
 static void set_up(void) {
-    static char folder[1024];
     mil_error err = {0};
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
-    folder[n > 0 ? n : 0] = 0;
-    strcpy(strrchr(folder, '/'), "/../standin");
-    setenv("MIL_FRAMEWORKS", folder, 1), setenv("MIL_CACHE", test_folder(), 1), setenv("TMPDIR", test_folder(), 1);
+    use_standin();
+    setenv("MIL_CACHE", test_folder(), 1), setenv("TMPDIR", test_folder(), 1);
     begin();
     if (!program) CHECK_OK(mil_text_parse(text, sizeof text - 1, &(mil_text_options){.name = "models.mil"}, &program, &err), &err);
 }

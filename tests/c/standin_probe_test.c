@@ -5,11 +5,7 @@
 
 /* The stand-in in the frameworks' place, before they are first looked for. */
 __attribute__((constructor)) static void stand_in(void) {
-    char folder[1024];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
-    folder[n > 0 ? n : 0] = 0;
-    strcpy(strrchr(folder, '/'), "/../standin");
-    setenv("MIL_FRAMEWORKS", folder, 1);
+    use_standin();
 }
 
 static bool has(const mil_probe *probe, const char *tried, const char *found, bool ok) {

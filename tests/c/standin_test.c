@@ -124,12 +124,7 @@ static mil_status engine_run(bool order, mil_error *err) {
 }
 
 static void engine(void) {
-    char folder[1024];
-    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 64);
-    folder[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(folder, '/');
-    strcpy(slash ? slash : folder, "/../standin");
-    setenv("MIL_FRAMEWORKS", folder, 1);
+    use_standin();
     begin();
     mil_error err = { 0 };
     for (int order = 0; order < 2; order++) CHECK_OK(engine_run(order, &err), &err);
