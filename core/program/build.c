@@ -777,7 +777,8 @@ static mil_status value_of_arg(adding *a, const mil__param *row, const mil_arg *
                                                                     : "is no longer part of this program";
             return adding_fail(a, MIL_ESTATE, "the value given for %s %s", row->name, why);
         }
-        if (a->before && !mil__value_before(a->program, arg->value, a->before))
+        bool is_near = mil__value_at(a->program, arg->value)->block == a->block && !a->before;
+        if (!is_near && !mil__value_precedes(a->program, arg->value, a->block, a->before))
             return adding_fail(a, MIL_ESTATE, "the value given for %s, %s, is made only after the place of the operation",
                                row->name, value_name(a->program, arg->value));
         *out = arg->value;

@@ -158,5 +158,7 @@ mil_status mil_program_block_input(mil_program *program, mil_block block, mil_va
 mil_status mil_program_block_output(mil_program *program, mil_block block, mil_value value, mil_error *err) {
     MIL__TRY(open_block(program, block, "block output", err));
     if (!mil__value_visible(program, value, block)) return mil__fail(err, MIL_ESTATE, "block output: the value is not visible in the block");
+    if (!mil__value_precedes(program, value, block, 0))
+        return mil__fail(err, MIL_ESTATE, "block output: the value is made only after the place of the operation");
     return mil__block_output(program, block, value, err);
 }

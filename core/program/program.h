@@ -364,6 +364,8 @@ mil_value *mil__op_values(const mil__op *op, uint32_t *n);
 void mil__use_move(mil_program *program, mil_operation operation, uint32_t at, mil_value value);
 /* May `operation` use `value`: visible there and defined before? Wants program->users. */
 bool mil__value_before(const mil_program *program, mil_value value, mil_operation operation);
+/* The same of what is added to a block, before an operation of it or at its end (0); the block may still be in the making. */
+bool mil__value_precedes(const mil_program *program, mil_value value, mil_block block, mil_operation before);
 
 /* ---- changes (change.c) ---- */
 

@@ -200,17 +200,19 @@ void mil__users_place(mil_program *program, mil_operation operation) {
     else number_function(program, users, program->blocks[program->functions[block->function].block]->first);
 }
 
-bool mil__value_before(const mil_program *program, mil_value value, mil_operation operation) {
+bool mil__value_precedes(const mil_program *program, mil_value value, mil_block block, mil_operation before) {
     const mil__value *v = mil__value_at(program, value);
-    const mil__op *op = program->ops[operation];
-    if (!mil__value_visible(program, value, op->block)) return false;
+    if (!mil__value_visible(program, value, block)) return false;
     if (!v->op) return true;
-    while (op->block != v->block) {
-        operation = program->blocks[op->block]->parent;
-        if (!operation) return true; /* a block that is still being built */
-        op = program->ops[operation];
+    for (; block != v->block; block = program->blocks[block]->outer) {
+        const mil__block *inner = program->blocks[block];
+        before = inner->parent ? inner->parent : program->blocks[inner->outer]->before; /* where it is, or is to be */
     }
-    return program->users->place[v->op] < program->users->place[operation];
+    return !before || program->users->place[v->op] < program->users->place[before];
+}
+
+bool mil__value_before(const mil_program *program, mil_value value, mil_operation operation) {
+    return mil__value_precedes(program, value, program->ops[operation]->block, operation);
 }
 
 /* ---- making it ---- */

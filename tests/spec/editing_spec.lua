@@ -185,6 +185,25 @@ describe("inserting", function()
     assert.equal("last : fp32[2, 3] = tanh(x = a)", lines(f)[4])
     raises("before: takes a function, but was given 1", add.before, add, 1)
   end)
+
+  it("lets a new branch see only what is there before its place, whether it computes with it or passes it on", function()
+    local f = mil.func()
+    local x, p = f:input("x", "fp32", { 2 }), f:input("p", "bool", {})
+    local first = x:relu()
+    local late = first:exp()
+    f:output("y", late)
+    local at = f:operations()[1]
+    for message, branch in pairs {
+      ["mul: the value given for x, y, is made only after the place of the operation"] = function() return late * 2 end,
+      ["block output: the value is made only after the place of the operation"] = function() return late end,
+    } do
+      local ok, err = pcall(at.after, at, function(b) b:cond(p, branch, function() return first end) end)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find(message, 1, true), tostring(err))
+    end
+    at:after(function(b) at.outputs[1]:replace(b:cond(p, function() return first * 2 end, function() return first end)) end)
+    assert.same({ 1, 1 }, f:compile():run({ x = { -1, 0 }, p = mil.tensor("bool", true) }).y:table())
+  end)
 end)
 
 describe("undoing", function()
