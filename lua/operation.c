@@ -308,7 +308,7 @@ int luamil_list_users(lua_State *L, luamil_program *owner, mil_value value) {
     mil_operation *users = luamil_new_plain(L, (room + 1) * sizeof *users);
     if (mil_value_users(owner->program, value, &found, &n, &err) != MIL_OK) return luamil_raise(L, &err);
     if (n > room) n = room;
-    memcpy(users, found, n * sizeof *users);
+    if (n) memcpy(users, found, n * sizeof *users);
     lua_insert(L, -2);
     for (size_t i = 0; i < n; i++) {
         luamil_push_operation(L, 1, owner, users[i]);
