@@ -19,17 +19,12 @@ estimate.chips = {
 estimate.source = "ANEForge, e5rt 4.4"
 estimate.error = "median 31 % over 68 programs, 17 % at best"
 
--- bytes of an element
-local widths = { fp16 = 2, fp32 = 4, int8 = 1, uint8 = 1, int16 = 2, uint16 = 2, int32 = 4, bool = 1, int4 = 0.5, uint4 = 0.5, fp64 = 8,
-  uint1 = 1 / 8, uint2 = 1 / 4, uint3 = 3 / 8, uint6 = 6 / 8 }
-estimate.widths = widths
-
 local function bytes_of(values)
   local sum = 0
   for _, value in ipairs(values) do
     local n = flops.elements(value)
     if not n then return nil end
-    sum = sum + n * (widths[value.type.dtype] or 0)
+    sum = sum + n * flops.bits(value.type.dtype) / 8
   end
   return sum
 end

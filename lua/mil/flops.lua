@@ -36,6 +36,9 @@ end
 
 flops.elements = count
 
+-- Bits of an element, as it is stored; a string has none of its own.
+function flops.bits(dtype) return dtype == "string" and 0 or tonumber(dtype:match "%d+") or 8 end
+
 local function dim(value, axis)
   local shape = value.type.shape
   local size = shape[axis < 0 and #shape + axis + 1 or axis + 1]

@@ -13,6 +13,8 @@
 -- With a plan, the operations of a step that stands for several are a cluster too; one that is a step by itself says so, and one
 -- that no step stands for (a view, folded, or made into another by a pass) is dashed.
 
+local flops = require "mil.flops"
+
 local graph = {}
 
 local far = 100
@@ -49,9 +51,6 @@ end
 
 local function shortened(text, n) return #text > n and text:sub(1, n - 2) .. ".." or text end
 
-local bits = { bool = 8, bf16 = 16 }
-local function bits_of(dtype) return bits[dtype] or tonumber(dtype:match "%d+$") or 0 end
-
 -- Elements of a type whose shape is known; nil where it is not.
 local function numel(type)
   local n = 1
@@ -78,7 +77,7 @@ local function const_text(value)
     for i, x in ipairs(elements) do texts[i] = element_text(x) end
     return "[" .. table.concat(texts, ", ") .. "]"
   end
-  return type.text .. (n and type.dtype ~= "string" and "  " .. bytes_text(n * bits_of(type.dtype) / 8) or "")
+  return type.text .. (n and type.dtype ~= "string" and "  " .. bytes_text(n * flops.bits(type.dtype) / 8) or "")
 end
 
 -- ---- a graph in the making ----

@@ -30,8 +30,7 @@ end
 
 -- Bytes of n elements, packed where they are smaller than one.
 local function bytes_of(dtype, n)
-  local bits = tonumber(dtype:match "%d+") or 8
-  return math.ceil(n * bits / 8)
+  return math.ceil(n * flops.bits(dtype) / 8)
 end
 
 -- ---- inputs and outputs ----

@@ -279,8 +279,9 @@ end
 
 -- Each input, output and weight once; small consts of whole numbers are no weights.
 local function bytes_of(work)
-  local widths, elements, n = require("mil.estimate").widths, require("mil.flops").elements, 0
-  local function add(count, dtype) n = n + (count or 0) * (widths[dtype] or 0) end
+  local flops, n = require "mil.flops", 0
+  local elements = flops.elements
+  local function add(count, dtype) n = n + (count and count * flops.bits(dtype) / 8 or 0) end
   for _, tensor in pairs(work.inputs) do add(tensor:numel(), tensor.dtype) end
   for _, value in ipairs(work.func.outputs) do add(elements(value), value.type.dtype) end
   for _, operation in ipairs(work.func:operations()) do
