@@ -102,6 +102,17 @@ bool luamil_option_bool(lua_State *L, int index, const char *fn, const char *key
     return value;
 }
 
+const char *luamil_option_text(lua_State *L, int index, const char *fn, const char *key) {
+    luamil_option(L, index, key);
+    return lua_isnil(L, -1) ? NULL : luamil_check_string(L, lua_gettop(L), fn, key, NULL);
+}
+
+void luamil_set_text(lua_State *L, const char *key, const char *text) {
+    if (!text) return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, key);
+}
+
 static bool is_among(const char *key, const char *const *names) {
     for (; *names; names++)
         if (strcmp(*names, key) == 0) return true;

@@ -136,6 +136,10 @@ void luamil_check_keys(lua_State *L, int index, const char *fn, const char *cons
 int luamil_option(lua_State *L, int index, const char *key);
 /* One that is true or false; false where it is absent. Leaves nothing. */
 bool luamil_option_bool(lua_State *L, int index, const char *fn, const char *key);
+/* A string, which stays on the stack; NULL where it is absent. */
+const char *luamil_option_text(lua_State *L, int index, const char *fn, const char *key);
+/* t[key] = text of the table at the top; NULL: nothing. */
+void luamil_set_text(lua_State *L, const char *key, const char *text);
 /* The nearest of the keys of the table at index that are strings; NULL: none. */
 const char *luamil_nearest_key(lua_State *L, int index, const char *name);
 

@@ -25,12 +25,6 @@ static luamil_report *new_report(lua_State *L) {
     return self;
 }
 
-static void set_text(lua_State *L, const char *key, const char *text) {
-    if (!text) return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
-
 static void set_int(lua_State *L, const char *key, lua_Integer number) {
     lua_pushinteger(L, number);
     lua_setfield(L, -2, key);
@@ -45,19 +39,15 @@ static luamil_program *owner_of(lua_State *L, const char **entry) {
     return owner;
 }
 
-static const char *text_option(lua_State *L, const char *key) {
-    luamil_option(L, 2, key); /* stays on the stack */
-    return lua_isnil(L, -1) ? NULL : luamil_check_string(L, lua_gettop(L), "check", key, NULL);
-}
-
 /* "ane", or a table of options; they are left on the stack. */
 static mil_check_options read_options(lua_State *L) {
     static const char *const keys[] = {"engine", "route", "chip", "system", "entry", "strict", "all", NULL};
     if (lua_type(L, 2) == LUA_TSTRING) return (mil_check_options){.engine = lua_tostring(L, 2)};
     luamil_check_keys(L, 2, "check", keys);
-    mil_check_options options = {.engine = text_option(L, "engine"), .route = text_option(L, "route"), .chip = text_option(L, "chip")};
-    options.system = text_option(L, "system");
-    options.entry = text_option(L, "entry");
+    mil_check_options options = {.engine = luamil_option_text(L, 2, "check", "engine"), .route = luamil_option_text(L, 2, "check", "route"),
+                                 .chip = luamil_option_text(L, 2, "check", "chip")};
+    options.system = luamil_option_text(L, 2, "check", "system");
+    options.entry = luamil_option_text(L, 2, "check", "entry");
     options.strict = luamil_option_bool(L, 2, "check", "strict");
     options.all = luamil_option_bool(L, 2, "check", "all");
     return options;
@@ -65,16 +55,16 @@ static mil_check_options read_options(lua_State *L) {
 
 static void push_finding(lua_State *L, luamil_program *owner, const mil_finding *finding) {
     lua_createtable(L, 0, 12);
-    set_text(L, "severity", mil_severity_name(finding->severity));
-    set_text(L, "rule", finding->rule);
-    set_text(L, "message", finding->message);
-    set_text(L, "fails", finding->fails);
-    set_text(L, "runs", finding->runs);
-    set_text(L, "advice", finding->advice);
-    set_text(L, "source", finding->source);
-    set_text(L, "function", finding->function);
-    set_text(L, "op", finding->op);
-    set_text(L, "value", finding->value);
+    luamil_set_text(L, "severity", mil_severity_name(finding->severity));
+    luamil_set_text(L, "rule", finding->rule);
+    luamil_set_text(L, "message", finding->message);
+    luamil_set_text(L, "fails", finding->fails);
+    luamil_set_text(L, "runs", finding->runs);
+    luamil_set_text(L, "advice", finding->advice);
+    luamil_set_text(L, "source", finding->source);
+    luamil_set_text(L, "function", finding->function);
+    luamil_set_text(L, "op", finding->op);
+    luamil_set_text(L, "value", finding->value);
     if (finding->where.file) {
         luamil_push_where(L, finding->where);
         lua_setfield(L, -2, "where");
@@ -108,8 +98,8 @@ static int check(lua_State *L) {
     set_int(L, "warnings", (lua_Integer)mil_report_n(self->report, MIL_WARNING));
     set_int(L, "notes", (lua_Integer)mil_report_n(self->report, MIL_NOTE));
     set_int(L, "remarks", (lua_Integer)mil_report_n(self->report, MIL_REMARK));
-    set_text(L, "engine", options.engine ? options.engine : "ane");
-    set_text(L, "route", options.route ? options.route : "direct");
+    luamil_set_text(L, "engine", options.engine ? options.engine : "ane");
+    luamil_set_text(L, "route", options.route ? options.route : "direct");
     for (size_t i = 0; i < n; i++) {
         push_finding(L, owner, mil_report_at(self->report, i));
         lua_rawseti(L, -2, (int)i + 1);
@@ -126,17 +116,17 @@ const luaL_Reg luamil_checks[] = {{"check", check}, {NULL, NULL}};
 
 static void push_rule(lua_State *L, const mil_rule *rule) {
     lua_createtable(L, 0, 12);
-    set_text(L, "id", rule->id);
-    set_text(L, "place", rule->place);
-    set_text(L, "ops", rule->ops);
-    set_text(L, "severity", mil_severity_name(rule->severity));
-    set_text(L, "routes", rule->routes);
-    set_text(L, "chips", rule->chips);
-    set_text(L, "message", rule->message);
-    set_text(L, "fails", rule->fails);
-    set_text(L, "runs", rule->runs);
-    set_text(L, "advice", rule->advice);
-    set_text(L, "source", rule->source);
+    luamil_set_text(L, "id", rule->id);
+    luamil_set_text(L, "place", rule->place);
+    luamil_set_text(L, "ops", rule->ops);
+    luamil_set_text(L, "severity", mil_severity_name(rule->severity));
+    luamil_set_text(L, "routes", rule->routes);
+    luamil_set_text(L, "chips", rule->chips);
+    luamil_set_text(L, "message", rule->message);
+    luamil_set_text(L, "fails", rule->fails);
+    luamil_set_text(L, "runs", rule->runs);
+    luamil_set_text(L, "advice", rule->advice);
+    luamil_set_text(L, "source", rule->source);
     if (rule->since_system) set_int(L, "system", rule->since_system);
     lua_pushboolean(L, rule->is_certain);
     lua_setfield(L, -2, "certain");

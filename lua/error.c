@@ -43,11 +43,7 @@ void luamil_where(lua_State *L, luamil_position *out) {
 
 /* ---- the object ---- */
 
-static void set_text(lua_State *L, const char *key, const char *text) {
-    if (!text || !*text) return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
+static void set_text(lua_State *L, const char *key, const char *text) { luamil_set_text(L, key, text && *text ? text : NULL); }
 
 static void set_number(lua_State *L, const char *key, int number) {
     if (!number) return;

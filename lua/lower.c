@@ -18,11 +18,6 @@ static luamil_lowered *check_lowered(lua_State *L, const char *fn) {
 
 /* ---- f:lower ---- */
 
-static const char *string_option(lua_State *L, const char *fn, const char *key) {
-    luamil_option(L, 2, key); /* stays on the stack */
-    return lua_isnil(L, -1) ? NULL : luamil_check_string(L, lua_gettop(L), fn, key, NULL);
-}
-
 /* The program of the object at index 1, and the function's name there (NULL: of all). */
 static mil_program *program_of(lua_State *L, const char *fn, const char **entry) {
     mil_block function;
@@ -46,8 +41,8 @@ static int lower(lua_State *L) {
     lua_settop(L, 2);
     mil_program *from = program_of(L, "lower", &entry);
     luamil_check_keys(L, 2, "lower", keys);
-    mil_lower_options options = {.engine = string_option(L, "lower", "engine"), .route = string_option(L, "lower", "route"),
-                                 .chip = string_option(L, "lower", "chip"), .entry = string_option(L, "lower", "entry")};
+    mil_lower_options options = {.engine = luamil_option_text(L, 2, "lower", "engine"), .route = luamil_option_text(L, 2, "lower", "route"),
+                                 .chip = luamil_option_text(L, 2, "lower", "chip"), .entry = luamil_option_text(L, 2, "lower", "entry")};
     options.fp32_ports = luamil_option_bool(L, 2, "lower", "fp32");
     options.pack = luamil_option_bool(L, 2, "lower", "pack");
     if (!options.entry) options.entry = entry;
@@ -218,7 +213,7 @@ static int dialect(lua_State *L) {
     lua_settop(L, 2);
     mil_program *program = program_of(L, "dialect", &entry);
     luamil_check_keys(L, 2, "dialect", keys);
-    mil_dialect_options options = {.route = string_option(L, "dialect", "route"), .is_long = luamil_option_bool(L, 2, "dialect", "long")};
+    mil_dialect_options options = {.route = luamil_option_text(L, 2, "dialect", "route"), .is_long = luamil_option_bool(L, 2, "dialect", "long")};
     luamil_dialect *holder = luamil_new_plain(L, sizeof *holder);
     holder->dialect = NULL;
     luamil_set_class(L, LUAMIL_DIALECT);

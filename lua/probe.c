@@ -27,10 +27,8 @@ static void push_step(lua_State *L, const mil_probe_step *step) {
     lua_createtable(L, 0, 4);
     lua_pushboolean(L, step->ok);
     lua_setfield(L, -2, "ok");
-    lua_pushstring(L, step->tried);
-    lua_setfield(L, -2, "tried");
-    lua_pushstring(L, step->found);
-    lua_setfield(L, -2, "found");
+    luamil_set_text(L, "tried", step->tried);
+    luamil_set_text(L, "found", step->found);
     lua_pushnumber(L, step->seconds);
     lua_setfield(L, -2, "seconds");
 }
@@ -57,19 +55,14 @@ int luamil_probe(lua_State *L) {
     return 1;
 }
 
-static void set_text(lua_State *L, const char *key, const char *text) {
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, key);
-}
-
 /* machine() -> {system, release, architecture}, and on macOS also {version, build, model, processor, virtual} */
 int luamil_machine(lua_State *L) {
     struct utsname names;
     lua_createtable(L, 0, 8);
     if (uname(&names) == 0) {
-        set_text(L, "system", names.sysname);
-        set_text(L, "release", names.release);
-        set_text(L, "architecture", names.machine);
+        luamil_set_text(L, "system", names.sysname);
+        luamil_set_text(L, "release", names.release);
+        luamil_set_text(L, "architecture", names.machine);
     }
 #ifdef __APPLE__
     static const char *const keys[][2] = {
@@ -78,7 +71,7 @@ int luamil_machine(lua_State *L) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         char text[256] = "";
         size_t n = sizeof text - 1;
-        if (sysctlbyname(keys[i][1], text, &n, NULL, 0) == 0) set_text(L, keys[i][0], text);
+        if (sysctlbyname(keys[i][1], text, &n, NULL, 0) == 0) luamil_set_text(L, keys[i][0], text);
     }
     int is_virtual = 0;
     size_t n = sizeof is_virtual;
