@@ -34,7 +34,7 @@ static mil_status make_only_plan(mil__cpu_model *model, const mil__block *body, 
     if (!types) return mil__nomem(err);
     for (uint32_t i = 0; i < body->n_inputs; i++) types[i] = model->program->values[body->inputs[i]]->type;
     mil__cpu_plan *plan = NULL;
-    mil_status status = mil__plans_take(model, types, body->n_inputs, &plan, err);
+    mil_status status = mil__plans_take(model, NULL, 0, types, &plan, err);
     mil__free(types);
     if (status != MIL_OK) return status;
     mil__plans_give_back(model, plan);

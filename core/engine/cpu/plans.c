@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* The plans of a model: one for each set of input shapes that it meets. They stand in a list, the one taken last first; beyond
- * MIL__PLANS_KEPT of them those that no context stands on go, the longest unused first. So a model that meets thousands of
+ * MIL__PLANS_KEPT of them those that no context stands on go, the one taken longest ago first. So a model that meets thousands of
  * sizes holds as much as one that meets a few, and a look-up compares a few dozen shapes at most. */
 #include <pthread.h>
 
 #include "engine/cpu/steps.h"
 
-static bool is_for(const mil__cpu_plan *plan, const mil_type *const *inputs, uint32_t n) {
+bool mil__plan_fits(const mil__cpu_plan *plan, mil_tensor *const *inputs, uint32_t n) {
     const int64_t *key = plan->key;
     for (uint32_t i = 0; i < n; i++)
-        for (int k = 0; k < mil_type_rank(inputs[i]); k++)
-            if (*key++ != mil_type_dim(inputs[i], k)) return false;
+        for (int k = 0; k < inputs[i]->rank; k++)
+            if (*key++ != inputs[i]->shape[k]) return false;
     return true;
 }
 
 /* Takes the plan out of the list: the one for these inputs, NULL where there is none. */
-static mil__cpu_plan *take_out(mil__cpu_model *model, const mil_type *const *inputs, uint32_t n) {
+static mil__cpu_plan *take_out(mil__cpu_model *model, mil_tensor *const *inputs, uint32_t n) {
     mil__cpu_plan **link = &model->plans;
-    while (*link && !is_for(*link, inputs, n)) link = &(*link)->next;
+    while (*link && !mil__plan_fits(*link, inputs, n)) link = &(*link)->next;
     mil__cpu_plan *plan = *link;
     if (plan) *link = plan->next;
     if (plan) model->n_plans--;
@@ -42,10 +42,11 @@ static void give_up_some(mil__cpu_model *model) {
     }
 }
 
-mil_status mil__plans_take(mil__cpu_model *model, const mil_type *const *inputs, uint32_t n, mil__cpu_plan **out, mil_error *err) {
+mil_status mil__plans_take(mil__cpu_model *model, mil_tensor *const *inputs, uint32_t n, const mil_type *const *types, mil__cpu_plan **out,
+                           mil_error *err) {
     pthread_mutex_lock(model->lock);
     mil__cpu_plan *plan = take_out(model, inputs, n);
-    mil_status status = plan ? MIL_OK : mil__cpu_plan_make(model, inputs, &plan, err);
+    mil_status status = plan ? MIL_OK : mil__cpu_plan_make(model, types, &plan, err);
     if (status == MIL_OK) {
         plan->next = model->plans;
         model->plans = plan;

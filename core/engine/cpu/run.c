@@ -115,9 +115,9 @@ static mil_status stand_on(mil__cpu_context *c, mil_error *err) {
     return status;
 }
 
-static mil_status take_plan(mil__cpu_context *c, const mil_type *const *inputs, uint32_t n, mil_error *err) {
+static mil_status take_plan(mil__cpu_context *c, mil_tensor *const *inputs, uint32_t n, const mil_type *const *types, mil_error *err) {
     drop_plan(c);
-    MIL__TRY(mil__plans_take(c->model, inputs, n, &c->plan, err));
+    MIL__TRY(mil__plans_take(c->model, inputs, n, types, &c->plan, err));
     mil_status status = stand_on(c, err);
     if (status != MIL_OK) drop_plan(c);
     return status;
@@ -128,7 +128,7 @@ mil_status mil__cpu_context_new(void *compiled, void **out, mil_error *err) {
     mil__cpu_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = model;
-    mil_status status = model->is_static ? take_plan(c, NULL, 0, err) : MIL_OK;
+    mil_status status = model->is_static ? take_plan(c, NULL, 0, NULL, err) : MIL_OK;
     if (status != MIL_OK) {
         mil__cpu_context_free(c);
         return status;
@@ -138,14 +138,6 @@ mil_status mil__cpu_context_new(void *compiled, void **out, mil_error *err) {
 }
 
 /* ---- shapes ---- */
-
-static bool fits_plan(const mil__cpu_plan *plan, mil_tensor *const *inputs, uint32_t n) {
-    const int64_t *key = plan->key;
-    for (uint32_t i = 0; i < n; i++)
-        for (int k = 0; k < inputs[i]->rank; k++)
-            if (*key++ != inputs[i]->shape[k]) return false;
-    return true;
-}
 
 /* An input that has some shapes to choose from has one of them. */
 static mil_status check_shapes(const mil_program *program, mil_value input, const mil_tensor *given, mil_error *err) {
@@ -202,7 +194,7 @@ static mil_status check_symbols(const mil_program *program, const mil__block *bo
 static mil_status find_plan(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
     const mil_program *program = c->model->program;
     const mil__block *body = program->blocks[program->functions[0].block];
-    if (c->plan && fits_plan(c->plan, inputs, body->n_inputs)) return MIL_OK;
+    if (c->plan && mil__plan_fits(c->plan, inputs, body->n_inputs)) return MIL_OK;
     MIL__TRY(check_symbols(program, body, inputs, err));
     mil__arena arena = {0};
     mil_type *types = mil__arena_zero(&arena, body->n_inputs, sizeof *types);
@@ -214,7 +206,7 @@ static mil_status find_plan(mil__cpu_context *c, mil_tensor *const *inputs, mil_
         const mil_type *declared = program->values[body->inputs[i]]->type;
         given[i] = declared->kind == MIL_STATE ? declared : &types[i];
     }
-    if (status == MIL_OK) status = take_plan(c, given, body->n_inputs, err);
+    if (status == MIL_OK) status = take_plan(c, inputs, body->n_inputs, given, err);
     mil__arena_free(&arena);
     return status;
 }

@@ -139,8 +139,11 @@ bool mil__cpu_is_own(const mil__cpu_model *model, const mil_buffer *buffer);
 /* ---- a model's plans (plans.c) ---- */
 
 enum { MIL__PLANS_KEPT = 32 }; /* those in use count, and stay beyond it */
-/* The plan for n inputs of these types, made where there is none, for a context that gives it back. */
-mil_status mil__plans_take(mil__cpu_model *model, const mil_type *const *inputs, uint32_t n, mil__cpu_plan **out, mil_error *err);
+/* Was it made for inputs of these shapes? */
+bool mil__plan_fits(const mil__cpu_plan *plan, mil_tensor *const *inputs, uint32_t n);
+/* The plan for these inputs, made for their types where there is none, for a context that gives it back. n is 0 where there is but one. */
+mil_status mil__plans_take(mil__cpu_model *model, mil_tensor *const *inputs, uint32_t n, const mil_type *const *types, mil__cpu_plan **out,
+                           mil_error *err);
 void mil__plans_give_back(mil__cpu_model *model, const mil__cpu_plan *plan);
 void mil__plans_free(mil__cpu_model *model); /* those in use too; what is given back later is nobody's */
 
