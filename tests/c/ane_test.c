@@ -192,47 +192,17 @@ static void two_of_one(void) {
     kit_end();
 }
 
-static void several_threads(void) {
-    mil_error err = {0};
-    mil_model *model;
-    pthread_t threads[4];
-    kit_begin(route);
-    CHECK_OK(kit_compile(&model, &err), &err);
-    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, kit_run_often, model);
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
-    mil_model_free(model);
-    kit_end();
-}
+static void several_threads(void) { kit_several_threads(route); }
 
 /* A warm run makes no other calls than it must, and allocates nothing. */
-static void warm_runs(void) {
+static void counted(void) {
     static const char *const names[] = {"IOSurfaceLock", "IOSurfaceGetBaseAddress", "IOSurfaceUnlock",
                                         "_ANEInMemoryModel evaluateWithQoS:options:request:error:"};
-    mil_error err = {0};
-    mil_model *model;
-    mil_context *context;
-    kit_begin(route);
-    mil_set_allocator(test_realloc, NULL);
-    CHECK_OK(kit_compile(&model, &err), &err);
-    CHECK_OK(mil_context_new(model, &context, &err), &err);
-    mil_tensor *inputs[2];
-    for (size_t i = 0; i < 2; i++) {
-        inputs[i] = kit_input(model, i);
-        CHECK_OK(mil_context_set_input(context, i, inputs[i], &err), &err);
-    }
-    CHECK_OK(mil_context_run(context, &err), &err);
-    kit_reset();
-    test_alloc.calls = 0;
-    CHECK_OK(mil_context_run(context, &err), &err);
-    CHECK_EQ(test_alloc.calls, 0);
     for (size_t i = 0; i < 4; i++) CHECK_EQ(standin.calls(names[i]), i < 3 ? 4 : 1);
     CHECK_EQ(standin.calls(NULL), 3 * 4 + 1);
-    for (size_t i = 0; i < 2; i++) mil_tensor_free(inputs[i]);
-    mil_context_free(context);
-    mil_model_free(model);
-    mil_set_allocator(NULL, NULL);
-    kit_end();
 }
+
+static void warm_runs(void) { kit_warm_run(route, counted); }
 
 static void what_is_missing(void) {
     mil_error err = {0};

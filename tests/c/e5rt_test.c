@@ -98,45 +98,14 @@ static void failed_runs(void) {
     kit_end();
 }
 
-static void several_threads(void) {
-    mil_error err = {0};
-    mil_model *model;
-    pthread_t threads[4];
-    kit_begin(route);
-    CHECK_OK(kit_compile(&model, &err), &err);
-    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, kit_run_often, model);
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
-    mil_model_free(model);
-    kit_end();
-}
+static void several_threads(void) { kit_several_threads(route); }
 
-static void warm_runs(void) {
-    mil_error err = {0};
-    mil_model *model;
-    mil_context *context;
-    kit_begin(route);
-    mil_set_allocator(test_realloc, NULL);
-    CHECK_OK(kit_compile(&model, &err), &err);
-    CHECK_OK(mil_context_new(model, &context, &err), &err);
-    mil_tensor *inputs[2];
-    for (size_t i = 0; i < 2; i++) {
-        inputs[i] = kit_input(model, i);
-        CHECK_OK(mil_context_set_input(context, i, inputs[i], &err), &err);
-    }
-    CHECK_OK(mil_context_run(context, &err), &err);
-    kit_reset();
-    test_alloc.calls = 0;
-    CHECK_OK(mil_context_run(context, &err), &err);
-    CHECK_EQ(test_alloc.calls, 0);
+static void counted(void) {
     CHECK_EQ(standin.calls("e5rt_execution_stream_execute_sync"), 1);
     CHECK_EQ(standin.calls(NULL), 1);
-    for (size_t i = 0; i < 2; i++) kit_check_output(model, i, mil_context_output(context, i));
-    for (size_t i = 0; i < 2; i++) mil_tensor_free(inputs[i]);
-    mil_context_free(context);
-    mil_model_free(model);
-    mil_set_allocator(NULL, NULL);
-    kit_end();
 }
+
+static void warm_runs(void) { kit_warm_run(route, counted); }
 
 /* 128 operations, then an error of our own; one that goes makes room. */
 static void limits(void) {

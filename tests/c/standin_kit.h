@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -261,6 +262,46 @@ static inline void kit_expect_missing(const char *what, const char *message) {
     CHECK_STATUS(kit_compile(&model, &err), MIL_EUNSUPPORTED, &err);
     CHECK_HAS(err.message, message);
     standin.hide_selector(NULL), standin.hide_class(NULL);
+}
+
+static inline void kit_several_threads(const char *route) {
+    mil_error err = {0};
+    mil_model *model;
+    pthread_t threads[4];
+    kit_begin(route);
+    CHECK_OK(kit_compile(&model, &err), &err);
+    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, kit_run_often, model);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    mil_model_free(model);
+    kit_end();
+}
+
+/* A context's second run: it allocates nothing and gives what is right; `counted` looks at the calls that it made. */
+static inline void kit_warm_run(const char *route, void (*counted)(void)) {
+    mil_error err = {0};
+    mil_model *model;
+    mil_context *context;
+    kit_begin(route);
+    mil_set_allocator(test_realloc, NULL);
+    CHECK_OK(kit_compile(&model, &err), &err);
+    CHECK_OK(mil_context_new(model, &context, &err), &err);
+    mil_tensor *inputs[2];
+    for (size_t i = 0; i < 2; i++) {
+        inputs[i] = kit_input(model, i);
+        CHECK_OK(mil_context_set_input(context, i, inputs[i], &err), &err);
+    }
+    CHECK_OK(mil_context_run(context, &err), &err);
+    kit_reset();
+    test_alloc.calls = 0;
+    CHECK_OK(mil_context_run(context, &err), &err);
+    CHECK_EQ(test_alloc.calls, 0);
+    counted();
+    for (size_t i = 0; i < 2; i++) kit_check_output(model, i, mil_context_output(context, i));
+    for (size_t i = 0; i < 2; i++) mil_tensor_free(inputs[i]);
+    mil_context_free(context);
+    mil_model_free(model);
+    mil_set_allocator(NULL, NULL);
+    kit_end();
 }
 
 #endif
