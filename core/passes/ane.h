@@ -30,6 +30,7 @@ typedef struct mil__lowering {
     mil_program *to;
     mil_block block;          /* of `to` */
     bool is_e5rt;             /* the route; else direct */
+    int chip;                 /* 1: M1 and so on; 0: any */
     bool is_old;              /* M1 and M2: slices of a width go through 16 bits of fixed point there */
     mil_opset opset;          /* of `from` */
     mil__ane_value *values;   /* by value of `from` */
@@ -102,12 +103,15 @@ mil_value mil__ane_reduce(mil__lowering *l, const char *op, mil_value x, const i
 mil_value mil__ane_mean(mil__lowering *l, mil_value x, const int64_t *axes, size_t n);
 /* 1 / sqrt(mean of squares + epsilon) over those axes. */
 mil_value mil__ane_inverse_rms(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double epsilon);
+/* [n, c, h * high, w * wide] -> [n, c * high * wide, h, w]. */
+mil_value mil__ane_patches(mil__lowering *l, mil_value x, int64_t high, int64_t wide);
 /* A 1x1 convolution of x [1, in, 1, S] by rows of a weight [out, in], + bias [out] or NULL. Neither is taken over. */
 mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias);
 mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool transpose_x, bool transpose_y);
 
 /* A fresh fp16 tensor of known elements, numbers that fp16 can't hold at its limits; NULL: failed. */
 mil_tensor *mil__ane_half(mil__lowering *l, const mil_tensor *data);
+bool mil__ane_is_zero(const mil_tensor *data); /* of rank 0 or 1: all of it */
 /* A view of it (dropped) of another shape, or of other axes; NULL: failed. */
 mil_tensor *mil__ane_shaped(mil__lowering *l, mil_tensor *data, int rank, const int64_t *shape);
 

@@ -108,6 +108,12 @@ mil_tensor *mil__ane_shaped(mil__lowering *l, mil_tensor *data, int rank, const 
     return view;
 }
 
+bool mil__ane_is_zero(const mil_tensor *data) {
+    for (int64_t i = 0, n = mil__numel(data); i < n; i++)
+        if (mil__load_f64(data, i * (data->rank ? data->strides[0] : 0)) != 0) return false;
+    return true;
+}
+
 /* [rows, C] -> [1, C, 1, rows], in memory of its own. */
 static mil_tensor *channels_of(mil__lowering *l, mil_tensor *data, const mil_type *type) {
     int64_t rows = mil__rows(type), last = mil__last(type);

@@ -231,7 +231,8 @@ static mil_status lower_function(const mil_program *program, mil_block function,
     if (ports.is_packed && body->n_inputs > 1) ports.input_names[0] = "packed";
     MIL__TRY(simplify(program, function, &from, err));
     mil__lowering l = {.from = from, .is_e5rt = ports.is_e5rt, .opset = from->functions[0].opset, .err = err};
-    l.is_old = options->chip && (options->chip[1] == '1' || options->chip[1] == '2');
+    l.chip = options->chip ? options->chip[1] - '0' : 0;
+    l.is_old = l.chip == 1 || l.chip == 2;
     mil_status status = lower(&l, &ports, made);
     mil__arena_free(&l.arena);
     mil_program_free(from);

@@ -55,6 +55,18 @@ bool mil__lower_transpose(mil__lowering *l, const mil__op *op) {
     return done(l, op, MIL__PLAIN, mil__ane_transpose(l, mil__ane_get(l, old, MIL__PLAIN), perm));
 }
 
+/* ---- blocks ---- */
+
+/* By index:  n c h a w b  ->  n c a h w b  ->  n c a b h w,  with rank 4 throughout. */
+mil_value mil__ane_patches(mil__lowering *l, mil_value x, int64_t high, int64_t wide) {
+    if (!x || l->status != MIL_OK) return 0;
+    const int64_t *shape = mil__new_type(l, x)->shape;
+    int64_t n = shape[0], c = shape[1], h = shape[2] / high, w = shape[3] / wide;
+    x = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, (const int64_t[]){n * c, h, high, w * wide}), (const int[]){0, 2, 1, 3});
+    x = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, (const int64_t[]){n, c * high, h * w, wide}), (const int[]){0, 1, 3, 2});
+    return mil__ane_reshape(l, x, 4, (const int64_t[]){n, c * high * wide, h, w});
+}
+
 /* ---- slices ---- */
 
 /* The part of x from begin on, an entry an axis of x: the value, and its form. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lowering of products: linear layers and matrices as 1x1 convolutions, convolutions, products of two values, attention. */
+/* Lowering of products: linear layers and matrices as 1x1 convolutions, products of two values, attention. */
 #include <math.h>
 
 #include "ops/params.h"
@@ -14,29 +14,10 @@ static bool done(mil__lowering *l, const mil__op *op, mil__ane_form form, mil_va
 
 /* ---- 1x1 convolutions ---- */
 
-mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias) {
-    static const int64_t ones[] = {1, 1}, zeros[] = {0, 0, 0, 0};
-    if (!x || l->status != MIL_OK) return 0;
-    int64_t out = weight->shape[0], in = weight->shape[1];
-    mil_value w = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, weight), 4, (const int64_t[]){out, in, 1, 1}));
-    mil_value y = MIL__ADD(l, "conv", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, ones),
-                           MIL__WORD("pad_type", "valid"), MIL__INTS("pad", 4, zeros), MIL__INTS("dilations", 2, ones),
-                           MIL__INT_("groups", 1));
-    if (!bias) return y;
-    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, bias), 4, (const int64_t[]){1, out, 1, 1}));
-    return mil__ane_binary(l, "add", y, b);
-}
-
-static bool is_all_zero(const mil_tensor *data) {
-    for (int64_t i = 0, n = mil__numel(data); i < n; i++)
-        if (mil__load_f64(data, i * (data->rank ? data->strides[0] : 0)) != 0) return false;
-    return true;
-}
-
 static const mil_tensor *bias_of(const mil__lowering *l, const mil__op *op) {
     mil_value bias = mil__ane_arg(op, "bias");
     const mil_tensor *data = bias ? mil__old_data(l, bias) : NULL;
-    return data && !is_all_zero(data) ? data : NULL;
+    return data && !mil__ane_is_zero(data) ? data : NULL;
 }
 
 static bool is_float(const mil__lowering *l, const mil__op *op) { return mil__dtype_is_float(mil__old_type(l, op->outputs[0])->dtype); }
@@ -152,75 +133,6 @@ bool mil__lower_einsum(mil__lowering *l, const mil__op *op) {
     mil_value x = mil__ane_transpose(l, mil__ane_get(l, values->values[0], MIL__PLAIN), perm);
     mil_value y = mil__ane_transpose(l, mil__ane_get(l, values->values[1], MIL__PLAIN), perm);
     return done(l, op, MIL__PLAIN, mil__ane_transpose(l, mil__ane_matmul(l, x, y, false, false), perm));
-}
-
-/* ---- convolutions ---- */
-
-typedef struct settled { /* of two spatial axes */
-    int64_t strides[2], dilations[2], pad[4];
-    int spatial;
-    bool is_padded;
-} settled;
-
-/* A convolution along one axis has that as its width. */
-static settled settle(const struct mil__conv_params *params) {
-    settled s = {.strides = {1, 1}, .dilations = {1, 1}, .spatial = params->spatial};
-    for (int i = 0, at = 2 - params->spatial; i < params->spatial && at >= 0; i++, at++) {
-        s.strides[at] = params->strides[i];
-        s.dilations[at] = params->dilations[i];
-        s.pad[2 * at] = params->pad_before[i];
-        s.pad[2 * at + 1] = params->pad_after[i];
-        s.is_padded = s.is_padded || params->pad_before[i] || params->pad_after[i];
-    }
-    return s;
-}
-
-/* [n, c, w] -> [n, c, 1, w]. */
-static mil_value with_height(mil__lowering *l, mil_value old) {
-    const mil_type *type = mil__old_type(l, old);
-    const mil_tensor *data = mil__old_data(l, old);
-    if (type->rank != 3) return mil__ane_get(l, old, MIL__OWN);
-    const int64_t shape[] = {type->shape[0], type->shape[1], 1, type->shape[2]};
-    if (data) return mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, shape));
-    return mil__ane_reshape(l, mil__ane_get(l, old, MIL__OWN), 4, shape);
-}
-
-static mil_value add_bias(mil__lowering *l, const mil__op *op, mil_value y) {
-    mil_value bias = mil__ane_arg(op, "bias");
-    const mil_tensor *data = bias ? mil__old_data(l, bias) : NULL;
-    if (!bias || (data && is_all_zero(data))) return y;
-    const int64_t shape[] = {1, mil__old_type(l, bias)->shape[0], 1, 1};
-    if (data) return mil__ane_binary(l, "add", y, mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, shape)));
-    return mil__ane_binary(l, "add", y, mil__ane_reshape(l, mil__ane_get(l, bias, MIL__OWN), 4, shape));
-}
-
-bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
-    const struct mil__conv_params *params = mil__ane_params(l, op);
-    if (!params || params->spatial > 2) return !params;
-    settled s = settle(params);
-    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
-    mil_value y = MIL__ADD(l, "conv", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
-                           MIL__WORD("pad_type", s.is_padded || l->is_e5rt ? "custom" : "valid"), MIL__INTS("pad", 4, s.pad),
-                           MIL__INTS("dilations", 2, s.dilations), MIL__INT_("groups", params->groups));
-    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
-    return true;
-}
-
-/* Its result's shape is given, since a pad and an output_shape can say different things. */
-bool mil__lower_conv_transpose(mil__lowering *l, const mil__op *op) {
-    const struct mil__conv_params *params = mil__ane_params(l, op);
-    const mil_type *type = mil__old_type(l, op->outputs[0]);
-    if (!params || params->spatial > 2) return !params;
-    settled s = settle(params);
-    for (int i = 0; i < 4; i++)
-        if (s.pad[i] < 0) return false;
-    int64_t shape[] = {type->shape[0], type->shape[1], type->rank == 4 ? type->shape[2] : 1, mil__last(type)};
-    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
-    mil_value y = MIL__ADD(l, "conv_transpose", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
-                           MIL__WORD("pad_type", "custom"), MIL__INTS("pad", 4, s.pad), MIL__INTS("dilations", 2, s.dilations),
-                           MIL__INT_("groups", params->groups), MIL__INTS("output_shape", 4, shape));
-    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
-    return true;
 }
 
 /* ---- cumsum ---- */

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* Lowering of convolutions. Each has two spatial axes, every parameter given, and its bias added behind it. One by a known weight
+ * whose kernel is larger than what the engine takes is made of several, which are added: a part of the kernel, from k on, sees x
+ * moved by k, so it has less padding before it (or a piece of x is left out) and more behind it.
+ *
+ *     kernel of 20, padding of 2 and 0           kernel 0..9, padding 2, without the last 10 columns
+ *                                                kernel 10..19, without the first 8
+ *
+ * One with strides that are as large as the kernel, or with a kernel that is too wide with them, has none on patches: every patch of
+ * (stride, stride) becomes channels, in the order in which a weight [out, in, stride, stride] has them. */
+#include "ops/params.h"
+#include "passes/ane.h"
+
+typedef struct settled { /* of two spatial axes */
+    int64_t groups, strides[2], dilations[2], pad[4];
+} settled;
+
+/* A convolution along one axis has that as its width. */
+static settled settle(const struct mil__conv_params *params) {
+    settled s = {.groups = params->groups, .strides = {1, 1}, .dilations = {1, 1}};
+    for (int i = 0, at = 2 - params->spatial; i < params->spatial && at >= 0; i++, at++) {
+        s.strides[at] = params->strides[i];
+        s.dilations[at] = params->dilations[i];
+        s.pad[2 * at] = params->pad_before[i];
+        s.pad[2 * at + 1] = params->pad_after[i];
+    }
+    return s;
+}
+
+/* [n, c, w] -> [n, c, 1, w], of fp16; NULL: failed. */
+static mil_tensor *known_with_height(mil__lowering *l, const mil_tensor *data) {
+    const int64_t shape[] = {data->shape[0], data->shape[1], data->rank == 4 ? data->shape[2] : 1, data->shape[data->rank - 1]};
+    return mil__ane_shaped(l, mil__ane_half(l, data), 4, shape);
+}
+
+static mil_value with_height(mil__lowering *l, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    const int64_t shape[] = {type->shape[0], type->shape[1], 1, mil__last(type)};
+    if (mil__old_data(l, old)) return mil__ane_const(l, known_with_height(l, mil__old_data(l, old)));
+    mil_value value = mil__ane_get(l, old, MIL__OWN);
+    return type->rank == 3 ? mil__ane_reshape(l, value, 4, shape) : value;
+}
+
+static mil_value add_bias(mil__lowering *l, const mil__op *op, mil_value y) {
+    mil_value bias = mil__ane_arg(op, "bias");
+    const mil_tensor *data = bias ? mil__old_data(l, bias) : NULL;
+    if (!bias || (data && mil__ane_is_zero(data))) return y;
+    const int64_t shape[] = {1, mil__old_type(l, bias)->shape[0], 1, 1};
+    if (data) return mil__ane_binary(l, "add", y, mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, shape)));
+    return mil__ane_binary(l, "add", y, mil__ane_reshape(l, mil__ane_get(l, bias, MIL__OWN), 4, shape));
+}
+
+static mil_value convolved(mil__lowering *l, mil_value x, mil_value weight, const settled *s) {
+    bool is_padded = s->pad[0] || s->pad[1] || s->pad[2] || s->pad[3];
+    return MIL__ADD(l, "conv", MIL__VALUE("x", x), MIL__VALUE("weight", weight), MIL__INTS("strides", 2, s->strides),
+                    MIL__WORD("pad_type", is_padded || l->is_e5rt ? "custom" : "valid"), MIL__INTS("pad", 4, s->pad),
+                    MIL__INTS("dilations", 2, s->dilations), MIL__INT_("groups", s->groups));
+}
+
+/* ---- by a known weight ---- */
+
+static mil_value by_known(mil__lowering *l, mil_value x, mil_tensor *weight, settled s); /* takes the weight over */
+
+/* The weight's elements from..from + n along an axis, in memory of their own. */
+static mil_tensor *part_of(mil__lowering *l, mil_tensor *weight, int axis, int64_t from, int64_t n) {
+    int64_t begin[4] = {0}, size[4];
+    mil_tensor *view = NULL, *dense = NULL;
+    memcpy(size, weight->shape, sizeof size);
+    begin[axis] = from, size[axis] = n;
+    bool made = mil_tensor_slice(weight, begin, size, NULL, &view, l->err) == MIL_OK &&
+                mil_tensor_convert(view, view->dtype, &dense, l->err) == MIL_OK;
+    mil_tensor_free(view);
+    if (!made) mil__ane_fail(l, MIL_ENOMEM, "out of memory");
+    return dense;
+}
+
+/* What a part of the kernel gives; 0: it sees padding only (or the lowering failed). */
+static mil_value by_part(mil__lowering *l, mil_value x, mil_tensor *weight, settled s, int axis, int64_t from, int64_t n) {
+    int64_t begin[4] = {0}, size[4], behind = weight->shape[2 + axis] - from - n;
+    int64_t before = s.pad[2 * axis] - from * s.dilations[axis], after = s.pad[2 * axis + 1] - behind * s.dilations[axis];
+    if (!x || l->status != MIL_OK) return 0;
+    memcpy(size, mil__new_type(l, x)->shape, sizeof size);
+    begin[2 + axis] = before < 0 ? -before : 0;
+    size[2 + axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
+    if (size[2 + axis] < 1) return 0;
+    s.pad[2 * axis] = before < 0 ? 0 : before;
+    s.pad[2 * axis + 1] = after < 0 ? 0 : after;
+    mil_tensor *part = part_of(l, weight, 2 + axis, from, n);
+    return part ? by_known(l, mil__ane_slice(l, x, begin, size), part, s) : 0;
+}
+
+/* Of input channels: a part of them. */
+static mil_value by_channels(mil__lowering *l, mil_value x, mil_tensor *weight, settled s, int64_t from, int64_t n) {
+    int64_t begin[4] = {0, from, 0, 0}, size[4];
+    if (!x || l->status != MIL_OK) return 0;
+    memcpy(size, mil__new_type(l, x)->shape, sizeof size);
+    size[1] = n;
+    mil_tensor *part = part_of(l, weight, 1, from, n);
+    return part ? by_known(l, mil__ane_slice(l, x, begin, size), part, s) : 0;
+}
+
+/* The sum of parts of the weight along an axis (1: of input channels), each of `most` at most, about as large as the others. */
+static mil_value in_parts(mil__lowering *l, mil_value x, mil_tensor *weight, settled s, int axis, int64_t most) {
+    int64_t n = weight->shape[axis], parts = (n + most - 1) / most;
+    mil_value sum = 0;
+    for (int64_t i = 0; i < parts && l->status == MIL_OK; i++) {
+        int64_t from = n * i / parts, count = n * (i + 1) / parts - from;
+        mil_value part = axis == 1 ? by_channels(l, x, weight, s, from, count) : by_part(l, x, weight, s, axis - 2, from, count);
+        sum = sum && part ? mil__ane_binary(l, "add", sum, part) : sum ? sum : part;
+    }
+    mil_tensor_free(weight);
+    return sum;
+}
+
+/* [out, in, h, w] -> [out, in * sh * sw, H, W], where H * sh >= h: zeros are behind the kernel. */
+static mil_tensor *weight_of_patches(mil__lowering *l, mil_tensor *weight, const int64_t strides[2], int64_t h, int64_t w) {
+    int64_t out = weight->shape[0], in = weight->shape[1], kh = weight->shape[2], kw = weight->shape[3], sh = strides[0], sw = strides[1];
+    mil_tensor *made = NULL;
+    if (mil_tensor_new(MIL_FP16, 4, (const int64_t[]){out, in * sh * sw, h, w}, &made, l->err) != MIL_OK)
+        return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), NULL;
+    const uint16_t *from = weight->data;
+    uint16_t *to = made->data;
+    for (int64_t channel = 0; channel < out * in; channel++)
+        for (int64_t i = 0; i < kh; i++)
+            for (int64_t j = 0; j < kw; j++)
+                to[(((channel * sh + i % sh) * sw + j % sw) * h + i / sh) * w + j / sw] = from[(channel * kh + i) * kw + j];
+    return made;
+}
+
+/* x with as many rows and columns before and behind it; below 0: without as many of its own behind. */
+static mil_value framed(mil__lowering *l, mil_value x, const int64_t frame[4]) {
+    int64_t begin[4] = {0}, size[4], pad[8] = {0};
+    if (!x || l->status != MIL_OK) return 0;
+    memcpy(size, mil__new_type(l, x)->shape, sizeof size);
+    for (int i = 0; i < 4; i++) {
+        pad[4 + i] = frame[i] > 0 ? frame[i] : 0;
+        size[2 + i / 2] += frame[i] < 0 ? frame[i] : 0;
+    }
+    x = mil__ane_slice(l, x, begin, size);
+    if (!(pad[4] || pad[5] || pad[6] || pad[7])) return x;
+    return MIL__ADD(l, "pad", MIL__VALUE("x", x), MIL__INTS("pad", 8, pad), MIL__WORD("mode", "constant"), MIL__NUMBER("constant_val", 0));
+}
+
+/* A kernel of h by w patches, of which there are as many more than results. */
+static mil_value by_patches(mil__lowering *l, mil_value x, mil_tensor *weight, settled s) {
+    int64_t kernel[2], frame[4];
+    const mil_type *type = x ? mil__new_type(l, x) : NULL;
+    for (int i = 0; type && i < 2; i++) {
+        int64_t all = type->shape[2 + i] + s.pad[2 * i] + s.pad[2 * i + 1], results = (all - weight->shape[2 + i]) / s.strides[i] + 1;
+        kernel[i] = (weight->shape[2 + i] + s.strides[i] - 1) / s.strides[i];
+        frame[2 * i] = s.pad[2 * i];
+        frame[2 * i + 1] = (results + kernel[i] - 1) * s.strides[i] - type->shape[2 + i] - s.pad[2 * i];
+    }
+    mil_value patches = type ? mil__ane_patches(l, framed(l, x, frame), s.strides[0], s.strides[1]) : 0;
+    mil_tensor *made = patches ? weight_of_patches(l, weight, s.strides, kernel[0], kernel[1]) : NULL;
+    mil_tensor_free(weight);
+    return made ? by_known(l, patches, made, (settled){.groups = s.groups, .strides = {1, 1}, .dilations = {1, 1}}) : 0;
+}
+
+static bool is_of_patches(const mil_tensor *weight, const settled *s, int64_t widest) {
+    bool is_strided = s->strides[0] > 1 || s->strides[1] > 1, is_dense = s->dilations[0] == 1 && s->dilations[1] == 1;
+    bool is_patch = weight->shape[2] == s->strides[0] && weight->shape[3] == s->strides[1];
+    return is_strided && is_dense && (is_patch || weight->shape[3] > widest);
+}
+
+/* What the engine takes of a kernel: 13 columns before M4, then 15; with strides 7 on M1, then 8; 29 rows on M1, then 32; and less than
+ * 32000 input channels on the direct route. */
+static mil_value by_known(mil__lowering *l, mil_value x, mil_tensor *weight, settled s) {
+    enum { TOO_MANY = 32000, CHANNELS = 16000 };
+    bool is_strided = s.strides[0] > 1 || s.strides[1] > 1, is_m1 = l->chip <= 1;
+    int64_t strided = is_m1 ? 7 : 8, widest = is_strided ? strided : l->chip >= 4 ? 15 : 13, highest = is_m1 ? 29 : 32;
+    if (is_of_patches(weight, &s, strided)) return by_patches(l, x, weight, s);
+    if (weight->shape[3] > widest) return in_parts(l, x, weight, s, 3, widest);
+    if (weight->shape[2] > highest) return in_parts(l, x, weight, s, 2, highest);
+    if (weight->shape[1] >= TOO_MANY && s.groups == 1 && !l->is_e5rt) return in_parts(l, x, weight, s, 1, CHANNELS);
+    return convolved(l, x, mil__ane_const(l, weight), &s);
+}
+
+mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias) {
+    if (!x || l->status != MIL_OK) return 0;
+    int64_t out = weight->shape[0], in = weight->shape[1];
+    mil_tensor *w = mil__ane_shaped(l, mil__ane_half(l, weight), 4, (const int64_t[]){out, in, 1, 1});
+    mil_value y = w ? by_known(l, x, w, (settled){.groups = 1, .strides = {1, 1}, .dilations = {1, 1}}) : 0;
+    if (!bias) return y;
+    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, bias), 4, (const int64_t[]){1, out, 1, 1}));
+    return mil__ane_binary(l, "add", y, b);
+}
+
+/* ---- rules ---- */
+
+bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
+    const struct mil__conv_params *params = mil__ane_params(l, op);
+    if (!params || params->spatial > 2) return !params;
+    settled s = settle(params);
+    mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = mil__ane_arg(op, "weight"), y;
+    const mil_tensor *data = mil__old_data(l, weight);
+    mil_tensor *known = data ? known_with_height(l, data) : NULL;
+    if (data) y = known ? by_known(l, x, known, s) : 0;
+    else y = convolved(l, x, with_height(l, weight), &s);
+    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
+    return true;
+}
+
+/* Its result's shape is given, since a pad and an output_shape can say different things. */
+bool mil__lower_conv_transpose(mil__lowering *l, const mil__op *op) {
+    const struct mil__conv_params *params = mil__ane_params(l, op);
+    const mil_type *type = mil__old_type(l, op->outputs[0]);
+    if (!params || params->spatial > 2) return !params;
+    settled s = settle(params);
+    for (int i = 0; i < 4; i++)
+        if (s.pad[i] < 0) return false;
+    int64_t shape[] = {type->shape[0], type->shape[1], type->rank == 4 ? type->shape[2] : 1, mil__last(type)};
+    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
+    mil_value y = MIL__ADD(l, "conv_transpose", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
+                           MIL__WORD("pad_type", "custom"), MIL__INTS("pad", 4, s.pad), MIL__INTS("dilations", 2, s.dilations),
+                           MIL__INT_("groups", s.groups), MIL__INTS("output_shape", 4, shape));
+    mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
+    return true;
+}

@@ -1,0 +1,215 @@
+-- SPDX-License-Identifier: MIT
+-- Small programs for lowering, each about one rewrite: lowering_spec.lua runs them lowered on the cpu engine, and standin_lowering_spec.lua
+-- by engine ane on the stand-in for the frameworks. A row: { what, inputs, how the outputs are made, bound, scale of the inputs }.
+local mil = require "mil"
+
+local function inputs_of(f, scale)
+  local values = {}
+  for i, input in ipairs(f.inputs) do
+    local t = mil.randn(input.type.dtype == "bool" and "fp32" or input.type.dtype, input.type.shape, { seed = i })
+    if input.type.dtype == "bool" then
+      local b = mil.zeros("bool", input.type.shape)
+      local flat, from = b:reshape { b:numel() }, t:reshape { b:numel() }
+      for k = 1, b:numel() do flat[k] = from[k] > 0 and 1 or 0 end
+      t = b
+    elseif scale then
+      local flat = t:reshape { t:numel() }
+      for k = 1, t:numel() do flat[k] = flat[k] * scale end
+    end
+    values[input.name] = t
+  end
+  return values
+end
+
+local function elements(t)
+  t = t:to "fp32":copy()
+  return t, t:reshape { t:numel() }, t:numel()
+end
+
+-- The largest |a - b| / (1 + |b|).
+local function furthest(a, b)
+  local _, x, n = elements(a)
+  local _, y, m = elements(b)
+  if m ~= n then return math.huge end
+  local worst = 0
+  for i = 1, n do
+    local p, q = x[i], y[i]
+    if p ~= p or q ~= q then
+      if (p ~= p) ~= (q ~= q) then return math.huge end
+    elseif p ~= q then
+      worst = math.max(worst, math.abs(p - q) / (1 + math.abs(q)))
+    end
+  end
+  return worst
+end
+
+local function unary(op, bound, scale, arguments)
+  return { op, { { 2, 5, 16 } }, function(x) return x[op](x, arguments or {}) end, bound, scale }
+end
+
+local f -- the function that a row is built in
+
+local function weight(seed, ...) return mil.randn("fp32", { ... }, { seed = seed }):map(function(x) return x * 0.3 end) end
+
+-- A convolution of x's channels into n, each of the kernel's columns by all.
+local function wide(x, n, columns, arguments)
+  arguments.weight = weight(columns, n, x.type.shape[2] / (arguments.groups or 1), arguments.rows or 1, columns)
+  arguments.rows = nil
+  if arguments.pad then arguments.pad_type = "custom" end
+  return x:conv(arguments)
+end
+
+local rows = {
+  unary("relu"), unary("relu6", nil, 4), unary("sigmoid"), unary("tanh"), unary("silu"), unary "softsign", unary("abs"), unary "atan",
+  unary "erf", unary("exp"), unary "exp2", unary("sin", 6e-3, 2), unary("cos", 6e-3, 2), unary("tan", 6e-3, 0.3), unary "sinh", unary "cosh", unary "square",
+  unary("softplus", nil, 8), unary("gelu", 2e-3), unary("gelu", 2e-3, 3, { mode = "TANH_APPROXIMATION" }),
+  unary("gelu", 2e-3, 3, { mode = "SIGMOID_APPROXIMATION" }), unary("round", nil, 4), unary("floor", nil, 3), unary "ceil", unary "sign",
+  unary("leaky_relu", nil, nil, { alpha = 0.1 }), unary("elu", nil, nil, { alpha = 0.7 }), unary("clip", nil, nil, { alpha = -0.5, beta = 0.5 }),
+  unary("threshold", nil, nil, { alpha = 0.2 }), unary("scaled_tanh", nil, nil, { alpha = 2, beta = 0.5 }),
+  unary("sigmoid_hard", nil, nil, { alpha = 0.2, beta = 0.5 }), unary("linear_activation", nil, nil, { alpha = 2, beta = 1 }),
+  unary("softmax", nil, nil, { axis = 1 }), unary("softmax", nil, nil, { axis = -1 }), unary "identity",
+  { "log", { { 4, 8 } }, function(x) return (x * x + 0.5):log() end },
+  { "rsqrt", { { 4, 8 } }, function(x) return (x * x + 0.5):rsqrt {} end },
+  { "inverse", { { 4, 8 } }, function(x) return (x * x + 0.5):inverse {} end },
+  { "prelu", { { 1, 4, 3, 8 } }, function(x) return x:prelu { alpha = mil.tensor("fp32", { 0.1, 0.2, 0.3, 0.4 }) } end },
+  { "pow", { { 3, 8 } }, function(x) return x ^ 2, (x * x):pow(0.5), (x * x + 1):pow(-0.5), x:abs():pow(1.5) end },
+  { "sums and products that broadcast", { { 2, 3, 8 }, { 3, 1 }, { 8 } }, function(a, b, c) return a + b, a * c - b, (a - b) / (c * c + 1), a:maximum(c) end },
+  { "by nothing", { { 2, 8 } }, function(x) return x * 0, x:round() * 3, 2 * x:floor() end },
+  { "mod", { { 2, 8 } }, function(x) return (x * 4):mod(1.5) end, 4e-3 },
+  { "bools", { { 2, 8 }, { 2, 8 } }, function(x, y)
+    local p, q = x:less(0), y:greater(0)
+    return p:logical_and(q), p:logical_or(q), p:logical_xor(q), p:logical_not(), p:select { a = x, b = y }, p:cast { dtype = "fp32" }, x:cast { dtype = "bool" }
+  end },
+  { "linear", { { 2, 5, 16 } }, function(x)
+    local y = x:linear { weight = mil.randn("fp32", { 24, 16 }, { seed = 3 }), bias = mil.randn("fp32", { 24 }, { seed = 4 }) }
+    return y, y:relu():linear { weight = mil.randn("fp32", { 8, 24 }, { seed = 5 }) }
+  end, 6e-3, 0.3 },
+  { "linear of one row", { { 1, 16 } }, function(x) return x:linear { weight = mil.randn("fp32", { 24, 16 }, { seed = 3 }) } end, 6e-3, 0.3 },
+  { "a layer in channels", { { 1, 10, 16 } }, function(x)
+    local h = x:layer_norm { axes = { -1 }, gamma = mil.randn("fp32", { 16 }, { seed = 1 }), beta = mil.randn("fp32", { 16 }, { seed = 2 }) }
+    h = h:linear { weight = mil.randn("fp32", { 32, 16 }, { seed = 3 }), bias = mil.randn("fp32", { 32 }, { seed = 4 }) }
+    local gate, up = h:split { num_splits = 2, axis = -1 }
+    h = (gate:silu() * up):linear { weight = mil.randn("fp32", { 16, 16 }, { seed = 5 }) }
+    return x + h * 0.1
+  end, 2e-2, 0.5 },
+  { "channels that part and meet", { { 1, 6, 8 } }, function(x)
+    local h = x:linear { weight = mil.randn("fp32", { 12, 8 }, { seed = 3 }) }
+    local a = h:slice_by_size { begin = { 0, 0, 4 }, size = { 1, 6, 8 } }
+    local b = h:slice_by_index { begin = { 0, 0, 0 }, end_ = { 1, 6, 1 }, squeeze_mask = { false, false, true } }
+    local c = h:reshape { shape = { 2, 3, 12 } }
+    local d = h:reduce_mean { axes = { -1 }, keep_dims = true }
+    local e = h:reduce_max { axes = { 2 } }
+    local g = h:transpose { perm = { 0, 2, 1 } }
+    local k = f:concat { values = { a, h }, axis = -1 }
+    return a, b, c, h - d, e, g, k, h:softmax { axis = -1 }, (h + x:slice_by_size { begin = { 0, 2, 0 }, size = { 1, 1, 1 } })
+  end, 6e-3, 0.3 },
+  { "matmul by a const", { { 3, 4, 16 } }, function(x)
+    return x:matmul(mil.randn("fp32", { 16, 6 }, { seed = 1 })), x:matmul { y = mil.randn("fp32", { 6, 16 }, { seed = 2 }), transpose_y = true },
+      x:matmul { y = mil.randn("fp32", { 3, 16, 6 }, { seed = 2 }) }
+  end, 6e-3, 0.3 },
+  { "a const by a matrix", { { 16, 6 } }, function(x)
+    return f:matmul { x = mil.randn("fp32", { 4, 16 }, { seed = 1 }), y = x }, f:matmul { x = mil.randn("fp32", { 16, 4 }, { seed = 1 }), y = x, transpose_x = true }
+  end, 6e-3, 0.3 },
+  { "matmul of two", { { 2, 4, 16 }, { 2, 16, 5 } }, function(x, y) return x:matmul(y), y:matmul { y = x, transpose_x = true, transpose_y = true } end, 6e-3, 0.3 },
+  { "matmul with a batch that broadcasts", { { 2, 3, 4, 8 }, { 3, 8, 5 } }, function(x, y) return x:matmul(y) end, 6e-3, 0.3 },
+  { "matmul of rank 5", { { 2, 1, 3, 4, 8 }, { 2, 1, 3, 8, 5 } }, function(x, y) return x:matmul(y) end, 6e-3, 0.3 },
+  { "matmul of a vector", { { 8 }, { 8, 5 } }, function(x, y) return x:matmul(y), x:matmul(mil.randn("fp32", { 8, 3 }, { seed = 1 })) end, 6e-3, 0.3 },
+  { "einsum", { { 2, 4, 3, 8 }, { 2, 8, 3, 5 } }, function(x, y) return f:einsum { values = { x, y }, equation = "nchw,nwhu->nchu" } end, 6e-3, 0.3 },
+  { "einsum of rank 3", { { 4, 3, 8 }, { 8, 3, 5 } }, function(x, y) return f:einsum { values = { x, y }, equation = "chw,whr->chr" } end, 6e-3, 0.3 },
+  { "conv", { { 1, 4, 9, 10 } }, function(x)
+    local w = mil.randn("fp32", { 6, 4, 3, 3 }, { seed = 2 })
+    return x:conv { weight = w, bias = mil.randn("fp32", { 6 }, { seed = 3 }), pad_type = "same", strides = { 2, 2 } }, x:conv { weight = w, dilations = { 2, 1 } },
+      x:conv { weight = mil.randn("fp32", { 4, 1, 3, 3 }, { seed = 4 }), groups = 4, pad_type = "custom", pad = { 1, 0, 2, 1 } }
+  end, 8e-3, 0.3 },
+  { "conv along one axis", { { 2, 4, 20 } }, function(x)
+    return x:conv { weight = mil.randn("fp32", { 6, 4, 3 }, { seed = 2 }), bias = mil.randn("fp32", { 6 }, { seed = 3 }), pad_type = "custom", pad = { 2, 0 }, strides = { 2 } }
+  end, 8e-3, 0.3 },
+  { "wide kernels", { { 1, 4, 3, 40 } }, function(x)
+    return wide(x, 3, 14, {}), wide(x, 2, 40, {}), wide(x, 3, 31, { pad = { 0, 0, 15, 15 }, bias = weight(3, 3) }), wide(x, 2, 27, { pad = { 0, 0, 26, 0 } }),
+      wide(x, 3, 16, { strides = { 1, 3 } }), wide(x, 3, 17, { dilations = { 1, 2 }, pad = { 1, 0, 0, 5 }, rows = 2 }), wide(x, 4, 45, { pad = { 0, 0, 90, 2 }, groups = 2 }),
+      wide(x, 4, 20, { strides = { 2, 2 }, dilations = { 1, 2 }, groups = 4, pad = { 0, 0, 0, 1 } })
+  end, 8e-3, 0.3 },
+  { "a wide kernel along one axis", { { 2, 3, 50 } }, function(x)
+    return x:conv { weight = weight(1, 3, 1, 31), groups = 3, pad_type = "same" }, x:conv { weight = weight(2, 5, 3, 30), strides = { 10 } }
+  end, 8e-3, 0.3 },
+  { "high kernels", { { 1, 2, 70, 3 } }, function(x)
+    return wide(x, 3, 1, { rows = 30 }), wide(x, 3, 2, { rows = 65, pad = { 32, 32, 0, 0 } }), wide(x, 2, 1, { rows = 33, strides = { 2, 1 } })
+  end, 8e-3, 0.3 },
+  { "patches", { { 2, 3, 32, 48 } }, function(x)
+    return wide(x, 4, 16, { rows = 16, strides = { 16, 16 }, bias = weight(1, 4) }), wide(x, 4, 4, { rows = 2, strides = { 2, 4 } }),
+      wide(x, 3, 5, { rows = 5, strides = { 5, 5 }, groups = 3 }), wide(x, 2, 2, { rows = 2, strides = { 2, 2 }, pad = { 1, 0, 0, 1 } })
+  end, 2e-2, 0.3 },
+  { "wide kernels with strides", { { 1, 2, 12, 60 } }, function(x)
+    return wide(x, 2, 9, { rows = 3, strides = { 2, 2 } }), wide(x, 2, 15, { strides = { 2, 2 }, pad = { 1, 1, 7, 7 } }), wide(x, 3, 45, { strides = { 1, 3 }, pad = { 0, 0, 50, 0 } }),
+      wide(x, 2, 10, { rows = 4, strides = { 5, 20 }, groups = 2 })
+  end, 8e-3, 0.3 },
+  { "very many channels", { { 1, 32100, 1, 2 } }, function(x)
+    return x:conv { weight = mil.randn("fp32", { 2, 32100, 1, 1 }, { seed = 1 }), bias = weight(3, 2) }
+  end, 2e-2, 0.01 },
+  { "conv by a value", { { 1, 4, 6, 8 }, { 3, 4, 1, 1 } }, function(x, w) return x:conv { weight = w } end, 8e-3, 0.3 },
+  { "conv_transpose", { { 1, 4, 5, 6 } }, function(x)
+    return x:conv_transpose { weight = mil.randn("fp32", { 4, 3, 2, 2 }, { seed = 2 }), bias = mil.randn("fp32", { 3 }, { seed = 3 }), strides = { 2, 2 } }
+  end, 8e-3, 0.3 },
+  { "pools", { { 1, 4, 8, 8 } }, function(x)
+    return x:max_pool { kernel_sizes = { 2, 2 }, strides = { 2, 2 }, pad_type = "valid" }, x:avg_pool { kernel_sizes = { 3, 3 }, pad_type = "same" }
+  end },
+  { "cumsum", { { 3, 6, 4 } }, function(x)
+    return x:cumsum { axis = 1 }, x:cumsum { axis = -1, exclusive = true }, x:cumsum { axis = 0, reverse = true }, x:cumsum { axis = 1, reverse = true, exclusive = true }
+  end, 4e-3 },
+  { "attention", { { 1, 2, 6, 8 }, { 1, 2, 7, 8 }, { 1, 2, 7, 4 } }, function(q, k, v)
+    local mask = mil.zeros("bool", { 6, 7 })
+    for i = 1, 6 do for j = 1, i do mask:set(i, j, 1) end end
+    return q:scaled_dot_product_attention { key = k, value = v }, q:scaled_dot_product_attention { key = k, value = v, attn_mask = mask },
+      q:scaled_dot_product_attention { key = k, value = v, attn_mask = mil.randn("fp32", { 6, 7 }, { seed = 9 }) }
+  end, 4e-3 },
+  { "attention of rank 3", { { 2, 6, 8 } }, function(q) return q:scaled_dot_product_attention { key = q, value = q } end, 4e-3 },
+  { "norms", { { 2, 6, 4, 8 } }, function(x)
+    local n = { mil.randn("fp32", { 6 }, { seed = 1 }), mil.randn("fp32", { 6 }, { seed = 2 }) }
+    return x:layer_norm { axes = { 1, 2 }, gamma = mil.randn("fp32", { 6, 4 }, { seed = 3 }) }, x:instance_norm { gamma = n[1], beta = n[2] },
+      x:batch_norm { mean = n[1], variance = mil.tensor("fp32", { 1, 2, 3, 0.5, 1, 1.5 }), gamma = n[2] }, x:l2_norm {},
+      x:local_response_norm { size = 3 }
+  end, 8e-3 },
+  { "large norms", { { 2, 512 } }, function(x) return (x * 30):layer_norm { axes = { -1 } } end, 8e-3 },
+  { "reductions", { { 2, 6, 8 } }, function(x)
+    local k = { axes = { 1 }, keep_dims = true }
+    return x:reduce_sum { axes = { 0, 2 } }, x:reduce_mean(k), x:reduce_max {}, x:reduce_min { axes = { -1 } }, x:reduce_sum_square { axes = { 1 } },
+      x:reduce_l1_norm(k), x:reduce_l2_norm { axes = { 2 } }, (x * x + 0.1):reduce_log_sum { axes = { 1 } }, x:reduce_log_sum_exp { axes = { 1 } },
+      x:reduce_mean { axes = { 0, 1, 2 } }
+  end, 6e-3 },
+  { "the mean of many", { { 1, 2, 64, 64 } }, function(x) return (x + 30):reduce_mean { axes = { 2, 3 } } end, 4e-3 },
+  { "shapes", { { 2, 1, 3, 8 } }, function(x)
+    return x:squeeze { axes = { 1 } }, x:expand_dims { axes = { 0 } }, x:reshape { shape = { 6, -1 } }, x:flatten2d { axis = 2 },
+      x:transpose { perm = { 3, 0, 2, 1 } }, x:reverse { axes = { 3 } }, x:squeeze { axes = { 1 } }:transpose { perm = { 0, 2, 1 } }
+  end },
+  { "slices", { { 4, 6, 8 } }, function(x)
+    local a, b, c = x:split { split_sizes = { 1, 2, 3 }, axis = 1 }
+    return x:slice_by_size { begin = { 1, 0, 3 }, size = { 2, -1, 5 } }, x:slice_by_index { begin = { -2, 0, 1 }, end_ = { 0, 3, 0 }, end_mask = { true, false, true } },
+      x:slice_by_index { begin = { 0, 5, 0 }, end_ = { 4, 0, 8 }, stride = { 2, -2, 1 } }, a, b, c,
+      x:slice_by_index { begin = { 1, 0, 0 }, end_ = { 2, 6, 8 }, squeeze_mask = { true, false, false } }
+  end },
+  { "put together", { { 2, 8 }, { 2, 8 } }, function(x, y)
+    return f:concat { values = { x, y, x }, axis = 0 }, f:concat { values = { x, y }, axis = -1 }, f:stack { values = { x, y }, axis = 1 },
+      x:tile { reps = { 2, 3 } }, f:concat { values = { x, y }, axis = 1, interleave = true }
+  end },
+  { "gather", { { 5, 6, 8 } }, function(x)
+    return x:gather { indices = { 1, 2, 3 }, axis = 1 }, x:gather { indices = { 4, 0, 0, 2 }, axis = 0 }, x:gather { indices = { 7, 1, 1 }, axis = -1 },
+      x:gather { indices = 2, axis = 1 }, x:gather { indices = { { 1, 2 }, { 5, 0 } }, axis = 2 }
+  end },
+  { "pad", { { 1, 2, 3, 8 } }, function(x) return x:pad { pad = { 0, 0, 0, 0, 1, 2, 3, 4 }, mode = "constant", constant_val = 1 } end },
+  { "images that fit no multiple", { { 1, 3, 7, 9 } }, function(x) return x * 2, x:transpose { perm = { 0, 2, 3, 1 } } end },
+  { "scalars", { {}, { 3 } }, function(x, y) return x + 1, x * y end },
+  { "rank 5", { { 2, 2, 2, 2, 4 } }, function(x) return x:reduce_sum { axes = { 1 } }, x + 1, x:transpose { perm = { 4, 3, 2, 1, 0 } } end },
+  { "an input as an output, and one twice", { { 2, 8 } }, function(x) local y = x:relu() return x, y, y end },
+}
+
+local function build(row, dtype)
+  f = mil.func()
+  local given = {}
+  for i, shape in ipairs(row[2]) do given[i] = f:input(("in%d"):format(i), dtype, shape) end
+  local unpack = table.unpack or unpack
+  for i, output in ipairs { row[3](unpack(given)) } do f:output(("out%02d"):format(i), output) end
+  return f
+end
+
+rows.inputs_of, rows.furthest, rows.build = inputs_of, furthest, build
+return rows
