@@ -19,6 +19,11 @@ V ?=#                  1: show the commands
 
 SAY = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@echo "  $@" &&)
 
+# One job a core where -j is not given: a clean build takes minutes on one.
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+endif
+
 VERSION := $(shell sed -n 's/^\#define MIL_VERSION  *"\(.*\)"/\1/p' core/include/mil.h)
 SYSTEM  := $(shell uname -s)
 comma   := ,
