@@ -35,7 +35,7 @@ typedef struct place {
     mil_dtype dtype;
     int rank;
     int64_t *shape;           /* NULL: only a run decides it */
-    int output;               /* of the function; NOT_OUTPUT */
+    int output;               /* of the function, the last where several are the same value; NOT_OUTPUT */
 } place;
 
 typedef struct split_model {
@@ -505,15 +505,15 @@ static mil_status run_part(split_context *c, uint32_t p, mil_tensor *const *give
     return status;
 }
 
-/* An output that is an input. */
-static mil_status pass_through(const mil_tensor *input, mil_tensor *given, mil_tensor **output, mil_error *err) {
-    bool fits = *output && (*output)->rank == input->rank && memcmp((*output)->shape, input->shape, (size_t)input->rank * sizeof *input->shape) == 0;
+/* An output that is an input, or another output too. */
+static mil_status pass_through(const mil_tensor *from, mil_tensor *given, mil_tensor **output, mil_error *err) {
+    bool fits = *output && (*output)->rank == from->rank && memcmp((*output)->shape, from->shape, (size_t)from->rank * sizeof *from->shape) == 0;
     if (!fits && !given) {
         mil_tensor_free(*output);
         *output = NULL;
-        MIL__TRY(mil__tensor_raw(input->dtype, input->rank, input->shape, output, err));
+        MIL__TRY(mil__tensor_raw(from->dtype, from->rank, from->shape, output, err));
     }
-    return mil_tensor_copy(*output, input, err);
+    return mil_tensor_copy(*output, from, err);
 }
 
 static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel,
@@ -522,8 +522,10 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
     const split_model *model = c->model;
     for (uint32_t i = 0; i < model->n_inputs; i++) c->tensors[i] = inputs[i];
     for (uint32_t p = 0; p < model->n; p++) MIL__TRY(run_part(c, p, given, outputs, cancel, err));
-    for (uint32_t i = 0; i < model->n_outputs; i++)
-        if (model->outputs[i] < model->n_inputs) MIL__TRY(pass_through(inputs[model->outputs[i]], given[i], &outputs[i], err));
+    for (uint32_t i = 0; i < model->n_outputs; i++) {
+        uint32_t at = model->outputs[i];
+        if (model->places[at].output != (int)i) MIL__TRY(pass_through(c->tensors[at], given[i], &outputs[i], err));
+    }
     return MIL_OK;
 }
 

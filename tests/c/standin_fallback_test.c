@@ -52,6 +52,7 @@ static const struct {
     {"two outputs of one, used further", X, V("a", "sigmoid(x = x)") V("b", "acos(x = a)") V("c", "mul(x = b, y = a)") "} -> (b, c, a);",
      {"3 parts, 0 bytes between them"}},
     {"an input that is an output", X, V("a", "acos(x = x)") "} -> (x, a);", {"1 part,"}},
+    {"outputs that are the same value", X, V("a", "sigmoid(x = x)") V("b", "acos(x = a)") "} -> (a, b, a, x, b, x);", {"2 parts, 0 bytes between them"}},
     {"nothing but an input", X, "} -> (x);", {"0 parts,"}},
     {"indices in, floats on", "tensor<int32, [3]> at, " X,
      "tensor<fp16, [8, 4]> table = const()[val = tensor<fp16, [8, 4]>([0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31])];\n"
@@ -136,7 +137,7 @@ static void compare(mil_model *split, mil_model *cpu) {
     size_t n_in = mil_model_n_inputs(cpu), n_out = mil_model_n_outputs(cpu);
     if (!CHECK_OK(mil_context_new(split, &ours, &err), &err)) return;
     for (int turn = 0; turn < 3; turn++) {
-        mil_tensor *in[4] = {NULL}, *wanted[4] = {NULL}, *got[4] = {NULL};
+        mil_tensor *in[4] = {NULL}, *wanted[6] = {NULL}, *got[6] = {NULL};
         for (size_t i = 0; i < n_in; i++) {
             in[i] = make_input(mil_model_input(cpu, i), turn < 2 ? 2 : 3, (uint64_t)turn);
             CHECK_OK(mil_context_set_input(ours, i, in[i], &err), &err);
