@@ -111,6 +111,60 @@ static void unload_with_runs_in_flight(void) {
     CHECK_OK(kit_whole(&err), &err);
 }
 
+/* ---- forking beside runs ---- */
+
+static mil_model *forked_model;
+static mil_context *forked_context;
+static atomic_bool stop_running;
+
+static void *run_until_stopped(void *model) {
+    while (!atomic_load(&stop_running)) CHECK_OK(kit_run(model, &err), &err);
+    return NULL;
+}
+
+static void stayed_with_the_parent(mil_status status) {
+    if (CHECK_STATUS(status, MIL_ESTATE, &err)) CHECK_HAS(err.message, "forked");
+}
+
+/* Whatever the other threads held when they were left behind: each of these says at once that it can't be. */
+static void use_what_was_inherited(void) {
+    mil_tensor *in[2], *out[2];
+    char *told;
+    mil_context *another;
+    alarm(20);
+    stayed_with_the_parent(kit_run(forked_model, &err));
+    stayed_with_the_parent(mil_context_run(forked_context, &err));
+    stayed_with_the_parent(mil_context_new(forked_model, &another, &err));
+    stayed_with_the_parent(mil_model_shared(forked_model, in, out, &err));
+    stayed_with_the_parent(kit_whole(&err));
+    CHECK_OK(mil_model_describe(forked_model, &told, &err), &err);
+    mil_free(told);
+    mil_context_free(forked_context);
+    mil_model_unload(forked_model);
+    mil_model_free(forked_model);
+}
+
+static void forks_beside_runs(void) {
+    mil_tensor *inputs[2];
+    pthread_t threads[2];
+    if (!CHECK_OK(kit_compile(&forked_model, &err), &err)) return;
+    CHECK_OK(mil_context_new(forked_model, &forked_context, &err), &err);
+    for (size_t i = 0; i < 2; i++) {
+        inputs[i] = kit_input(forked_model, i);
+        CHECK_OK(mil_context_set_input(forked_context, i, inputs[i], &err), &err);
+    }
+    CHECK_OK(mil_context_run(forked_context, &err), &err);
+    atomic_store(&stop_running, false);
+    for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, run_until_stopped, forked_model);
+    for (int i = 0; i < 20; i++) kit_in_child(use_what_was_inherited);
+    atomic_store(&stop_running, true);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < 2; i++) mil_tensor_free(inputs[i]);
+    mil_context_free(forked_context);
+    mil_model_free(forked_model);
+    CHECK_OK(kit_whole(&err), &err);
+}
+
 /* ---- memory ---- */
 
 /* What a context's memory is made by, and what is said where that fails. */
@@ -209,11 +263,12 @@ static void run_after_unload_(void) { by_each_route(run_after_unload); }
 static void unload_during_runs_(void) { by_each_route(unload_during_runs); }
 static void free_with_runs_in_flight_(void) { by_each_route(free_with_runs_in_flight); }
 static void unload_with_runs_in_flight_(void) { by_each_route(unload_with_runs_in_flight); }
+static void forks_beside_runs_(void) { by_each_route(forks_beside_runs); }
 static void memory_(void) { by_each_route(memory_that_is_not_to_be_had); }
 static void surfaces_(void) { by_each_route(surfaces_that_are_not_to_be_had); }
 static void weights_(void) { by_each_route(weights_that_are_not_whole); }
 static void full_disk_(void) { by_each_route(full_disk); }
 static void end(void) { kit_close(); }
 
-TEST_MAIN(CASE(run_after_unload_), CASE(unload_during_runs_), CASE(free_with_runs_in_flight_), CASE(unload_with_runs_in_flight_), CASE(memory_),
-          CASE(surfaces_), CASE(weights_), CASE(full_disk_), CASE(end))
+TEST_MAIN(CASE(run_after_unload_), CASE(unload_during_runs_), CASE(free_with_runs_in_flight_), CASE(unload_with_runs_in_flight_), CASE(forks_beside_runs_),
+          CASE(memory_), CASE(surfaces_), CASE(weights_), CASE(full_disk_), CASE(end))

@@ -294,6 +294,7 @@ static void make_view(const ane_model *model, size_t i, mil__ane_view *out) {
 static mil_status context_new(void *compiled, void **out, mil_error *err) {
     ane_model *model = compiled;
     size_t n = model->n_inputs + model->n_outputs;
+    MIL__TRY(mil__ane_check_process(err));
     ane_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = model;
@@ -314,6 +315,7 @@ static mil_status keep(void *context, mil_error *err) {
 static mil_status shared(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
     const ane_model *m = compiled;
     size_t n = m->n_inputs + m->n_outputs;
+    MIL__TRY(mil__ane_check_process(err));
     mil__ane_view *views = mil__calloc(n, sizeof *views);
     mil_tensor **tensors = mil__calloc(n, sizeof(mil_tensor *));
     mil_status status = views && tensors ? MIL_OK : mil__nomem(err);
@@ -358,6 +360,7 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
     ane_context *c = context;
     size_t n_inputs = c->model->n_inputs, n_outputs = c->model->n_outputs;
     (void)given; /* shapes are fixed: what is there fits */
+    MIL__TRY(mil__ane_check_process(err));
     for (size_t i = 0; i < n_outputs; i++) {
         const mil__ane_view *view = &c->views[n_inputs + i];
         if (!outputs[i]) MIL__TRY(mil__tensor_raw(view->dtype, view->tensor.rank, view->tensor.shape, &outputs[i], err));

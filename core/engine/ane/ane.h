@@ -175,8 +175,9 @@ typedef struct mil__ane_device {
 } mil__ane_device;
 void mil__ane_device_get(mil__ane_device *out);
 
-/* Neither route's connection to the system lives on in a process that was forked off. Fails: MIL_ESTATE (it was). Threads: any;
- * after a fork also where no lock may be waited for. */
+/* Neither route's connection to the system lives on in a process that was forked off, and a lock of theirs or of ours may be held there
+ * by a thread that did not come along. So ane.c asks before a route is asked for anything, and where something is freed there, nothing
+ * goes but memory. Fails: MIL_ESTATE (it was). Threads: any; takes no lock after the first time. */
 mil_status mil__ane_check_process(mil_error *err);
 bool mil__ane_is_forked(void);
 

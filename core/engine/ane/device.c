@@ -22,7 +22,7 @@ static void ask(mil__ane_device *out) {
 
 void mil__ane_device_get(mil__ane_device *out) {
     *out = (mil__ane_device){.has_engine = true};
-    if (mil__apple_open(MIL__APPLE_FOUNDATION | MIL__LIBRARY(ane), NULL) != MIL_OK) return;
+    if (mil__ane_is_forked() || mil__apple_open(MIL__APPLE_FOUNDATION | MIL__LIBRARY(ane), NULL) != MIL_OK) return;
     out->is_known = true;
     void *pool = mil__apple.objc_autoreleasePoolPush();
     ask(out);

@@ -36,13 +36,6 @@ static mil_status open_route(mil_error *err) {
     return mil__apple_open(MIL__APPLE_FOUNDATION | MIL__APPLE_SURFACES | MIL__LIBRARY(ane), err);
 }
 
-static mil_status check_process(mil_error *err) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    MIL__TRY(mil__ane_check_process(err));
-    pthread_once(&once, answer_uuid);
-    return MIL_OK;
-}
-
 /* ---- names ---- */
 
 /* "@model_path/weights/w.bin" = { offset = 0, data = .. }; other: of other data. */
@@ -235,13 +228,14 @@ static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **ou
 static void free_loaded(void *loaded) {
     mil__ane_loaded *l = loaded;
     if (!l) return;
-    mil__apple.objc_release(l->options);
+    if (!mil__ane_is_forked()) mil__apple.objc_release(l->options);
     mil__free(l);
 }
 
 static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     mil__ane_loaded *loaded = NULL;
-    MIL__TRY(check_process(err));
+    pthread_once(&once, answer_uuid);
     pthread_mutex_lock(&lock);
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = new_loaded(source, &loaded, err);
@@ -265,7 +259,6 @@ static mil_status load_other(mil__ane_loaded *loaded, const mil_text_file *files
 }
 
 static mil_status reload(void *loaded, const mil_text_file *files, size_t n, mil_error *err) {
-    MIL__TRY(check_process(err));
     pthread_mutex_lock(&lock);
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = load_other(loaded, files, n, err);
@@ -281,11 +274,6 @@ static void unload(void *loaded) {
     drop(loaded);
     mil__apple.objc_autoreleasePoolPop(pool);
     pthread_mutex_unlock(&lock);
-}
-
-static mil_status run(void *context, mil_error *err) {
-    MIL__TRY(check_process(err));
-    return mil__ane_request_run(context, err);
 }
 
 /* ---- telling ---- */
@@ -344,7 +332,7 @@ const mil__ane_route mil__ane_direct = {
     .bind = mil__ane_request_bind,
     .bound = mil__ane_request_bound,
     .takes = mil__ane_request_takes,
-    .run = run,
+    .run = mil__ane_request_run,
     .print = print,
     .context_bytes = context_bytes,
     .surface_bytes = surface_bytes,

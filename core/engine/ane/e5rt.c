@@ -316,7 +316,6 @@ static mil_status execute(context *c, mil_error *err) {
 }
 
 static mil_status run(void *object, mil_error *err) {
-    MIL__TRY(mil__ane_check_process(err));
     pthread_mutex_lock(&lock);
     mil_status status = execute(object, err);
     pthread_mutex_unlock(&lock);
@@ -328,7 +327,6 @@ static mil_status run(void *object, mil_error *err) {
 static mil_status open_frameworks(mil_error *err) { return mil__apple_open(MIL__LIBRARY(espresso), err); }
 
 static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
-    MIL__TRY(mil__ane_check_process(err));
     program *p = mil__calloc(1, sizeof *p);
     if (!p) return mil__nomem(err);
     *p = (program){.entry = source->entry, .ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .is_dense = source->findings.rows == MIL__ANE_PACKED, .has_layout = true,

@@ -166,11 +166,16 @@ mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err) {
 }
 
 void mil__ane_request_free(void *request) {
-    if (!request) return;
-    void *pool = mil__apple.objc_autoreleasePoolPush();
-    release(request);
-    mil__apple.objc_autoreleasePoolPop(pool);
-    mil__free(request);
+    struct mil__ane_request *r = request;
+    if (!r) return;
+    if (mil__ane_is_forked()) { /* what it stands for stayed with the parent */
+        mil__free(r->slots);
+    } else {
+        void *pool = mil__apple.objc_autoreleasePoolPush();
+        release(r);
+        mil__apple.objc_autoreleasePoolPop(pool);
+    }
+    mil__free(r);
 }
 
 /* ---- the ports' memory ---- */
