@@ -369,8 +369,14 @@ static void text_as_it_is(void) {
         mil_free(told);
         mil_model_free(model);
     }
-    file.name = "@model_path/../w.bin";
-    CHECK_STATUS(mil_text_compile(text, sizeof text - 1, &file, 1, &options, &model, &err), MIL_EINVAL, &err);
+    static const char *const elsewhere[] = {"@model_path/../w.bin", "@model_path//w.bin", "/w.bin", "w.bin", "@model_path/model.mil",
+                                            "@model_path/Model.MIL", "@model_path/.luamil.1"};
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) { /* before the framework hears of it */
+        test_row = file.name = elsewhere[i];
+        CHECK_STATUS(mil_text_compile(text, sizeof text - 1, &file, 1, &options, &model, &err), MIL_EINVAL, &err);
+        CHECK_HAS(err.message, elsewhere[i]);
+    }
+    test_row = "";
     options.engine = "cpu";
     CHECK_STATUS(mil_text_compile(text, sizeof text - 1, &file, 1, &options, &model, &err), MIL_EUNSUPPORTED, &err);
     kit_end();

@@ -2,12 +2,14 @@
 /* AppleNeuralEngine: _ANEInMemoryModelDescriptor, _ANEInMemoryModel, _ANEIOSurfaceObject, _ANERequest, _ANEDeviceInfo, written from
  * facts/ane.md sections 2 to 6. A text is compiled by a copy of libmil that is this library's own, and computed plainly.
  *
- * A compiled copy is kept by its identifier, as the daemon keeps it: a model of the same identifier may then be loaded uncompiled. */
+ * A compiled copy is kept by its identifier, as the daemon keeps it: a model of the same identifier may then be loaded uncompiled, in
+ * other processes too where STANDIN_COPIES names a folder, which is the daemon's memory then. */
 #include "ane.h"
 
 #include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "refusals.h"
 
@@ -184,6 +186,34 @@ static size_t copy_of(const char *identifier) {
     return i;
 }
 
+/* The copy's place in the daemon's memory; false: that is this process's alone. */
+static bool kept_place(const char *identifier, char *out, size_t n) {
+    const char *folder = getenv("STANDIN_COPIES");
+    return folder && snprintf(out, n, "%s/%s", folder, identifier) < (int)n;
+}
+
+static bool has_copy(const char *identifier) {
+    char path[1100];
+    pthread_mutex_lock(&lock);
+    bool is_here = copy_of(identifier) < n_copies;
+    pthread_mutex_unlock(&lock);
+    return is_here || (kept_place(identifier, path, sizeof path) && access(path, F_OK) == 0);
+}
+
+static void keep_copy(const char *identifier, mil_model *built) {
+    char path[1100];
+    FILE *file = kept_place(identifier, path, sizeof path) ? fopen(path, "wb") : NULL;
+    if (file) fclose(file);
+    pthread_mutex_lock(&lock);
+    size_t i = copy_of(identifier);
+    if (i < n_copies) mil_model_free(copies[i].compiled);
+    else if (n_copies < MAX_COPIES) n_copies++;
+    else i = 0, mil_model_free(copies[0].compiled);
+    snprintf(copies[i].identifier, sizeof copies[i].identifier, "%s", identifier);
+    copies[i].compiled = built;
+    pthread_mutex_unlock(&lock);
+}
+
 #define COMPILER DOMAIN ".compiler"
 #define FAILED "_ANECompiler : ANECCompile() FAILED"
 
@@ -201,22 +231,17 @@ static bool model_compile(ME, unsigned qos, object *options, object **error) {
     char why[2048];
     mil_model *built = NULL;
     if (!build(self, false, &built, why, sizeof why)) return ane_fails(error, COMPILER, 1, FAILED, why);
-    pthread_mutex_lock(&lock);
-    size_t i = copy_of(described(self)->identifier);
-    if (i < n_copies) mil_model_free(copies[i].compiled);
-    else if (n_copies < MAX_COPIES) n_copies++;
-    else i = 0, mil_model_free(copies[0].compiled);
-    snprintf(copies[i].identifier, sizeof copies[i].identifier, "%s", described(self)->identifier);
-    copies[i].compiled = built;
-    pthread_mutex_unlock(&lock);
+    keep_copy(described(self)->identifier, built);
     leave_files(self);
     return true;
 }
 
-bool ane_exists(const object *self) { return standin.copies && copy_of(described((object *)self)->identifier) < n_copies; }
+bool ane_exists(const object *self) { return standin.copies && has_copy(described((object *)self)->identifier); }
 static bool model_exists(ME) { UNUSED; return ane_exists(self); }
 
 void ane_purge(object *self) {
+    char path[1100];
+    if (kept_place(described(self)->identifier, path, sizeof path)) unlink(path);
     pthread_mutex_lock(&lock);
     size_t i = copy_of(described(self)->identifier);
     if (i < n_copies) mil_model_free(copies[i].compiled), copies[i] = copies[--n_copies];
@@ -309,11 +334,7 @@ static bool model_load(ME, unsigned qos, object *options, object **error) {
     if (standin.no_options && options->n) return ane_fails(error, DOMAIN, 4, "InvalidCompilationParam", NULL);
     if (standin.busy && standin.busy--) return ane_fails(error, DOMAIN, 4, "the daemon is busy", NULL);
     if (m->loaded) violation("load: the model is loaded already");
-    pthread_mutex_lock(&lock);
-    size_t i = copy_of(described(self)->identifier);
-    mil_model *compiled = i < n_copies ? copies[i].compiled : NULL;
-    pthread_mutex_unlock(&lock);
-    if (!compiled || m->loaded) return ane_fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
+    if (m->loaded || !has_copy(described(self)->identifier)) return ane_fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
     char why[2048];
     if (!build(self, true, &m->loaded, why, sizeof why)) return ane_fails(error, DOMAIN, 4, "the compiled model can't be read", why);
     __atomic_add_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);

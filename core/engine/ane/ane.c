@@ -148,6 +148,7 @@ static mil_status load_program(ane_model *model, const mil_program *program, mil
 
 static mil_status load_text(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
     mil__ane_source *s = &model->source;
+    MIL__TRY(mil__ane_check_names(text->files, text->n_files, err));
     MIL__TRY(make_ports(model, program, text->function, err));
     model->n_inputs = s->n_inputs;
     model->n_outputs = s->n_outputs;

@@ -192,8 +192,9 @@ mil_status mil__ane_refusals(const mil_program *program, mil_block function, con
 /* A private folder in the system's place for temporary files, filled with a program's files and removed at the end; what a
  * process that died left there is removed when the next one makes its first. Programs of one name share one. */
 typedef struct mil__ane_folder mil__ane_folder;
-/* name: letters, digits and _; text: model.mil. Files' names begin with "@model_path/", and their path may not lead out of it.
- * Fails: MIL_EINVAL (files' names), MIL_EIO, MIL_ENOMEM. */
+/* Files' names begin with "@model_path/", and their path may lead neither out of it nor to what else lies there. Fails: MIL_EINVAL. */
+mil_status mil__ane_check_names(const mil_text_file *files, size_t n, mil_error *err);
+/* name: letters, digits and _; text: model.mil. Fails: MIL_EINVAL (files' names), MIL_EIO, MIL_ENOMEM. */
 mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, const mil_text_file *files, size_t n,
                                 mil__ane_folder **out, mil_error *err);
 const char *mil__ane_folder_path(const mil__ane_folder *folder);

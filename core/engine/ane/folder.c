@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "engine/ane/ane.h"
 
 #define MARK ".luamil."
+#define TEXT "model.mil"
 
 struct mil__ane_folder {
     mil__ane_folder *next;
@@ -89,7 +91,10 @@ static mil_status write_file(const char *path, const void *data, size_t n, mil_e
     return mil__fail_errno(err, "write", path, error);
 }
 
-/* "weights/w.bin" of "@model_path/weights/w.bin"; NULL: no such path, or one that leads elsewhere */
+/* What lies beside the weights, on a disk for which capitals may be the same. */
+static bool is_ours(const char *path) { return strcasecmp(path, TEXT) == 0 || strncasecmp(path, MARK, strlen(MARK)) == 0; }
+
+/* "weights/w.bin" of "@model_path/weights/w.bin"; NULL: no such path, one that leads elsewhere, or to what is ours */
 static const char *inner_path(const char *key) {
     static const char root[] = "@model_path/";
     if (strncmp(key, root, strlen(root)) != 0) return NULL;
@@ -98,7 +103,7 @@ static const char *inner_path(const char *key) {
         size_t n = strcspn(part, "/");
         if (n == 0 || (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.')))) return NULL;
         part += n;
-        if (!*part) return path;
+        if (!*part) return is_ours(path) ? NULL : path;
     }
 }
 
@@ -123,7 +128,7 @@ static mil_status write_inner(const char *folder, const char *inner, const void 
     return write_file(path, data, n, err);
 }
 
-static mil_status check_names(const mil_text_file *files, size_t n, mil_error *err) {
+mil_status mil__ane_check_names(const mil_text_file *files, size_t n, mil_error *err) {
     for (size_t i = 0; i < n; i++)
         if (!inner_path(files[i].name))
             return mil__fail(err, MIL_EINVAL, "compile: weights are named as the text names them, \"@model_path/weights/NAME.bin\", but \"%.80s\" was given",
@@ -132,8 +137,8 @@ static mil_status check_names(const mil_text_file *files, size_t n, mil_error *e
 }
 
 mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err) {
-    MIL__TRY(check_names(files, n, err));
-    if (text) MIL__TRY(write_inner(path, "model.mil", text->text, text->n, err));
+    MIL__TRY(mil__ane_check_names(files, n, err));
+    if (text) MIL__TRY(write_inner(path, TEXT, text->text, text->n, err));
     for (size_t i = 0; i < n; i++) MIL__TRY(write_inner(path, inner_path(files[i].name), files[i].data, files[i].n, err));
     return MIL_OK;
 }
