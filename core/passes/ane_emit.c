@@ -235,7 +235,8 @@ mil__ane_form mil__ane_common(mil__lowering *l, const mil__op *op) {
 
 mil_value mil__ane_operand(mil__lowering *l, mil_value old, mil__ane_form form) {
     const mil_tensor *data = mil__old_data(l, old);
-    if (!data || mil__numel(data) != 1 || l->status != MIL_OK) return mil__ane_get(l, old, form);
+    bool is_scalar = data && mil__numel(data) == 1 && data->rank <= 4; /* of a higher rank, what it meets gets that */
+    if (!is_scalar || l->status != MIL_OK) return mil__ane_get(l, old, form);
     mil_tensor *one = NULL;
     if (mil__dtype_is_float(data->dtype)) one = mil__ane_half(l, data);
     else check(l, mil_tensor_convert(data, data->dtype, &one, l->err));

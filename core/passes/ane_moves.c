@@ -105,7 +105,7 @@ static bool index_part(const mil__lowering *l, const mil__op *op, int64_t *begin
     mil__op_ints(l->from, op, "squeeze_mask", MIL_MAX_RANK, squeeze);
     for (int i = 0; i < type->rank; i++) {
         if (i < n_strides && stride[i] != 1) return false;
-        begin[i] = first[i] && !squeeze[i] ? 0 : within(begin[i], type->shape[i]);
+        begin[i] = first[i] ? 0 : within(begin[i], type->shape[i]);
         size[i] = squeeze[i] ? 1 : (last[i] ? type->shape[i] : within(end[i], type->shape[i])) - begin[i];
         if (size[i] < 1) return false;
     }

@@ -65,8 +65,17 @@ static size_t axes_in(mil__lowering *l, uint32_t axes, mil_value old, mil__ane_f
     return n;
 }
 
+/* Over no axis at all: of each element by itself. */
+static mil_value reduced_alone(mil__lowering *l, const char *name, mil_value x) {
+    if (strcmp(name, "reduce_sum_square") == 0) return mil__ane_binary(l, "mul", x, x);
+    if (strcmp(name, "reduce_l1_norm") == 0 || strcmp(name, "reduce_l2_norm") == 0) return mil__ane_unary(l, "abs", x);
+    if (strcmp(name, "reduce_log_sum") == 0) return MIL__ADD(l, "log", MIL__VALUE("x", x), MIL__NUMBER("epsilon", 1e-5));
+    return x;
+}
+
 /* The reduction and what is made of its operand and result, where the route has not the op itself. */
 static mil_value reduced(mil__lowering *l, const char *name, mil_value x, const int64_t *axes, size_t n) {
+    if (n == 0) return reduced_alone(l, name, x);
     if (strcmp(name, "reduce_mean") == 0) return mil__ane_mean(l, x, axes, n);
     bool is_plain = l->is_e5rt || strcmp(name, "reduce_sum") == 0 || strcmp(name, "reduce_max") == 0 || strcmp(name, "reduce_min") == 0;
     if (is_plain) return mil__ane_reduce(l, name, x, axes, n);
@@ -85,7 +94,6 @@ bool mil__lower_reduce(mil__lowering *l, const mil__op *op) {
     if (!params || !is_float(l, op)) return !params;
     size_t n = axes_in(l, params->axes, old, &form, axes);
     mil_value x = mil__ane_get(l, old, form);
-    if (n == 0) return mil__ane_alias(l, op->outputs[0], old), true;
     mil_value value = reduced(l, op->decl->name, x, axes, n);
     bool keeps = mil__ane_number(l, op, "keep_dims", 0) != 0;
     if (keeps && form == MIL__CHANNELS) return done(l, op, form, value);

@@ -187,7 +187,9 @@ static void make_output(mil__lowering *l, const mil__ports *ports, mil_value old
     bool is_channels = l->values[old].native == MIL__CHANNELS && type->rank > 1 && mil__rows(type) > 1;
     port p = port_for(ports, type, is_channels ? MIL__CHANNELS : MIL__PLAIN);
     mil_value value = mil__ane_get(l, old, p.form), out = 0;
-    if (value && mil__new_type(l, value)->dtype == MIL_BOOL) value = mil__ane_half_of_bool(l, value);
+    mil_dtype dtype = value ? mil__new_type(l, value)->dtype : MIL_NO_DTYPE;
+    if (dtype == MIL_BOOL) value = mil__ane_half_of_bool(l, value);
+    else if (mil__dtype_is_int(dtype)) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp16"));
     value = padded(l, mil__ane_reshape(l, value, p.rank, p.used), &p);
     if (ports->is_fp32) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp32"));
     value = fit_for_output(l, value);

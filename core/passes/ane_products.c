@@ -84,13 +84,6 @@ mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool trans
                     MIL__BOOL_ARG("transpose_y", transpose_y));
 }
 
-/* A vector is a matrix of one column as y. */
-static mil_value right_side(mil__lowering *l, mil_value old) {
-    const mil_type *type = mil__old_type(l, old);
-    if (type->rank != 1) return mil__ane_get(l, old, MIL__PLAIN);
-    return mil__ane_reshape(l, mil__ane_get(l, old, MIL__PLAIN), 4, (const int64_t[]){1, 1, type->shape[0], 1});
-}
-
 /* By a known matrix on the right: a linear layer. */
 static bool by_known(mil__lowering *l, const mil__op *op, mil_value x, mil_tensor *weight) {
     mil_value value = mil__ane_project(l, mil__ane_get(l, x, MIL__CHANNELS), weight, NULL);
@@ -117,10 +110,10 @@ bool mil__lower_matmul(mil__lowering *l, const mil__op *op) {
     mil_tensor *weight = !turn_x && !mil__old_data(l, x) ? matrix_of(l, mil__old_data(l, y), !turn_y) : NULL;
     if (weight && a->rank >= b->rank) return by_known(l, op, x, weight);
     mil_tensor_free(weight);
-    bool is_one = b->rank >= 2 && mil__rows(b) == b->shape[b->rank - 2];
+    bool is_one = mil__rows(b) == b->shape[b->rank - 2]; /* y has two axes at least */
     weight = !turn_y && !mil__old_data(l, y) && is_one ? matrix_of(l, mil__old_data(l, x), turn_x) : NULL;
     if (weight) return of_known(l, op, y, weight);
-    mil_value value = mil__ane_matmul(l, mil__ane_get(l, x, MIL__PLAIN), right_side(l, y), turn_x && a->rank > 1, turn_y && b->rank > 1);
+    mil_value value = mil__ane_matmul(l, mil__ane_get(l, x, MIL__PLAIN), mil__ane_get(l, y, MIL__PLAIN), turn_x && a->rank > 1, turn_y);
     mil__ane_give_any(l, op->outputs[0], value);
     return true;
 }
@@ -191,6 +184,20 @@ static mil_value added_mask(mil__lowering *l, mil_value old) {
     return mil__ane_const(l, mil__ane_shaped(l, half, rank, shape));
 }
 
+/* Where the products' batches became one axis, so do the mask's; where it has fewer, it is repeated first. */
+static mil_value flat_mask(mil__lowering *l, mil_value mask, const mil_type *query) {
+    int64_t shape[MIL_MAX_RANK], batches = 1;
+    if (!mask) return 0;
+    const mil_type *type = mil__new_type(l, mask);
+    int first = query->rank - type->rank;
+    for (int i = 0; i < query->rank; i++) shape[i] = i < first ? 1 : type->shape[i - first];
+    for (int i = 0; i + 2 < query->rank; i++) batches *= shape[i];
+    mask = mil__ane_reshape(l, mask, query->rank, shape);
+    for (int i = 0; i + 2 < query->rank && batches > 1; i++)
+        if (shape[i] == 1 && query->shape[i] <= MOST_COPIES) mask = repeated(l, mask, i, query->shape[i]);
+    return mask ? of_rank_4(l, mask) : 0;
+}
+
 /* The query is scaled before the product, which so stays further from where the engine's products end. */
 bool mil__lower_attention(mil__lowering *l, const mil__op *op) {
     mil_value query = mil__ane_arg(op, "query"), mask = mil__ane_arg(op, "attn_mask");
@@ -198,9 +205,10 @@ bool mil__lower_attention(mil__lowering *l, const mil__op *op) {
     mil_value q = mil__ane_with(l, "mul", mil__ane_get(l, query, MIL__PLAIN), scale);
     mil_value k = mil__ane_get(l, mil__ane_arg(op, "key"), MIL__PLAIN), v = mil__ane_get(l, mil__ane_arg(op, "value"), MIL__PLAIN);
     mil_value scores = mil__ane_matmul(l, q, k, false, true);
-    if (mask && scores && mil__old_type(l, mask)->rank > 4 && mil__new_type(l, scores)->rank == 4) return false;
-    if (mask) scores = mil__ane_binary(l, "add", scores, added_mask(l, mask));
+    const mil_type *type = mil__old_type(l, query);
+    bool is_flat = scores && v && mil__new_type(l, scores)->rank < type->rank;
+    if (mask) scores = mil__ane_binary(l, "add", scores, is_flat ? flat_mask(l, added_mask(l, mask), type) : added_mask(l, mask));
     mil_value weights = MIL__ADD(l, "softmax", MIL__VALUE("x", scores), MIL__INT_("axis", -1));
-    mil__ane_give_any(l, op->outputs[0], mil__ane_matmul(l, weights, v, false, false));
+    mil__ane_give_any(l, op->outputs[0], mil__ane_matmul(l, weights, is_flat ? of_rank_4(l, v) : v, false, false));
     return true;
 }

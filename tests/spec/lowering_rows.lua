@@ -162,6 +162,10 @@ local rows = {
     return q:scaled_dot_product_attention { key = k, value = v }, q:scaled_dot_product_attention { key = k, value = v, attn_mask = mask },
       q:scaled_dot_product_attention { key = k, value = v, attn_mask = mil.randn("fp32", { 6, 7 }, { seed = 9 }) }
   end, 4e-3 },
+  { "attention of rank 5, with masks that broadcast", { { 2, 3, 2, 4, 8 }, { 3, 1, 4, 4 }, { 4, 4 }, { 2, 1, 2, 1, 4 } }, function(q, few, one, whole)
+    local function masked(mask) return q:scaled_dot_product_attention { key = q, value = q, attn_mask = mask } end
+    return masked(nil), masked(few), masked(one), masked(whole), masked(mil.ones("bool", { 3, 1, 4, 4 }))
+  end, 4e-3 },
   { "attention of rank 3", { { 2, 6, 8 } }, function(q) return q:scaled_dot_product_attention { key = q, value = q } end, 4e-3 },
   { "norms", { { 2, 6, 4, 8 } }, function(x)
     local n = { mil.randn("fp32", { 6 }, { seed = 1 }), mil.randn("fp32", { 6 }, { seed = 2 }) }
@@ -176,6 +180,14 @@ local rows = {
       x:reduce_l1_norm(k), x:reduce_l2_norm { axes = { 2 } }, (x * x + 0.1):reduce_log_sum { axes = { 1 } }, x:reduce_log_sum_exp { axes = { 1 } },
       x:reduce_mean { axes = { 0, 1, 2 } }
   end, 6e-3 },
+  { "reductions over no axis", { {}, { 3, 4 } }, function(x, y)
+    local all, n = {}, 0
+    for _, name in ipairs { "reduce_sum", "reduce_mean", "reduce_max", "reduce_sum_square", "reduce_l1_norm", "reduce_l2_norm" } do
+      all[n + 1], all[n + 2], n = x[name](x, {}), y[name](y, { axes = {} }), n + 2
+    end
+    all[n + 1] = (y * y + 0.1):reduce_log_sum { axes = {} }
+    return (table.unpack or unpack)(all)
+  end, 4e-3 },
   { "the mean of many", { { 1, 2, 64, 64 } }, function(x) return (x + 30):reduce_mean { axes = { 2, 3 } } end, 4e-3 },
   { "shapes", { { 2, 1, 3, 8 } }, function(x)
     return x:squeeze { axes = { 1 } }, x:expand_dims { axes = { 0 } }, x:reshape { shape = { 6, -1 } }, x:flatten2d { axis = 2 },
@@ -185,7 +197,8 @@ local rows = {
     local a, b, c = x:split { split_sizes = { 1, 2, 3 }, axis = 1 }
     return x:slice_by_size { begin = { 1, 0, 3 }, size = { 2, -1, 5 } }, x:slice_by_index { begin = { -2, 0, 1 }, end_ = { 0, 3, 0 }, end_mask = { true, false, true } },
       x:slice_by_index { begin = { 0, 5, 0 }, end_ = { 4, 0, 8 }, stride = { 2, -2, 1 } }, a, b, c,
-      x:slice_by_index { begin = { 1, 0, 0 }, end_ = { 2, 6, 8 }, squeeze_mask = { true, false, false } }
+      x:slice_by_index { begin = { 1, 0, 0 }, end_ = { 2, 6, 8 }, squeeze_mask = { true, false, false } },
+      x:slice_by_index { begin = { 1, 2, 0 }, end_ = { 2, 3, 8 }, begin_mask = { true, false, false }, squeeze_mask = { true, true, false } }
   end },
   { "put together", { { 2, 8 }, { 2, 8 } }, function(x, y)
     return f:concat { values = { x, y, x }, axis = 0 }, f:concat { values = { x, y }, axis = -1 }, f:stack { values = { x, y }, axis = 1 },
@@ -198,6 +211,11 @@ local rows = {
   { "pad", { { 1, 2, 3, 8 } }, function(x) return x:pad { pad = { 0, 0, 0, 0, 1, 2, 3, 4 }, mode = "constant", constant_val = 1 } end },
   { "images that fit no multiple", { { 1, 3, 7, 9 } }, function(x) return x * 2, x:transpose { perm = { 0, 2, 3, 1 } } end },
   { "scalars", { {}, { 3 } }, function(x, y) return x + 1, x * y end },
+  { "a rank that a const of one element gives", { { 3 } }, function(x)
+    local one = mil.full("fp32", { 1, 1, 1, 1, 1 }, 0.5)
+    return (x + one):transpose { perm = { 4, 3, 2, 1, 0 } }, x:maximum(one), x * one
+  end },
+  { "small integers as outputs", { { 2, 8 } }, function(x) return (x * 50):cast { dtype = "int8" }, (x * 99):cast { dtype = "uint8" } end, 2e-2 },
   { "rank 5", { { 2, 2, 2, 2, 4 } }, function(x) return x:reduce_sum { axes = { 1 } }, x + 1, x:transpose { perm = { 4, 3, 2, 1, 0 } } end },
   { "an input as an output, and one twice", { { 2, 8 } }, function(x) local y = x:relu() return x, y, y end },
 }
