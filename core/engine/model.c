@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "engine/model.h"
+#include "text/outline.h"
 
 /* ---- ports ---- */
 
@@ -251,12 +252,10 @@ mil_status mil_program_compile(const mil_program *program, const mil_compile_opt
 
 mil_status mil_text_compile(const char *text, size_t n, const mil_text_file *files, size_t n_files, const mil_compile_options *options,
                             mil_model **out, mil_error *err) {
-    /* Nothing is there: consts in files have no data, which nobody asks for here. */
-    const mil_text_options reading = {.name = "text", .model_path = "/nowhere", .unchecked = true, .weights_may_lack = true};
     const mil__engine_text given = {text, n, files, n_files, 0};
     mil_program *program;
     *out = NULL;
-    MIL__TRY(mil_text_parse(text, n, &reading, &program, err));
+    MIL__TRY(mil__text_outline(text, n, &program, err));
     mil_status status = new_model(program, &given, options, out, err);
     mil_program_free(program);
     return status;

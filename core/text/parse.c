@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "text/flexible.h"
+#include "text/outline.h"
 #include "text/parse.h"
 
 static mil_opset opset_of(const mil__parser *ps, mil_block block) {
@@ -316,6 +317,7 @@ static mil_status parse_attributes(mil__parser *ps, mil__statement *st, mil__att
 /* ---- blocks ---- */
 
 static mil_status parse_statements(mil__parser *ps, mil_block block);
+static mil_status outline_statement(mil__parser *ps, mil_block block);
 
 /* (TYPE name, ...): the inputs of a function or block. */
 static mil_status parse_inputs(mil__parser *ps, mil_block block) {
@@ -560,11 +562,80 @@ static mil_status parse_statements(mil__parser *ps, mil_block block) {
         char c = mil__lex_peek(&ps->lex);
         if (c == '}') return MIL_OK;
         if (ps->lex.p == ps->lex.end) return mil__lex_expected(&ps->lex, "an operation or \"}\"");
-        if (!mil__parse_usual(ps, block)) MIL__TRY(parse_statement(ps, block));
+        if (ps->is_outline) MIL__TRY(outline_statement(ps, block));
+        else if (!mil__parse_usual(ps, block)) MIL__TRY(parse_statement(ps, block));
         MIL__TRY(mil__parse_check_size(ps));
         if (ps->program->n_values >= ps->program->cap_values && ps->program->n_values >= MANY) MIL__TRY(make_room(ps));
         mil__arena_rewind(&ps->tmp, mark);
     }
+}
+
+/* ---- statements that are passed over (outline.h) ---- */
+
+/* To where a ';' or what closes nothing stands, outside of brackets and strings; or, where `one`, behind the first bracket that closes. */
+static mil_status pass_over(mil__parser *ps, bool one) {
+    mil__slice string;
+    for (size_t depth = 0;;) {
+        char c = mil__lex_peek(&ps->lex);
+        if (ps->lex.p == ps->lex.end) return mil__lex_expected(&ps->lex, "\";\" after an operation");
+        if (c == '"') {
+            MIL__TRY(mil__lex_string(&ps->lex, &ps->decoded, &string));
+            continue;
+        }
+        bool opens = c == '(' || c == '[' || c == '{', closes = c == ')' || c == ']' || c == '}';
+        if (depth == 0 && (closes || c == ';')) return MIL_OK;
+        ps->lex.p++;
+        if (opens) depth++;
+        if (closes && --depth == 0 && one) return MIL_OK;
+    }
+}
+
+/* As parse_blocks, of what stands behind the ';'. */
+static mil_status pass_over_late_blocks(mil__parser *ps) {
+    do {
+        mil__lex_name(&ps->lex);
+        MIL__TRY(pass_over(ps, true));
+        MIL__TRY(pass_over(ps, true));
+        if (!mil__lex_take(&ps->lex, '-') || !mil__lex_take(&ps->lex, '>')) return mil__lex_expected(&ps->lex, "\"->\" after the block");
+        MIL__TRY(pass_over(ps, true));
+    } while (mil__lex_take(&ps->lex, ','));
+    return MIL_OK;
+}
+
+/* Where a type is none that is known here, nothing was read, and that is no error. */
+static mil_status known_results(mil__parser *ps, mil__statement *st, bool *are_known) {
+    mil__lexer before = ps->lex;
+    int depth = ps->depth;
+    ps->lex.err = NULL;
+    mil_status status = at_type(ps) ? parse_results(ps, st) : MIL_EPARSE;
+    ps->lex.err = before.err;
+    *are_known = status == MIL_OK;
+    if (status == MIL_OK || status == MIL_ENOMEM) return status == MIL_OK ? MIL_OK : mil__nomem(ps->lex.err);
+    ps->lex = before;
+    ps->depth = depth;
+    ps->fresh = false;
+    return MIL_OK;
+}
+
+static mil_status add_outlined(mil__parser *ps, const mil__statement *st, const mil__result *result) {
+    mil_value value;
+    mil_status status = mil__program_const_of(ps->program, st->block, result->type, NULL, result->name, result->hash, false, where_of(ps, st), 0,
+                                              &value, ps->lex.err);
+    if (status != MIL_OK) return at_statement(ps, st, status);
+    mil__parse_remember(ps, st->block, result, value);
+    return MIL_OK;
+}
+
+static mil_status outline_statement(mil__parser *ps, mil_block block) {
+    mil__statement st;
+    begin_statement(ps, block, &st);
+    bool are_known;
+    MIL__TRY(known_results(ps, &st, &are_known));
+    MIL__TRY(pass_over(ps, false));
+    MIL__TRY(mil__lex_expect(&ps->lex, ';', "after an operation"));
+    if (at_late_block(ps)) MIL__TRY(pass_over_late_blocks(ps));
+    for (int i = 0; are_known && i < st.n_results; i++) MIL__TRY(add_outlined(ps, &st, &st.results[i]));
+    return MIL_OK;
 }
 
 /* ---- functions, programs ---- */
@@ -682,13 +753,12 @@ static void free_parser(mil__parser *ps) {
     mil__blobs_free(&ps->blobs);
 }
 
-mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out,
-                          mil_error *err) {
+static mil_status parse(const char *text, size_t n, const mil_text_options *options, bool is_outline, mil_program **out, mil_error *err) {
     *out = NULL;
     mil_program *program;
     MIL__TRY(mil_program_new(MIL_IOS18, &program, err));
     mil__parser ps = {.lex = {.p = text, .end = text + n, .line = 1, .text = text, .err = err}, .program = program,
-                      .const_op = mil__op_const()};
+                      .const_op = mil__op_const(), .is_outline = is_outline};
     ps.last[0] = ps.last[1] = ps.recent;
     if (options) {
         ps.lex.file = options->name;
@@ -703,4 +773,13 @@ mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *op
     if (status == MIL_OK) *out = program;
     else mil_program_free(program);
     return status;
+}
+
+mil_status mil_text_parse(const char *text, size_t n, const mil_text_options *options, mil_program **out, mil_error *err) {
+    return parse(text, n, options, false, out, err);
+}
+
+mil_status mil__text_outline(const char *text, size_t n, mil_program **out, mil_error *err) {
+    const mil_text_options options = {.unchecked = true};
+    return parse(text, n, &options, true, out, err);
 }

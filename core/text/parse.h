@@ -46,6 +46,7 @@ typedef struct mil__parser {
     mil_program *program;
     const mil_op *const_op;
     bool unchecked;
+    bool is_outline;          /* operations are passed over (outline.h) */
     bool fresh;               /* "?" is a symbol of its own; else all of them are `unknown`, which says nothing */
     mil_dim unknown;
     int depth;
