@@ -20,7 +20,7 @@ struct mil_buffer {
     int fd;               /* MIL_SHARED on a memfd; else -1 */
     mil__iosurface surface; /* MIL_SHARED on an IOSurface; else NULL */
     uint32_t id;          /* of the surface */
-    bool locked_for_writing;
+    bool is_locked, locked_for_writing; /* is the surface, by the system */
     pthread_mutex_t mutex; /* of the surface: over locking and unlocking */
     mil__file file;       /* MIL_MAPPED */
     void (*release)(void *ctx, void *data); /* MIL_BORROWED */

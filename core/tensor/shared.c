@@ -165,7 +165,7 @@ mil_status mil_buffer_shared(size_t bytes, mil_buffer **out, mil_error *err) {
 
 void mil__shared_release(mil_buffer *buffer) {
     if (buffer->surface) {
-        if (atomic_load(&buffer->locks) > 0) mil__apple.IOSurfaceUnlock(buffer->surface, options_of(buffer->locked_for_writing), NULL);
+        if (buffer->is_locked) mil__apple.IOSurfaceUnlock(buffer->surface, options_of(buffer->locked_for_writing), NULL);
         mil__surface_free(buffer->surface);
         pthread_mutex_destroy(&buffer->mutex);
     } else {
@@ -191,14 +191,23 @@ static mil_status lock_surface(mil_buffer *buffer, const char *what, bool for_wr
     int code = mil__apple.IOSurfaceLock(buffer->surface, options, NULL);
     if (code) return cannot(what, "locked", code, err);
     buffer->locked_for_writing = for_writing;
-    if (mil__apple.IOSurfaceGetBaseAddress(buffer->surface) == buffer->data) return MIL_OK;
+    buffer->is_locked = mil__apple.IOSurfaceGetBaseAddress(buffer->surface) == buffer->data;
+    if (buffer->is_locked) return MIL_OK;
     mil__apple.IOSurfaceUnlock(buffer->surface, options, NULL);
     return mil__fail(err, MIL_EIO, "%s: the IOSurface's memory is gone (IOSurfaceGetBaseAddress)", what);
 }
 
-/* One that is locked for reading, by this process, becomes one for writing. */
+static int unlock_surface(mil_buffer *buffer) {
+    int code = buffer->is_locked ? mil__apple.IOSurfaceUnlock(buffer->surface, options_of(buffer->locked_for_writing), NULL) : 0;
+    if (!code) buffer->is_locked = false;
+    return code;
+}
+
+/* One that is locked for reading, by this process, becomes one for writing. Where it can't even be locked for reading again, it is not
+ * locked, though it is counted so: whoever comes next locks it. */
 static mil_status upgrade(mil_buffer *buffer, const char *what, mil_error *err) {
-    mil__apple.IOSurfaceUnlock(buffer->surface, MIL__SURFACE_READ_ONLY, NULL);
+    int code = unlock_surface(buffer);
+    if (code) return cannot(what, "unlocked", code, err);
     mil_status status = lock_surface(buffer, what, true, err);
     if (status != MIL_OK) lock_surface(buffer, what, false, NULL);
     return status;
@@ -211,7 +220,7 @@ static mil_status lock_counted(mil_buffer *buffer, const char *what, bool for_wr
         if (locks < 0) return mil__fail(err, MIL_ESTATE, "%s: a run that is under way has the memory", what);
     } while (!atomic_compare_exchange_weak(&buffer->locks, &locks, locks + 1));
     mil_status status = MIL_OK;
-    if (locks == 0) status = lock_surface(buffer, what, for_writing, err);
+    if (!buffer->is_locked) status = lock_surface(buffer, what, for_writing, err);
     else if (for_writing && !buffer->locked_for_writing) status = upgrade(buffer, what, err);
     if (status != MIL_OK) atomic_fetch_sub(&buffer->locks, 1);
     return status;
@@ -228,7 +237,7 @@ static mil_status unlock(mil_buffer *buffer, const char *what, mil_error *err) {
     int code = 0;
     pthread_mutex_lock(&buffer->mutex);
     int locks = atomic_load(&buffer->locks); /* others only add to 0, and take away from it */
-    if (locks == 1) code = mil__apple.IOSurfaceUnlock(buffer->surface, options_of(buffer->locked_for_writing), NULL);
+    if (locks == 1) code = unlock_surface(buffer);
     if (locks > 0 && !code) atomic_fetch_sub(&buffer->locks, 1);
     pthread_mutex_unlock(&buffer->mutex);
     if (code) return cannot(what, "unlocked", code, err);

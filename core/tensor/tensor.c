@@ -181,12 +181,8 @@ mil_status mil_tensor_over(mil_buffer *buffer, size_t offset, mil_dtype dtype, i
     return make(&view, out, err);
 }
 
-mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, int64_t *strides, size_t *bytes,
-                              mil_error *err) {
-    MIL__TRY(check_type(dtype, rank, shape, bytes, err));
-    if (dtype == MIL_STRING) return mil__fail(err, MIL_ETYPE, "tensor: strings cannot be a view of a buffer");
-    mil__shape_strides(rank, shape, strides);
-    if (row_bytes <= 1 || rank == 0) return MIL_OK;
+/* rank and row_bytes are above 0. strides: the contiguous ones at first. */
+static mil_status pad_rows(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, int64_t *strides, size_t *bytes, mil_error *err) {
     int64_t element = is_sub_byte(dtype) ? 0 : (int64_t)element_bytes(dtype), padded;
     if (!element) return mil__fail(err, MIL_ETYPE, "tensor: %s is packed and cannot be strided", mil_dtype_name(dtype));
     if (row_bytes > PTRDIFF_MAX || row_bytes % (size_t)element)
@@ -202,6 +198,19 @@ mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, s
     if (!fits) return mil__fail(err, MIL_EVALUE, "tensor: %s%s with rows of %zu bytes has more than memory can hold", mil_dtype_name(dtype),
                                 MIL__SHAPE_TEXT(rank, shape), row_bytes);
     *bytes = (size_t)padded;
+    return MIL_OK;
+}
+
+mil_status mil_padded_strides(mil_dtype dtype, int rank, const int64_t *shape, size_t row_bytes, int64_t *strides, size_t *bytes,
+                              mil_error *err) {
+    int64_t made[MIL_MAX_RANK];
+    size_t all;
+    MIL__TRY(check_type(dtype, rank, shape, &all, err));
+    if (dtype == MIL_STRING) return mil__fail(err, MIL_ETYPE, "tensor: strings cannot be a view of a buffer");
+    mil__shape_strides(rank, shape, made);
+    if (row_bytes > 1 && rank > 0) MIL__TRY(pad_rows(dtype, rank, shape, row_bytes, made, &all, err));
+    for (int i = 0; i < rank; i++) strides[i] = made[i];
+    *bytes = all;
     return MIL_OK;
 }
 

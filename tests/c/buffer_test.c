@@ -198,7 +198,9 @@ static void padded_strides(void) {
     CHECK_EQ((long long)bytes, 0);
     CHECK_OK(mil_padded_strides(MIL_FP32, 0, NULL, 64, strides, &bytes, &err), &err);
     CHECK_EQ((long long)bytes, 4);
+    strides[0] = bytes = 77;
     CHECK_STATUS(mil_padded_strides(MIL_FP32, 1, (int64_t[]){3}, 6, strides, &bytes, &err), MIL_EVALUE, &err);
+    CHECK(strides[0] == 77 && bytes == 77); /* untouched */
     CHECK_HAS(err.message, "rows of fp32 begin at multiples of 4 bytes, but were to at those of 6");
     CHECK_STATUS(mil_padded_strides(MIL_INT4, 1, (int64_t[]){4}, 64, strides, &bytes, &err), MIL_ETYPE, &err);
     CHECK_STATUS(mil_padded_strides(MIL_FP32, 2, (int64_t[]){INT64_MAX / 64, 1}, 1 << 20, strides, &bytes, &err), MIL_EVALUE, &err);

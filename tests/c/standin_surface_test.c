@@ -124,6 +124,29 @@ static void locking(void) {
     end(0);
 }
 
+/* A lock that the system refuses while another is held leaves nothing behind, whatever it refuses. */
+static void locks_that_fail(void) {
+    begin();
+    mil_buffer *b;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(mil_buffer_shared(100, &b, &err), &err);
+        CHECK_OK(mil_buffer_lock(b, false, &err), &err);
+        CONTROL(void, fail_named, const char *)(i ? "IOSurfaceUnlock" : "IOSurfaceLock");
+        CHECK_STATUS(mil_buffer_lock(b, true, &err), MIL_EIO, &err);
+        CHECK_HAS(err.message, i ? "lock: the IOSurface can't be unlocked" : "lock: the IOSurface can't be locked");
+        CONTROL(void, fail_named, const char *)(NULL);
+        CHECK_OK(mil_buffer_lock(b, false, &err), &err); /* the system's again, whether it was lost or not */
+        CHECK_EQ(((volatile char *)mil_buffer_data(b))[99], 0);
+        CHECK_OK(mil_buffer_unlock(b, &err), &err);
+        CHECK_OK(mil_buffer_unlock(b, &err), &err);
+        CHECK_STATUS(mil_buffer_unlock(b, &err), MIL_ESTATE, &err);
+        CHECK(mil__device_begin(b));
+        mil__device_end(b);
+        mil_buffer_free(b);
+    }
+    end(0);
+}
+
 /* What functions of tensors read and write, they lock. */
 static mil_status use_tensor(void *ctx, mil_error *e) {
     mil_tensor *t = NULL, *copy = NULL, *half = NULL;
@@ -273,5 +296,5 @@ static void threads(void) {
     end(0);
 }
 
-TEST_MAIN(CASE(two_processes), CASE(sizes), CASE(imports_that_are_refused), CASE(locking), CASE(tensors), CASE(consts), CASE(cpu),
+TEST_MAIN(CASE(two_processes), CASE(sizes), CASE(imports_that_are_refused), CASE(locking), CASE(locks_that_fail), CASE(tensors), CASE(consts), CASE(cpu),
           CASE(every_call), CASE(every_allocation), CASE(threads))
