@@ -384,6 +384,7 @@ static mil_operation begin_operation(mil_program *program, const mil__new_op *ne
     op->label = new_op->label;
     op->line = new_op->where.line;
     op->file = new_op->where.file ? mil__program_file(program, new_op->where.file) : NULL;
+    if (new_op->where.file && !op->file) return 0;
     op->n_blocks = (uint16_t)new_op->n_blocks;
     return copy_args(program, op, new_op, n_outputs) == MIL_OK ? operation : 0;
 }
@@ -527,7 +528,8 @@ mil_status mil__program_const_of(mil_program *program, mil_block block, const mi
         op->line = where.line;
         op->file = where.file ? mil__program_file(program, where.file) : NULL;
         op->is_inline = is_inline;
-        if (name.s) status = mil__name_value(program, value, name, hash, before != 0, err);
+        if (where.file && !op->file) status = mil__nomem(err);
+        else if (name.s) status = mil__name_value(program, value, name, hash, before != 0, err);
         else if (!is_inline)
             status = mil__name_value_fresh(program, value, "const", &program->next_name[mil__op_index(decl)], before != 0, err);
     }
