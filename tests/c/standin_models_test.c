@@ -95,6 +95,46 @@ static void states(void) {
     end(0);
 }
 
+static mil_tensor *view_of(mil_tensor *whole, int64_t rows, int64_t stride) {
+    mil_tensor *view = NULL;
+    CHECK_OK(mil_tensor_over(mil_tensor_buffer(whole), 0, MIL_FP32, 2, (const int64_t[]){rows, 4}, (const int64_t[]){stride, 1}, &view, NULL), NULL);
+    return view;
+}
+
+/* Strides that no array may have: of one row, where nobody steps along, and of several, which are copied; and no rows at all. */
+static void odd_inputs(void) {
+    static const struct { int64_t rows, stride; } views[] = {{1, 0}, {1, -4}, {1, 100}, {2, 0}, {3, 2}, {0, 4}, {1, 4}};
+    set_up();
+    mil_program *of_rows = NULL;
+    mil_block main;
+    mil_value x, y;
+    mil_dim rows;
+    mil_model *ours = NULL;
+    mil_tensor *whole = NULL;
+    mil_error err = {0};
+    CHECK_OK(mil_program_new(MIL_IOS17, &of_rows, &err), &err);
+    CHECK_OK(mil_program_function(of_rows, "main", &main, &err), &err);
+    CHECK_OK(mil_program_symbol(of_rows, &(mil_symbol){"S", 1, 8, 2}, &rows, &err), &err);
+    CHECK_OK(mil_program_input(of_rows, main, "x", MIL_FP32, 2, (const mil_dim[]){rows, 4}, false, &x, &err), &err);
+    CHECK_OK(mil_program_output(of_rows, main, "y", x, &y, &err), &err);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "coreml";
+    CHECK_OK(mil_program_compile(of_rows, &options, &ours, &err), &err);
+    CHECK_OK(mil_tensor_new(MIL_FP32, 1, (const int64_t[]){12}, &whole, &err), &err);
+    for (int64_t i = 0; i < 12; i++) mil_tensor_set(whole, &i, (double)i, NULL);
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        mil_tensor *in = view_of(whole, views[i].rows, views[i].stride), *got = NULL;
+        mil_status status = mil_model_run(ours, &in, &got, &err);
+        if (views[i].rows) CHECK_OK(status, &err), same(got, in);
+        else if (CHECK_STATUS(status, MIL_EVALUE, &err)) CHECK_HAS(err.message, "input x is fp32[0, 4], but Core ML has no arrays without elements");
+        mil_tensor_free(in), mil_tensor_free(got);
+    }
+    mil_tensor_free(whole);
+    mil_model_free(ours);
+    mil_program_free(of_rows);
+    end(0);
+}
+
 /* What Core ML refuses is the cpu's. */
 static void falls_back(void) {
     set_up();
@@ -112,4 +152,4 @@ static void falls_back(void) {
     end(0);
 }
 
-TEST_MAIN(CASE(runs), CASE(states), CASE(falls_back))
+TEST_MAIN(CASE(runs), CASE(states), CASE(odd_inputs), CASE(falls_back))

@@ -28,8 +28,18 @@ static mil__id numbers_of(int rank, const int64_t *values) {
     return mil__ns_array(numbers, rank ? (size_t)rank : 1);
 }
 
+/* Nobody steps along an axis of one element, so a view may say anything there (0, a step backwards); an array may not. */
+static mil__id strides_of(const mil_tensor *tensor) {
+    int64_t strides[MIL_MAX_RANK], dense = 1;
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        strides[i] = tensor->shape[i] == 1 ? dense : tensor->strides[i];
+        dense = strides[i] * tensor->shape[i];
+    }
+    return numbers_of(tensor->rank, strides);
+}
+
 mil_status mil__coreml_array_over(const mil_tensor *tensor, mil__id *out, mil_error *err) {
-    mil__id shape = numbers_of(tensor->rank, tensor->shape), strides = numbers_of(tensor->rank, tensor->strides), error = NULL;
+    mil__id shape = numbers_of(tensor->rank, tensor->shape), strides = strides_of(tensor), error = NULL;
     mil__id array = shape && strides ? mil__send_class(MLMultiArray, alloc) : NULL;
     if (!array) return mil__nomem(err);
     array = mil__send(array, MLMultiArray, overMemory, tensor->data, shape, mil__coreml_dtype(tensor->dtype), strides, NULL, &error);

@@ -160,6 +160,8 @@ static mil_status give_image(context *c, const mil__coreml_port *port, feature *
 static mil_status give_inputs(context *c, mil_tensor *const *inputs, mil_error *err) {
     for (size_t i = 0; i < c->model->n_inputs; i++) {
         const mil__coreml_port *port = &c->model->inputs[i];
+        if (mil__numel(inputs[i]) == 0)
+            return mil__fail(err, MIL_EVALUE, "run: input %s is %s, but Core ML has no arrays without elements", port->name, MIL__TENSOR_TEXT(inputs[i]));
         if (port->kind == MIL__COREML_ARRAY) MIL__TRY(give_array(c, &c->inputs[i], inputs[i], err));
         if (port->kind == MIL__COREML_IMAGE) MIL__TRY(give_image(c, port, &c->inputs[i], inputs[i], err));
         if (port->kind == MIL__COREML_STATE) MIL__TRY(mil__coreml_state_copy(c->state, port, inputs[i], true, err));
