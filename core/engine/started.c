@@ -156,6 +156,7 @@ static void *thread(void *arg) {
         mil_status status = run_now(run);
         pthread_mutex_lock(&pool.lock);
         *mine = NULL;
+        if (run->state && pool.first) pthread_cond_signal(&pool.wanted); /* one may wait for its state, and the callback may last */
         end(run, status);
     }
     pthread_mutex_unlock(&pool.lock);

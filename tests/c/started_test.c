@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -13,13 +14,14 @@ static mil_error err;
 
 static const char doubling[] =
     "program(1.3) { func main<ios18>(tensor<fp32, [64]> x) { tensor<fp32, [64]> y = add(x = x, y = x)[name = string(\"y\")]; } -> (y); }";
-/* memory = 2 * memory + x */
-static const char counting[] =
-    "program(1.3) { func main<ios18>(tensor<fp16, [1]> x, state<tensor<fp16, [1]>> memory) {"
-    " tensor<fp16, [1]> old = read_state(input = memory)[name = string(\"old\")];"
-    " tensor<fp16, [1]> twice = add(x = old, y = old)[name = string(\"twice\")];"
-    " tensor<fp16, [1]> y = add(x = twice, y = x)[name = string(\"y\")];"
-    " tensor<fp16, [1]> z = coreml_update_state(state = memory, value = y)[name = string(\"z\")]; } -> (y); }";
+/* memory = 2 * memory + x, of n numbers */
+#define COUNTING(n) \
+    "program(1.3) { func main<ios18>(tensor<fp16, [" n "]> x, state<tensor<fp16, [" n "]>> memory) {" \
+    " tensor<fp16, [" n "]> old = read_state(input = memory)[name = string(\"old\")];"               \
+    " tensor<fp16, [" n "]> twice = add(x = old, y = old)[name = string(\"twice\")];"                \
+    " tensor<fp16, [" n "]> y = add(x = twice, y = x)[name = string(\"y\")];"                        \
+    " tensor<fp16, [" n "]> z = coreml_update_state(state = memory, value = y)[name = string(\"z\")]; } -> (y); }"
+static const char counting[] = COUNTING("1"), counting_many[] = COUNTING("1000000");
 
 static mil_model *compile(const char *text) {
     mil_program *program = NULL;
@@ -109,6 +111,35 @@ static void many_at_once(void) {
     }
     CHECK_EQ(atomic_load(&s.calls), 3 * N);
     CHECK_EQ(atomic_load(&s.failures), 0);
+    mil_model_free(model);
+}
+
+static atomic_int n_next;
+
+/* Ends when the next run has, or after a while. */
+static void wait_for_the_next(void *ctx, mil_run *run) {
+    (void)run;
+    if (ctx) atomic_fetch_add(&n_next, 1);
+    else for (int i = 0; i < 2000 && !atomic_load(&n_next); i++) nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+/* A run on a state begins when the one before has ended, whatever the callback of that does meanwhile. */
+static void callbacks_that_last(void) {
+    mil_model *model = compile(counting_many);
+    mil_state *state = NULL;
+    mil_tensor *x = full(MIL_FP16, 1, 1000000, 1);
+    CHECK_OK(mil_state_new(model, &state, &err), &err);
+    int n_late = 0;
+    for (int round = 0; round < 10 && !n_late; round++) {
+        mil_run *runs[2];
+        atomic_store(&n_next, 0);
+        for (int i = 0; i < 2; i++) CHECK_OK(mil_model_start(model, &x, NULL, state, wait_for_the_next, i ? &err : NULL, &runs[i], &err), &err);
+        n_late += !mil_run_wait(runs[0], 1);
+        for (int i = 0; i < 2; i++) mil_run_free(runs[i]);
+    }
+    CHECK_EQ(n_late, 0);
+    mil_tensor_free(x);
+    mil_state_free(state);
     mil_model_free(model);
 }
 
@@ -270,5 +301,5 @@ static void out_of_memory(void) {
     mil_tensor_free(x);
 }
 
-TEST_MAIN(CASE(many_at_once), CASE(into_a_tensor), CASE(what_is_refused), CASE(on_one_state), CASE(cancelled),
+TEST_MAIN(CASE(many_at_once), CASE(callbacks_that_last), CASE(into_a_tensor), CASE(what_is_refused), CASE(on_one_state), CASE(cancelled),
           CASE(freed_before_the_end), CASE(unloaded_meanwhile), CASE(forked), CASE(out_of_memory))
