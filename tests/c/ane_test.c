@@ -307,24 +307,26 @@ static void forks(void) {
     kit_end();
 }
 
-/* A folder with the mark of a process that is no more goes; one without a mark, or of one that lives, stays. */
+/* A folder with the mark of a process that is no more goes; one without a mark, or of one that lives, stays, and so does one where
+ * somebody else may have put the mark. */
 static void make_leftovers(void) {
     char path[400];
-    const char *const marks[] = {"DEAD/.luamil.999999999", "OTHER/file", "LIVE/.luamil.1"};
+    const char *const marks[] = {"DEAD/.luamil.999999999", "OTHER/file", "LIVE/.luamil.1", "OPEN/.luamil.999999999"};
     mil_error err = {0};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", kit_temporary, marks[i]);
         *strrchr(path, '/') = 0;
         mkdir(path, 0700);
+        if (i == 3) chmod(path, 0777);
         snprintf(path, sizeof path, "%s/%s", kit_temporary, marks[i]);
         FILE *file = fopen(path, "w");
         if (CHECK(file != NULL)) fclose(file);
     }
     CHECK_OK(kit_whole(&err), &err);
-    CHECK_EQ(kit_entries_left(), 2);
-    for (int i = 1; i < 3; i++) {
+    CHECK_EQ(kit_entries_left(), 3);
+    for (int i = 1; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", kit_temporary, marks[i]);
-        unlink(path);
+        CHECK_EQ(unlink(path), 0);
         *strrchr(path, '/') = 0;
         rmdir(path);
     }
@@ -333,6 +335,32 @@ static void make_leftovers(void) {
 static void leftovers(void) {
     kit_begin(route);
     kit_in_child(make_leftovers);
+}
+
+/* Processes with one program share a folder: whoever leaves it takes nothing from who comes. */
+static void come_and_go(void) {
+    mil_error err = {0};
+    kit_reset();
+    standin.set("compile_limit", 1000), standin.set("copies", 0);
+    for (int i = 0; i < 60; i++)
+        if (!CHECK_OK(kit_whole(&err), &err)) break;
+}
+
+static void several_processes(void) {
+    kit_begin(route);
+    for (int round = 0; round < 3; round++) {
+        pid_t children[3];
+        fflush(NULL);
+        for (int i = 0; i < 3; i++) {
+            if ((children[i] = fork())) continue;
+            int before = test_failures;
+            come_and_go();
+            fflush(NULL);
+            _exit(test_failures != before);
+        }
+        for (int i = 0, status; i < 3; i++) CHECK_EQ(waitpid(children[i], &status, 0), children[i]), CHECK_EQ(status, 0);
+    }
+    kit_end();
 }
 
 static void text_as_it_is(void) {
@@ -384,6 +412,6 @@ static void text_as_it_is(void) {
 
 static void end(void) { kit_close(); }
 
-TEST_MAIN(CASE(missing), CASE(leftovers), CASE(budget), CASE(every_failure), CASE(every_allocation), CASE(works), CASE(layouts),
+TEST_MAIN(CASE(missing), CASE(leftovers), CASE(budget), CASE(several_processes), CASE(every_failure), CASE(every_allocation), CASE(works), CASE(layouts),
           CASE(small_surfaces_are_made_anew), CASE(a_cancelled_submission_is_repeated), CASE(a_busy_daemon_is_asked_again), CASE(the_other_spelling), CASE(copies_are_loaded), CASE(counters),
           CASE(two_of_one), CASE(several_threads), CASE(warm_runs), CASE(text_as_it_is), CASE(forks), CASE(end))

@@ -6,14 +6,17 @@
  *
  * Within a process uses are counted. The last to leave takes its mark away, and the folder too where no other mark is that of
  * a process which lives. A process that dies leaves folder and mark behind: whoever makes the first folder of a process looks
- * for those. Callers hold the engine's lock. */
+ * for those. So that nobody's folder goes between the look and the removal, marks are made, and folders removed, by one process at
+ * a time: TEMPORARY is locked (flock) meanwhile. Within a process, callers hold the engine's lock. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -39,6 +42,26 @@ static const char *temporary(char *buf, size_t n) {
     return buf;
 }
 
+/* ---- one process at a time ---- */
+
+enum { PATIENCE = 1000 /* milliseconds */ };
+
+/* The folder that `path` lies in, to be closed. Where it can't be locked, or somebody keeps it locked, it goes without: -1, perhaps. */
+static int lock_parent(const char *path) {
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') + 1 - path), path);
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < PATIENCE && flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK && errno != EINTR) break;
+        nanosleep(&(struct timespec){0, 1000000L}, NULL);
+    }
+    return fd;
+}
+
+static void unlock_parent(int fd) {
+    if (fd >= 0) close(fd);
+}
+
 /* ---- what is left of others ---- */
 
 static bool is_alive(long pid) { return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM); }
@@ -61,13 +84,26 @@ static bool is_program_name(const char *name) {
     return *name && name[strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")] == 0;
 }
 
+/* Ours are nobody else's. In a folder that others may write, a mark says nothing. */
+static bool is_private(const char *path) {
+    struct stat about;
+    return lstat(path, &about) == 0 && S_ISDIR(about.st_mode) && about.st_uid == geteuid() && (about.st_mode & 077) == 0;
+}
+
+static void remove_if_dead(const char *path) {
+    if (!is_private(path) || marks_in(path) != DEAD_MARKS) return;
+    int locked = lock_parent(path);
+    if (marks_in(path) == DEAD_MARKS) mil__folder_remove(path);
+    unlock_parent(locked);
+}
+
 static void remove_leftovers(const char *parent) {
     char path[PATH_MAX];
     DIR *dir = opendir(parent);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         if (!is_program_name(entry->d_name)) continue;
         if (snprintf(path, sizeof path, "%s%s", parent, entry->d_name) >= (int)sizeof path) continue;
-        if (marks_in(path) == DEAD_MARKS) mil__folder_remove(path);
+        remove_if_dead(path);
     }
     if (dir) closedir(dir);
 }
@@ -143,18 +179,26 @@ mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, con
     return MIL_OK;
 }
 
-static mil_status fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err) {
+/* The folder, with our mark and nothing else of ours: if we die from now on, it is found. */
+static mil_status enter(const char *path, mil_error *err) {
     char mark[64];
-    MIL__TRY(make_folder(path, err));
     snprintf(mark, sizeof mark, MARK "%ld", (long)getpid());
-    MIL__TRY(write_inner(path, mark, "", 0, err)); /* first: if we die here, the rest is found */
-    return mil__ane_folder_fill(path, text, files, n, err);
+    int locked = lock_parent(path);
+    mil_status status = make_folder(path, err);
+    if (status == MIL_OK) {
+        status = write_inner(path, mark, "", 0, err);
+        if (status != MIL_OK) rmdir(path); /* where it is empty */
+    }
+    unlock_parent(locked);
+    return status;
 }
 
 static void leave(const char *path) {
     char mark[PATH_MAX];
+    int locked = lock_parent(path);
     if (snprintf(mark, sizeof mark, "%s/" MARK "%ld", path, (long)getpid()) < (int)sizeof mark) unlink(mark);
     if (marks_in(path) != LIVE_MARKS) mil__folder_remove(path);
+    unlock_parent(locked);
 }
 
 /* ---- */
@@ -164,9 +208,12 @@ static mil_status open_new(const char *parent, const char *name, const mil__ane_
     mil__str path = {0};
     mil__str_printf(&path, "%s%s", parent, name);
     mil__ane_folder *folder = mil__calloc(1, sizeof *folder);
-    mil_status status = path.failed || !folder ? mil__nomem(err) : fill(path.s, text, files, n, err);
+    mil_status status = path.failed || !folder ? mil__nomem(err) : enter(path.s, err);
+    if (status == MIL_OK) {
+        status = mil__ane_folder_fill(path.s, text, files, n, err);
+        if (status != MIL_OK) leave(path.s);
+    }
     if (status != MIL_OK) {
-        if (path.s && folder) leave(path.s);
         mil__str_free(&path);
         mil__free(folder);
         return status;
@@ -185,7 +232,8 @@ mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, con
     scanned_by = getpid();
     for (mil__ane_folder *folder = folders; folder; folder = folder->next) {
         if (strcmp(strrchr(folder->path, '/') + 1, name) != 0) continue;
-        MIL__TRY(fill(folder->path, text, files, n, err));
+        MIL__TRY(enter(folder->path, err));
+        MIL__TRY(mil__ane_folder_fill(folder->path, text, files, n, err));
         folder->uses++;
         *out = folder;
         return MIL_OK;
