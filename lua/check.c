@@ -115,7 +115,7 @@ const luaL_Reg luamil_checks[] = {{"check", check}, {NULL, NULL}};
 /* ---- the rules ---- */
 
 static void push_rule(lua_State *L, const mil_rule *rule) {
-    lua_createtable(L, 0, 12);
+    lua_createtable(L, 0, 16);
     luamil_set_text(L, "id", rule->id);
     luamil_set_text(L, "place", rule->place);
     luamil_set_text(L, "ops", rule->ops);
@@ -127,9 +127,12 @@ static void push_rule(lua_State *L, const mil_rule *rule) {
     luamil_set_text(L, "runs", rule->runs);
     luamil_set_text(L, "advice", rule->advice);
     luamil_set_text(L, "source", rule->source);
+    luamil_set_text(L, "kept", rule->kept);
     if (rule->since_system) set_int(L, "system", rule->since_system);
     lua_pushboolean(L, rule->is_certain);
     lua_setfield(L, -2, "certain");
+    lua_pushboolean(L, rule->is_lowered);
+    lua_setfield(L, -2, "lowered");
 }
 
 /* mil.rules([engine]): a list. */

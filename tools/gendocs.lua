@@ -234,6 +234,8 @@ local function checker_document()
   put "- **error**: whoever tried it says that it fails or gives wrong results. **warning**: sources disagree, or one alone has tried."
   put "  **note**: it runs, but slowly. **remark**: one report that several contradict, what the library sees to itself, or what only values"
   put "  decide; shown with `all`."
+  put "- **lowered**: `f:compile { engine = \"ane\" }` and `f:lower` ([guide](../guides/neural-engine.md)) write something else, so that a program"
+  put "  compiled so never comes to the rule; **not lowered** says why they don't."
   put "- Where a rule is about some chips or a macOS only and none was named, it says one less: an error there is a warning."
   put "- **direct** and **e5rt** are the routes to the engine: `_ANEInMemoryModel`, and Espresso's e5rt functions."
   put "- Who is meant: rane (cyberia-to/rane), maderix/ANE, ane-bridge-rs (electricapp), tmc/apple, Orion (mechramc/Orion), libane"
@@ -251,7 +253,9 @@ local function checker_document()
           rule.certain and "" or ", where it holds", rule.message)
         put ""
         put("- route: %s; chips: %s%s", rule.routes:gsub(" ", ", "), rule.chips or "all", rule.system and "; macOS " .. rule.system .. " and later" or "")
-        for _, pair in ipairs { { "fails", rule.fails }, { "runs", rule.runs }, { "instead", rule.advice }, { "source", rule.source } } do
+        local lines = { { "fails", rule.fails }, { "runs", rule.runs }, { "instead", rule.advice },
+          { "lowered", rule.lowered and "`compile` and `f:lower` write it so that this does not apply" or nil }, { "not lowered", rule.kept }, { "source", rule.source } }
+        for _, pair in ipairs(lines) do
           if pair[2] then put("- %s: %s", pair[1], pair[2]) end
         end
       end

@@ -63,6 +63,7 @@ typedef struct mil__rule {
     const char *instead;                      /* what to write; NULL */
     const char *source;
     bool is_lowered;                          /* what it speaks against, lowering writes otherwise */
+    const char *kept;                         /* why it doesn't, of an error or a warning; NULL: it does */
 } mil__rule;
 
 /* An op that was seen to run, by whom: what is no rule's and is not here was never seen. */

@@ -26,7 +26,8 @@ static bool some_result(mil__look *look, of_result *is_so) {
 }
 
 static bool is_of_rank_6(mil__look *look, const mil__value *result) { return (void)look, result->type->rank > 5; }
-WHEN(rank_above_5) { return some_result(look, is_of_rank_6); }
+WHEN(moves_rank_above_5) { return some_result(look, is_of_rank_6); }
+WHEN(rank_above_5) { return !mil__names_have("reshape expand_dims squeeze transpose", look->op->decl->name) && some_result(look, is_of_rank_6); }
 
 static bool has_dim(const mil_type *type, int from, int to, int64_t least, int64_t most) {
     for (int i = from < 0 ? 0 : from; i < to && i < type->rank; i++)

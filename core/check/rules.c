@@ -77,7 +77,7 @@ bool mil_rule_at(const char *engine, size_t i, mil_rule *out) {
     const mil__rule *rule = &rules[i];
     *out = (mil_rule){rule->id, places[rule->place], rule->ops, rule->severity, rule->when == mil__when_always, routes[rule->routes],
                       chips_text(families_of(rule)), rule->since_system, rule->what, rule->fails, rule->runs, rule->instead,
-                      rule->source};
+                      rule->source, rule->is_lowered, rule->kept};
     return true;
 }
 

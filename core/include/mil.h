@@ -778,6 +778,8 @@ typedef struct mil_rule {
     const char *runs;         /* who says that it runs */
     const char *advice;       /* what to write instead */
     const char *source;       /* where the facts are */
+    bool is_lowered;          /* mil_program_lower writes what it speaks against otherwise: a lowered program doesn't come to it */
+    const char *kept;         /* why lowering leaves it; NULL */
 } mil_rule;
 /* Rule i of an engine; false beyond the end, and for engines that have none. */
 bool mil_rule_at(const char *engine, size_t i, mil_rule *out);

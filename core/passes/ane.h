@@ -31,7 +31,7 @@ typedef struct mil__lowering {
     mil_block block;          /* of `to` */
     bool is_e5rt;             /* the route; else direct */
     int chip;                 /* 1: M1 and so on; 0: any */
-    bool is_old;              /* M1 and M2: slices of a width go through 16 bits of fixed point there */
+    bool is_old;              /* M1 and M2: no sin and cos */
     mil_opset opset;          /* of `from` */
     mil__ane_value *values;   /* by value of `from` */
     const mil__op *op;        /* that is being lowered */
@@ -97,9 +97,14 @@ mil_value mil__ane_half_of_bool(mil__lowering *l, mil_value is_true); /* 1 and 0
 mil_value mil__ane_reshape(mil__lowering *l, mil_value x, int rank, const int64_t *shape); /* where it changes anything */
 mil_value mil__ane_transpose(mil__lowering *l, mil_value x, const int *perm);            /* likewise */
 mil_value mil__ane_slice(mil__lowering *l, mil_value x, const int64_t *begin, const int64_t *size);
+/* Elements begin, begin + step, .. of an axis. */
+mil_value mil__ane_strided(mil__lowering *l, mil_value x, int axis, int64_t begin, int64_t n, int64_t step);
+mil_value mil__ane_repeat(mil__lowering *l, mil_value x, int axis, int64_t n); /* n times, one after the other */
+mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, double value);
 mil_value mil__ane_concat(mil__lowering *l, const mil_value *values, size_t n, int axis);
 /* Over some axes, which stay with extent 1. */
 mil_value mil__ane_reduce(mil__lowering *l, const char *op, mil_value x, const int64_t *axes, size_t n);
+mil_value mil__ane_softmax(mil__lowering *l, mil_value x, int axis);
 mil_value mil__ane_mean(mil__lowering *l, mil_value x, const int64_t *axes, size_t n);
 /* 1 / sqrt(mean of squares + epsilon) over those axes. */
 mil_value mil__ane_inverse_rms(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double epsilon);

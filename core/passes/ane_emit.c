@@ -269,7 +269,17 @@ mil_value mil__ane_add(mil__lowering *l, const char *op, const mil_arg *args, si
 
 mil_value mil__ane_unary(mil__lowering *l, const char *op, mil_value x) { return MIL__ADD(l, op, MIL__VALUE("x", x)); }
 
+/* A product over the first axis of one operand, and several of the other, is not to be relied on (direct). */
+static void equal_batches(mil__lowering *l, mil_value *x, mil_value *y) {
+    if (!*x || !*y || l->status != MIL_OK) return;
+    const mil_type *a = mil__new_type(l, *x), *b = mil__new_type(l, *y);
+    if (a->rank != 4 || b->rank != 4 || a->shape[0] == b->shape[0]) return;
+    if (a->shape[0] == 1) *x = mil__ane_repeat(l, *x, 0, b->shape[0]);
+    else *y = mil__ane_repeat(l, *y, 0, a->shape[0]);
+}
+
 mil_value mil__ane_binary(mil__lowering *l, const char *op, mil_value x, mil_value y) {
+    if (!l->is_e5rt && strcmp(op, "mul") == 0) equal_batches(l, &x, &y);
     return MIL__ADD(l, op, MIL__VALUE("x", x), MIL__VALUE("y", y));
 }
 
@@ -296,6 +306,22 @@ mil_value mil__ane_reshape(mil__lowering *l, mil_value x, int rank, const int64_
     return MIL__ADD(l, "reshape", MIL__VALUE("x", x), MIL__INTS("shape", rank, shape));
 }
 
+/* Known elements n times, one after the other along an axis. */
+static mil_value repeated_const(mil__lowering *l, const mil_tensor *data, int axis, int64_t n) {
+    int64_t shape[MIL_MAX_RANK], begin[MIL_MAX_RANK] = {0};
+    mil_tensor *made = NULL, *part = NULL;
+    memcpy(shape, data->shape, (size_t)data->rank * sizeof *shape);
+    shape[axis] *= n;
+    check(l, mil_tensor_new(data->dtype, data->rank, shape, &made, l->err));
+    for (int64_t i = 0; i < n && l->status == MIL_OK; i++, begin[axis] += data->shape[axis]) {
+        check(l, mil_tensor_slice(made, begin, data->shape, NULL, &part, l->err));
+        if (part) check(l, mil_tensor_copy(part, data, l->err));
+        mil_tensor_free(part);
+        part = NULL;
+    }
+    return mil__ane_const(l, made);
+}
+
 /* Do the axes above 1 stay in their order? */
 static bool moves_ones_only(const mil_type *type, const int64_t *perm) {
     int64_t last = -1;
@@ -305,6 +331,32 @@ static bool moves_ones_only(const mil_type *type, const int64_t *perm) {
         last = perm[i];
     }
     return true;
+}
+
+/* An axis to an earlier place: [before, between, n, behind] -> [before, n, between, behind]. */
+static mil_value moved(mil__lowering *l, mil_value x, int from, int to) {
+    int64_t shape[MIL_MAX_RANK], parts[4] = {1, 1, 1, 1};
+    const mil_type *type = x ? mil__new_type(l, x) : NULL;
+    for (int i = 0; type && i < type->rank; i++) {
+        parts[i < to ? 0 : i < from ? 1 : i == from ? 2 : 3] *= type->shape[i];
+        shape[i] = i < to || i > from ? type->shape[i] : type->shape[i == to ? from : i - 1];
+    }
+    x = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, parts), (const int[]){0, 2, 1, 3});
+    return type ? mil__ane_reshape(l, x, type->rank, shape) : 0;
+}
+
+/* Of more than four axes: one after the other, each by a transpose of four. */
+static mil_value in_steps(mil__lowering *l, mil_value x, int rank, const int64_t *perm) {
+    int order[MIL_MAX_RANK];
+    for (int i = 0; i < rank; i++) order[i] = i;
+    for (int to = 0, from; to < rank; to++) {
+        for (from = to; order[from] != perm[to]; from++) {}
+        if (from == to) continue;
+        x = moved(l, x, from, to);
+        memmove(order + to + 1, order + to, (size_t)(from - to) * sizeof *order);
+        order[to] = (int)perm[to];
+    }
+    return x;
 }
 
 mil_value mil__ane_transpose(mil__lowering *l, mil_value x, const int *perm) {
@@ -317,7 +369,51 @@ mil_value mil__ane_transpose(mil__lowering *l, mil_value x, const int *perm) {
     const mil_type *type = mil__new_type(l, source);
     for (int i = 0; i < rank; i++) shape[i] = type->shape[whole[i]];
     if (moves_ones_only(type, whole)) return mil__ane_reshape(l, source, rank, shape);
+    if (rank > 4) return in_steps(l, source, rank, whole);
     return MIL__ADD(l, "transpose", MIL__VALUE("x", source), MIL__INTS("perm", rank, whole));
+}
+
+mil_value mil__ane_repeat(mil__lowering *l, mil_value x, int axis, int64_t n) {
+    enum { AT_ONCE = 8 };
+    mil_value parts[AT_ONCE + 1];
+    size_t n_parts = 0;
+    if (!x || n <= 1 || l->status != MIL_OK) return l->status == MIL_OK ? x : 0;
+    if (l->to->values[x]->data) return repeated_const(l, l->to->values[x]->data, axis, n);
+    mil_value part = mil__ane_repeat(l, x, axis, n / AT_ONCE);
+    while (n >= AT_ONCE && n_parts < AT_ONCE) parts[n_parts++] = part;
+    if (n < AT_ONCE) while (n_parts < (size_t)n) parts[n_parts++] = x;
+    else if (n % AT_ONCE) parts[n_parts++] = mil__ane_repeat(l, x, axis, n % AT_ONCE);
+    return mil__ane_concat(l, parts, n_parts, axis);
+}
+
+mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, double value) {
+    int64_t shape[MIL_MAX_RANK], parts[4] = {1, 1, 1, 1}, pad[8] = {0};
+    if (!x || (!before && !after) || l->status != MIL_OK) return l->status == MIL_OK ? x : 0;
+    const mil_type *type = mil__new_type(l, x);
+    int rank = type->rank, at = rank == 4 && axis == 3 ? 3 : 2;
+    for (int i = 0; i < rank; i++) {
+        shape[i] = type->shape[i] + (i == axis ? before + after : 0);
+        parts[i < axis ? 1 : i == axis ? 2 : 3] *= type->shape[i];
+    }
+    if (rank != 4 || axis < 2) x = mil__ane_reshape(l, x, 4, parts);
+    pad[2 * at] = before, pad[2 * at + 1] = after;
+    x = MIL__ADD(l, "pad", MIL__VALUE("x", x), MIL__INTS("pad", 8, pad), MIL__WORD("mode", "constant"), MIL__NUMBER("constant_val", value));
+    return mil__ane_reshape(l, x, rank, shape);
+}
+
+/* Along the last axis, in the place of the one before it. */
+static mil_value width_slice(mil__lowering *l, mil_value x, const int64_t *begin, const int64_t *size) {
+    int64_t turned_begin[MIL_MAX_RANK] = {0}, turned_size[MIL_MAX_RANK], others[MIL_MAX_RANK];
+    int rank = mil__new_type(l, x)->rank, swap[MIL_MAX_RANK];
+    memcpy(others, begin, (size_t)rank * sizeof *others);
+    memcpy(turned_size, size, (size_t)rank * sizeof *turned_size);
+    others[rank - 1] = 0, turned_size[rank - 1] = mil__new_type(l, x)->shape[rank - 1];
+    x = mil__ane_slice(l, x, others, turned_size);
+    for (int i = 0; i < rank; i++) swap[i] = i < rank - 2 ? i : 2 * rank - 3 - i;
+    turned_begin[rank - 2] = begin[rank - 1];
+    turned_size[rank - 2] = size[rank - 1], turned_size[rank - 1] = size[rank - 2];
+    x = mil__ane_slice(l, mil__ane_transpose(l, x, swap), turned_begin, turned_size);
+    return mil__ane_transpose(l, x, swap);
 }
 
 mil_value mil__ane_slice(mil__lowering *l, mil_value x, const int64_t *begin, const int64_t *size) {
@@ -325,11 +421,8 @@ mil_value mil__ane_slice(mil__lowering *l, mil_value x, const int64_t *begin, co
     const mil_type *type = mil__new_type(l, x);
     int rank = type->rank;
     if (has_shape(type, rank, size)) return x;
-    if (l->is_old && rank == 4 && begin[3]) { /* the width is not sliced there, but another axis */
-        int64_t turned_begin[4] = {begin[0], begin[1], begin[3], begin[2]}, turned_size[4] = {size[0], size[1], size[3], size[2]};
-        const int swap[] = {0, 1, 3, 2};
-        if (!begin[2]) return mil__ane_transpose(l, mil__ane_slice(l, mil__ane_transpose(l, x, swap), turned_begin, turned_size), swap);
-    }
+    bool is_hazardous = l->chip >= 1 && l->chip <= 3; /* the width is not sliced there, but another axis */
+    if (is_hazardous && rank > 1 && begin[rank - 1]) return width_slice(l, x, begin, size);
     return MIL__ADD(l, "slice_by_size", MIL__VALUE("x", x), MIL__INTS("begin", rank, begin), MIL__INTS("size", rank, size));
 }
 

@@ -87,47 +87,104 @@ static mil_value part_of(mil__lowering *l, mil_value old, const int64_t *begin, 
     return mil__ane_slice(l, mil__ane_get(l, old, MIL__PLAIN), from, n);
 }
 
-static int64_t within(int64_t i, int64_t extent) {
+static int64_t bounded(int64_t i, int64_t extent, int64_t least, int64_t most) {
     i += i < 0 ? extent : 0;
-    return i < 0 ? 0 : i > extent ? extent : i;
+    return i < least ? least : i > most ? most : i;
 }
 
-/* What slice_by_index takes, without steps; false: with steps, nothing, or not known here. */
-static bool index_part(const mil__lowering *l, const mil__op *op, int64_t *begin, int64_t *size) {
-    int64_t end[MIL_MAX_RANK], stride[MIL_MAX_RANK], first[MIL_MAX_RANK] = {0}, last[MIL_MAX_RANK] = {0}, squeeze[MIL_MAX_RANK] = {0};
+/* What a slice takes of each axis. */
+typedef struct part {
+    int64_t begin[MIL_MAX_RANK], size[MIL_MAX_RANK], step[MIL_MAX_RANK]; /* step: below 0, from the end on */
+    bool has_steps;
+} part;
+
+/* Of slice_by_index and slice_update; false: nothing, or not known here. */
+static bool index_part(const mil__lowering *l, const mil__op *op, part *p) {
+    int64_t end[MIL_MAX_RANK], first[MIL_MAX_RANK] = {0}, last[MIL_MAX_RANK] = {0}, squeeze[MIL_MAX_RANK] = {0};
     const mil_type *type = mil__old_type(l, mil__ane_arg(op, "x"));
-    bool is_known = mil__op_ints(l->from, op, "begin", MIL_MAX_RANK, begin) == type->rank &&
+    bool is_known = mil__op_ints(l->from, op, "begin", MIL_MAX_RANK, p->begin) == type->rank &&
                     mil__op_ints(l->from, op, "end", MIL_MAX_RANK, end) == type->rank;
-    int n_strides = mil__op_ints(l->from, op, "stride", MIL_MAX_RANK, stride);
+    int n_strides = mil__op_ints(l->from, op, "stride", MIL_MAX_RANK, p->step);
     if (!is_known || (mil__ane_arg(op, "stride") && n_strides < 0)) return false;
     mil__op_ints(l->from, op, "begin_mask", MIL_MAX_RANK, first);
     mil__op_ints(l->from, op, "end_mask", MIL_MAX_RANK, last);
     mil__op_ints(l->from, op, "squeeze_mask", MIL_MAX_RANK, squeeze);
     for (int i = 0; i < type->rank; i++) {
-        if (i < n_strides && stride[i] != 1) return false;
-        begin[i] = first[i] ? 0 : within(begin[i], type->shape[i]);
-        size[i] = squeeze[i] ? 1 : (last[i] ? type->shape[i] : within(end[i], type->shape[i])) - begin[i];
-        if (size[i] < 1) return false;
+        int64_t n = type->shape[i], step = p->step[i] = i < n_strides && !squeeze[i] ? p->step[i] : 1, until;
+        if (step < 0) { /* as positions from the end */
+            p->begin[i] = first[i] ? 0 : n - 1 - bounded(p->begin[i], n, -1, n - 1);
+            until = last[i] ? n : n - 1 - bounded(end[i], n, -1, n - 1);
+        } else {
+            p->begin[i] = first[i] ? 0 : bounded(p->begin[i], n, 0, n);
+            until = last[i] ? n : bounded(end[i], n, 0, n);
+        }
+        int64_t stride = step < 0 ? -step : step;
+        p->size[i] = squeeze[i] ? 1 : (until - p->begin[i] + stride - 1) / stride;
+        if (p->size[i] < 1 || step == 0) return false;
+        if (step < 0) p->begin[i] = n - 1 - p->begin[i] - (p->size[i] - 1) * stride;
+        p->has_steps = p->has_steps || step != 1;
     }
     return true;
 }
 
-static bool size_part(const mil__lowering *l, const mil__op *op, int64_t *begin, int64_t *size) {
+static bool size_part(const mil__lowering *l, const mil__op *op, part *p) {
     const mil_type *type = mil__old_type(l, mil__ane_arg(op, "x")), *result = mil__old_type(l, op->outputs[0]);
-    if (mil__op_ints(l->from, op, "begin", MIL_MAX_RANK, begin) != type->rank) return false;
+    if (mil__op_ints(l->from, op, "begin", MIL_MAX_RANK, p->begin) != type->rank) return false;
     for (int i = 0; i < type->rank; i++) {
-        begin[i] = within(begin[i], type->shape[i]);
-        size[i] = result->shape[i];
+        p->begin[i] = bounded(p->begin[i], type->shape[i], 0, type->shape[i]);
+        p->size[i] = result->shape[i];
     }
     return true;
+}
+
+static mil_value along(mil__lowering *l, mil_value x, int axis, int64_t begin, int64_t n) {
+    int64_t from[MIL_MAX_RANK] = {0}, size[MIL_MAX_RANK];
+    if (!x) return 0;
+    const mil_type *type = mil__new_type(l, x);
+    memcpy(size, type->shape, (size_t)type->rank * sizeof *size);
+    from[axis] = begin, size[axis] = n;
+    return mil__ane_slice(l, x, from, size);
+}
+
+/* [.., n * step, ..] -> [before, n, step, behind], of which one step is taken. The last one may have no whole step behind it; then
+ * steps begin earlier, or it is taken by itself. */
+mil_value mil__ane_strided(mil__lowering *l, mil_value x, int axis, int64_t begin, int64_t n, int64_t step) {
+    int64_t parts[4] = {1, n, step, 1}, shape[MIL_MAX_RANK];
+    if (!x || l->status != MIL_OK) return 0;
+    if (step == 1 || n == 1) return along(l, x, axis, begin, n);
+    const mil_type *type = mil__new_type(l, x);
+    int64_t over = begin + n * step - type->shape[axis], shift = over > 0 ? over : 0;
+    if (shift > begin) {
+        const mil_value pieces[] = {mil__ane_strided(l, x, axis, begin, n - 1, step), along(l, x, axis, begin + (n - 1) * step, 1)};
+        return mil__ane_concat(l, pieces, 2, axis);
+    }
+    for (int i = 0; i < type->rank; i++) {
+        shape[i] = i == axis ? n : type->shape[i];
+        if (i != axis) parts[i < axis ? 0 : 3] *= type->shape[i];
+    }
+    x = mil__ane_reshape(l, along(l, x, axis, begin - shift, n * step), 4, parts);
+    return mil__ane_reshape(l, along(l, x, 2, shift, 1), type->rank, shape);
+}
+
+static mil_value reversed(mil__lowering *l, mil_value x, int axis) { return MIL__ADD(l, "reverse", MIL__VALUE("x", x), MIL__INTS("axes", 1, &(int64_t){axis})); }
+
+static mil_value in_steps(mil__lowering *l, mil_value old, const part *p) {
+    const mil_type *type = mil__old_type(l, old);
+    mil_value x = mil__ane_get(l, old, MIL__PLAIN);
+    for (int i = 0; i < type->rank; i++) {
+        int axis = i + offset_of(type);
+        x = mil__ane_strided(l, x, axis, p->begin[i], p->size[i], p->step[i] < 0 ? -p->step[i] : p->step[i]);
+        if (p->step[i] < 0 && p->size[i] > 1) x = reversed(l, x, axis);
+    }
+    return x;
 }
 
 bool mil__lower_slice(mil__lowering *l, const mil__op *op) {
-    int64_t begin[MIL_MAX_RANK], size[MIL_MAX_RANK];
-    mil__ane_form form;
+    part p = {.has_steps = false};
+    mil__ane_form form = MIL__PLAIN;
     bool by_index = strcmp(op->decl->name, "slice_by_index") == 0;
-    if (!(by_index ? index_part(l, op, begin, size) : size_part(l, op, begin, size))) return false;
-    mil_value old = mil__ane_arg(op, "x"), value = part_of(l, old, begin, size, &form);
+    if (!(by_index ? index_part(l, op, &p) : size_part(l, op, &p))) return false;
+    mil_value old = mil__ane_arg(op, "x"), value = p.has_steps ? in_steps(l, old, &p) : part_of(l, old, p.begin, p.size, &form);
     bool same_rank = mil__old_type(l, old)->rank == mil__old_type(l, op->outputs[0])->rank;
     if (form == MIL__CHANNELS && same_rank) return done(l, op, form, value);
     if (form == MIL__CHANNELS) value = mil__ane_transpose(l, value, (const int[]){0, 3, 2, 1});
@@ -186,17 +243,12 @@ bool mil__lower_stack(mil__lowering *l, const mil__op *op) {
 }
 
 bool mil__lower_tile(mil__lowering *l, const mil__op *op) {
-    mil_value old = mil__ane_arg(op, "x"), copies[MOST_PIECES];
+    mil_value old = mil__ane_arg(op, "x");
     const mil_type *type = mil__old_type(l, old);
     int64_t reps[MIL_MAX_RANK];
     if (mil__op_ints(l->from, op, "reps", MIL_MAX_RANK, reps) != type->rank) return false;
-    for (int i = 0; i < type->rank; i++)
-        if (reps[i] > MOST_PIECES) return false;
     mil_value value = mil__ane_get(l, old, MIL__PLAIN);
-    for (int i = 0; i < type->rank; i++) {
-        for (int64_t k = 0; k < reps[i]; k++) copies[k] = value;
-        value = mil__ane_concat(l, copies, (size_t)reps[i], i + offset_of(type));
-    }
+    for (int i = 0; i < type->rank; i++) value = mil__ane_repeat(l, value, i + offset_of(type), reps[i]);
     return done(l, op, MIL__PLAIN, value);
 }
 

@@ -101,6 +101,21 @@ bool mil__lower_reduce(mil__lowering *l, const mil__op *op) {
     return true;
 }
 
+/* Over a number of elements that is no power of two some were refused (direct). So it is over more, which count for nothing: -45000 is
+ * far below a row that is masked whole, by -30000, and fp16 still has the difference to every score below 20000. */
+mil_value mil__ane_softmax(mil__lowering *l, mil_value x, int axis) {
+    enum { LONGEST = 65536 };
+    int64_t to = 1, begin[MIL_MAX_RANK] = {0}, size[MIL_MAX_RANK];
+    if (!x || l->status != MIL_OK) return 0;
+    const mil_type *type = mil__new_type(l, x);
+    memcpy(size, type->shape, (size_t)type->rank * sizeof *size);
+    while (to < size[axis]) to *= 2;
+    bool is_padded = !l->is_e5rt && to != size[axis] && to <= LONGEST;
+    if (is_padded) x = mil__ane_pad(l, x, axis, 0, to - size[axis], -45000);
+    mil_value y = MIL__ADD(l, "softmax", MIL__VALUE("x", x), MIL__INT_("axis", axis));
+    return is_padded ? mil__ane_slice(l, y, begin, size) : y;
+}
+
 bool mil__lower_softmax(mil__lowering *l, const mil__op *op) {
     const struct mil__axes_params *params = mil__ane_params(l, op);
     mil__ane_form form;
@@ -108,7 +123,7 @@ bool mil__lower_softmax(mil__lowering *l, const mil__op *op) {
     if (!params) return true;
     size_t n = axes_in(l, params->axes, mil__ane_arg(op, "x"), &form, axes);
     mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), form);
-    return n != 1 ? false : done(l, op, form, MIL__ADD(l, "softmax", MIL__VALUE("x", x), MIL__INT_("axis", axes[0])));
+    return n != 1 ? false : done(l, op, form, mil__ane_softmax(l, x, (int)axes[0]));
 }
 
 /* ---- normalizations ---- */

@@ -40,6 +40,12 @@ static mil_value whole(mil__lowering *l, mil_value like, double number) {
 
 static bool is_float(const mil__lowering *l, const mil__op *op) { return mil__dtype_is_float(mil__old_type(l, op->outputs[0])->dtype); }
 
+/* By a known number: a scalar, but behind round, floor and ceil, which e5rt has swallow it. */
+static mil_value times(mil__lowering *l, mil_value x, double number, bool is_whole) {
+    if (number == 0) return mil__ane_binary(l, "sub", x, x);
+    return is_whole && x ? mil__ane_binary(l, "mul", x, whole(l, x, number)) : mil__ane_with(l, "mul", x, number);
+}
+
 bool mil__lower_mul(mil__lowering *l, const mil__op *op) {
     mil_value x = mil__ane_arg(op, "x"), y = mil__ane_arg(op, "y");
     if (mil__old_data(l, x)) {
@@ -47,15 +53,12 @@ bool mil__lower_mul(mil__lowering *l, const mil__op *op) {
         x = y, y = swapped;
     }
     const mil_tensor *by = mil__old_data(l, y);
-    bool is_scalar = by && mil__numel(by) == 1 && is_float(l, op) && !mil__old_data(l, x);
-    bool is_same = mil__old_type(l, x)->rank >= mil__old_type(l, y)->rank;
-    if (!is_scalar || !is_same) return mil__lower_elementwise(l, op);
+    bool is_scalar = by && mil__numel(by) == 1 && !mil__old_data(l, x) && mil__old_type(l, x)->rank >= mil__old_type(l, y)->rank;
+    if (!is_float(l, op)) return mil__lower_elementwise(l, op);
     mil__ane_form form = mil__ane_common(l, op);
-    mil_value value = mil__ane_get(l, x, form);
-    double number = mil__load_f64(by, 0);
-    if (number == 0) return done(l, op, form, mil__ane_binary(l, "sub", value, value));
-    if (!is_made_by(l, x, "round", "floor", "ceil")) return mil__lower_elementwise(l, op);
-    return done(l, op, form, value ? mil__ane_binary(l, "mul", value, whole(l, value, number)) : 0);
+    mil_value value = mil__ane_operand(l, x, form);
+    if (!is_scalar) return done(l, op, form, mil__ane_binary(l, "mul", value, mil__ane_operand(l, y, form)));
+    return done(l, op, form, times(l, value, mil__load_f64(by, 0), is_made_by(l, x, "round", "floor", "ceil")));
 }
 
 bool mil__lower_pow(mil__lowering *l, const mil__op *op) {
@@ -75,10 +78,12 @@ bool mil__lower_square(mil__lowering *l, const mil__op *op) {
 
 /* Of operands that broadcast, each in its own shape. */
 bool mil__lower_mod(mil__lowering *l, const mil__op *op) {
+    const mil_tensor *by = mil__old_data(l, mil__ane_arg(op, "y"));
     if (!is_float(l, op)) return false;
     mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN), y = mil__ane_operand(l, mil__ane_arg(op, "y"), MIL__PLAIN);
     mil_value whole_part = mil__ane_unary(l, "floor", mil__ane_binary(l, "real_div", x, y));
-    mil_value product = mil__ane_binary(l, "mul", whole_part, y);
+    bool is_scalar = by && mil__numel(by) == 1;
+    mil_value product = is_scalar ? times(l, whole_part, mil__load_f64(by, 0), true) : mil__ane_binary(l, "mul", whole_part, y);
     return done(l, op, MIL__PLAIN, mil__ane_binary(l, "sub", x, product));
 }
 

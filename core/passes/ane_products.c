@@ -5,8 +5,6 @@
 #include "ops/params.h"
 #include "passes/ane.h"
 
-enum { MOST_COPIES = 64 }; /* that a batch is expanded to */
-
 static bool done(mil__lowering *l, const mil__op *op, mil__ane_form form, mil_value value) {
     mil__ane_give(l, op->outputs[0], form, value);
     return true;
@@ -45,19 +43,19 @@ static mil_tensor *matrix_of(mil__lowering *l, const mil_tensor *data, bool tran
     return turned;
 }
 
-/* A batch of 1 along an axis repeated. */
-static mil_value repeated(mil__lowering *l, mil_value x, int axis, int64_t n) {
-    mil_value copies[MOST_COPIES];
-    for (int64_t i = 0; i < n; i++) copies[i] = x;
-    return mil__ane_concat(l, copies, (size_t)n, axis);
-}
-
-static mil_value expanded(mil__lowering *l, mil_value x, const mil_type *other) {
-    for (int axis = 0; axis < 2 && x; axis++) {
-        int64_t n = other->shape[axis];
-        if (mil__new_type(l, x)->shape[axis] == 1 && n > 1 && n <= MOST_COPIES) x = repeated(l, x, axis, n);
+/* Both of one rank, and of the same batches. */
+static void equal_batches(mil__lowering *l, mil_value *x, mil_value *y) {
+    int64_t shape[MIL_MAX_RANK] = {0};
+    const mil_type *a = mil__new_type(l, *x), *b = mil__new_type(l, *y);
+    mil_value *less = a->rank < b->rank ? x : y;
+    int rank = a->rank > b->rank ? a->rank : b->rank, missing = rank - mil__new_type(l, *less)->rank;
+    for (int i = 0; i < rank; i++) shape[i] = i < missing ? 1 : mil__new_type(l, *less)->shape[i - missing];
+    *less = mil__ane_reshape(l, *less, rank, shape);
+    for (int axis = 0; axis + 2 < rank && *x && *y; axis++) {
+        int64_t n = mil__new_type(l, *x)->shape[axis], m = mil__new_type(l, *y)->shape[axis];
+        if (n < m) *x = mil__ane_repeat(l, *x, axis, m);
+        if (m < n) *y = mil__ane_repeat(l, *y, axis, n);
     }
-    return x;
 }
 
 /* [a, b, c, M, K] -> [1, a*b*c, M, K]: products of a higher rank are refused. */
@@ -69,17 +67,15 @@ static mil_value of_rank_4(mil__lowering *l, mil_value x) {
     return mil__ane_reshape(l, x, 4, (const int64_t[]){1, batches, type->shape[type->rank - 2], type->shape[type->rank - 1]});
 }
 
-static bool same_batches(const mil_type *x, const mil_type *y) {
-    bool same = x->rank == y->rank;
-    for (int i = 0; same && i + 2 < x->rank; i++) same = x->shape[i] == y->shape[i];
-    return same;
-}
-
 mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool transpose_x, bool transpose_y) {
     if (!x || !y || l->status != MIL_OK) return 0;
-    const mil_type *a = mil__new_type(l, x), *b = mil__new_type(l, y);
-    if (a->rank > 4 && same_batches(a, b)) x = of_rank_4(l, x), y = of_rank_4(l, y);
-    if (a->rank == 4 && b->rank == 4) x = expanded(l, x, b), y = expanded(l, y, mil__new_type(l, x));
+    equal_batches(l, &x, &y);
+    if (x && y) x = of_rank_4(l, x), y = of_rank_4(l, y);
+    if (l->chip == 1 && !l->is_e5rt && x && y) { /* gives zeros there, where the inner dim is no multiple of 32 */
+        int64_t inner = mil__new_type(l, x)->shape[transpose_x ? 2 : 3], missing = (32 - inner % 32) % 32;
+        x = mil__ane_pad(l, x, transpose_x ? 2 : 3, 0, missing, 0);
+        y = mil__ane_pad(l, y, transpose_y ? 3 : 2, 0, missing, 0);
+    }
     return MIL__ADD(l, "matmul", MIL__VALUE("x", x), MIL__VALUE("y", y), MIL__BOOL_ARG("transpose_x", transpose_x),
                     MIL__BOOL_ARG("transpose_y", transpose_y));
 }
@@ -91,14 +87,16 @@ static bool by_known(mil__lowering *l, const mil__op *op, mil_value x, mil_tenso
     return done(l, op, MIL__CHANNELS, value);
 }
 
-/* A known matrix [M, K] on the left of [K, N]: the rows of y are channels as they are. */
+/* A known matrix [M, K] on the left of [B, K, N]: the rows of y are channels, all else is the width. */
 static bool of_known(mil__lowering *l, const mil__op *op, mil_value y, mil_tensor *weight) {
+    static const int swap[] = {0, 2, 1, 3};
     const mil_type *type = mil__old_type(l, y);
-    int64_t rows = type->shape[type->rank - 2], last = mil__last(type);
-    mil_value value = mil__ane_reshape(l, mil__ane_get(l, y, MIL__PLAIN), 4, (const int64_t[]){1, rows, 1, last});
-    value = mil__ane_project(l, value, weight, NULL);
+    int64_t rows = type->shape[type->rank - 2], last = mil__last(type), batches = mil__rows(type) / rows, out = weight->shape[0];
+    mil_value value = mil__ane_reshape(l, mil__ane_get(l, y, MIL__PLAIN), 4, (const int64_t[]){1, batches, rows, last});
+    value = mil__ane_reshape(l, mil__ane_transpose(l, value, swap), 4, (const int64_t[]){1, rows, 1, batches * last});
+    value = mil__ane_reshape(l, mil__ane_project(l, value, weight, NULL), 4, (const int64_t[]){1, out, batches, last});
     mil_tensor_free(weight);
-    mil__ane_give_any(l, op->outputs[0], value);
+    mil__ane_give_any(l, op->outputs[0], mil__ane_transpose(l, value, swap));
     return true;
 }
 
@@ -110,8 +108,8 @@ bool mil__lower_matmul(mil__lowering *l, const mil__op *op) {
     mil_tensor *weight = !turn_x && !mil__old_data(l, x) ? matrix_of(l, mil__old_data(l, y), !turn_y) : NULL;
     if (weight && a->rank >= b->rank) return by_known(l, op, x, weight);
     mil_tensor_free(weight);
-    bool is_one = mil__rows(b) == b->shape[b->rank - 2]; /* y has two axes at least */
-    weight = !turn_y && !mil__old_data(l, y) && is_one ? matrix_of(l, mil__old_data(l, x), turn_x) : NULL;
+    bool is_whole = mil__rows(b) > 0 && (!mil__old_data(l, x) || mil__old_data(l, x)->rank <= b->rank);
+    weight = !turn_y && !mil__old_data(l, y) && is_whole ? matrix_of(l, mil__old_data(l, x), turn_x) : NULL;
     if (weight) return of_known(l, op, y, weight);
     mil_value value = mil__ane_matmul(l, mil__ane_get(l, x, MIL__PLAIN), mil__ane_get(l, y, MIL__PLAIN), turn_x && a->rank > 1, turn_y);
     mil__ane_give_any(l, op->outputs[0], value);
@@ -194,7 +192,7 @@ static mil_value flat_mask(mil__lowering *l, mil_value mask, const mil_type *que
     for (int i = 0; i + 2 < query->rank; i++) batches *= shape[i];
     mask = mil__ane_reshape(l, mask, query->rank, shape);
     for (int i = 0; i + 2 < query->rank && batches > 1; i++)
-        if (shape[i] == 1 && query->shape[i] <= MOST_COPIES) mask = repeated(l, mask, i, query->shape[i]);
+        if (shape[i] == 1) mask = mil__ane_repeat(l, mask, i, query->shape[i]);
     return mask ? of_rank_4(l, mask) : 0;
 }
 
@@ -208,7 +206,7 @@ bool mil__lower_attention(mil__lowering *l, const mil__op *op) {
     const mil_type *type = mil__old_type(l, query);
     bool is_flat = scores && v && mil__new_type(l, scores)->rank < type->rank;
     if (mask) scores = mil__ane_binary(l, "add", scores, is_flat ? flat_mask(l, added_mask(l, mask), type) : added_mask(l, mask));
-    mil_value weights = MIL__ADD(l, "softmax", MIL__VALUE("x", scores), MIL__INT_("axis", -1));
+    mil_value weights = scores ? mil__ane_softmax(l, scores, mil__new_type(l, scores)->rank - 1) : 0;
     mil__ane_give_any(l, op->outputs[0], mil__ane_matmul(l, weights, is_flat ? of_rank_4(l, v) : v, false, false));
     return true;
 }

@@ -133,6 +133,7 @@ static const struct {
     {"e5rt", NULL, "cast", "x=" S " dtype=\"fp32\"", "cast_e5rt", W}, {"e5rt", NULL, "cast", "x=uint8[1, 3, 32, 32] dtype=\"fp16\"", "", NONE},
     /* sizes */
     {"e5rt", NULL, "relu", "x=fp16[1, 1, 1, 1, 1, 64]", "rank", E}, {"e5rt", NULL, "relu", "x=fp16[1, 1, 1, 1, 64]", "rank", NONE},
+    {"e5rt", NULL, "expand_dims", "x=fp16[1, 1, 1, 1, 64] axes={0}", "rank_moved", E}, {"e5rt", NULL, "expand_dims", "x=fp16[1, 1, 1, 64] axes={0}", "rank_moved", NONE},
     {"e5rt", NULL, "relu", "x=fp16[1, 0]", "empty_dim", E}, {"direct", NULL, "relu", "x=fp16[1, N, 1, 64]", "port_symbolic", E},
     {"e5rt", NULL, "non_zero", "x=fp16[8]", "unknown_size", E},
     {"direct", NULL, "relu", "x=fp16[1, 65537, 1, 64]", "dim_any", E}, {"e5rt", NULL, "relu", "x=fp16[1, 65536, 1, 64]", "dim_any", NONE},

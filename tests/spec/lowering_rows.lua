@@ -208,6 +208,33 @@ local rows = {
     return x:gather { indices = { 1, 2, 3 }, axis = 1 }, x:gather { indices = { 4, 0, 0, 2 }, axis = 0 }, x:gather { indices = { 7, 1, 1 }, axis = -1 },
       x:gather { indices = 2, axis = 1 }, x:gather { indices = { { 1, 2 }, { 5, 0 } }, axis = 2 }
   end },
+  { "softmax of any length", { { 2, 3, 5, 7 } }, function(x)
+    local all_masked = x * 0 - 30000
+    return x:softmax { axis = 0 }, x:softmax { axis = 1 }, x:softmax { axis = 2 }, x:softmax { axis = -1 }, all_masked:softmax { axis = -1 }, (x * 2 - 4):softmax { axis = 2 }
+  end },
+  { "softmax of a vector, and of one", { { 9 }, { 3, 1 } }, function(x, y) return x:softmax { axis = 0 }, y:softmax { axis = 1 }, y:softmax { axis = 0 } end },
+  { "products of any inner size", { { 2, 5, 33 }, { 2, 33, 4 }, { 1, 1 } }, function(x, y, z)
+    return x:matmul(y), y:matmul { y = x, transpose_x = true, transpose_y = true }, z:matmul(z)
+  end, 6e-3, 0.3 },
+  { "matmul with many batches", { { 70, 1, 2, 4 }, { 5, 4, 3 } }, function(x, y) return x:matmul(y) end, 6e-3, 0.3 },
+  { "a const by many matrices", { { 3, 2, 16, 6 } }, function(x)
+    return f:matmul { x = weight(1, 4, 16), y = x }, f:matmul { x = weight(2, 2, 4, 16), y = x }, f:matmul { x = weight(3, 16, 4), y = x, transpose_x = true }
+  end, 6e-3, 0.3 },
+  { "products over the batch", { { 3, 2, 4, 5 }, { 1, 2, 1, 5 } }, function(x, y)
+    return x * y, y * x, x * weight(1, 1, 2, 4, 1), x:reduce_sum { axes = { 1, 2, 3 }, keep_dims = true } * y
+  end },
+  { "tile", { { 2, 3, 1, 4 } }, function(x) return x:tile { reps = { 1, 1, 100, 1 } }, x:tile { reps = { 3, 1, 2, 9 } }, x:tile { reps = { 1, 1, 1, 1 } } end },
+  { "steps", { { 3, 10, 12 } }, function(x)
+    local function every(arguments) return x:slice_by_index(arguments) end
+    return every { begin = { 0, 1, 2 }, end_ = { 3, 10, 12 }, stride = { 1, 3, 5 } }, every { begin = { 0, 9, -1 }, end_ = { 3, 0, 0 }, stride = { 2, -4, -3 }, end_mask = { false, true, false } },
+      every { begin = { 1, 0, 0 }, end_ = { 2, 10, 12 }, stride = { 1, 9, 11 } }, every { begin = { 0, -1, 11 }, end_ = { 3, 0, 12 }, end_mask = { false, true, false }, stride = { 1, -1, 1 }, squeeze_mask = { false, false, true } },
+      every { begin = { 0, 0, 3 }, end_ = { 0, 0, 0 }, stride = { 1, 2, 2 }, begin_mask = { true, true, false }, end_mask = { true, true, true } }
+  end },
+  { "transposes of rank 6", { { 2, 6, 8, 3 } }, function(x)
+    local windows = x:reshape({ shape = { 2, 3, 2, 4, 2, 3 } }):transpose { perm = { 0, 1, 3, 2, 4, 5 } }:reshape { shape = { 24, 4, 3 } }
+    local back = windows:reshape({ shape = { 2, 3, 4, 2, 2, 3 } }):transpose { perm = { 5, 3, 0, 4, 2, 1 } }:reshape { shape = { 3, 2, -1 } }
+    return windows, back
+  end },
   { "pad", { { 1, 2, 3, 8 } }, function(x) return x:pad { pad = { 0, 0, 0, 0, 1, 2, 3, 4 }, mode = "constant", constant_val = 1 } end },
   { "images that fit no multiple", { { 1, 3, 7, 9 } }, function(x) return x * 2, x:transpose { perm = { 0, 2, 3, 1 } } end },
   { "scalars", { {}, { 3 } }, function(x, y) return x + 1, x * y end },
@@ -216,7 +243,8 @@ local rows = {
     return (x + one):transpose { perm = { 4, 3, 2, 1, 0 } }, x:maximum(one), x * one
   end },
   { "small integers as outputs", { { 2, 8 } }, function(x) return (x * 50):cast { dtype = "int8" }, (x * 99):cast { dtype = "uint8" } end, 2e-2 },
-  { "rank 5", { { 2, 2, 2, 2, 4 } }, function(x) return x:reduce_sum { axes = { 1 } }, x + 1, x:transpose { perm = { 4, 3, 2, 1, 0 } } end },
+  { "rank 5", { { 2, 2, 2, 2, 4 } }, function(x) return x:reduce_sum { axes = { 1 } }, x + 1, x:transpose { perm = { 4, 3, 2, 1, 0 } }, x:transpose { perm = { 0, 1, 4, 3, 2 } },
+    x:slice_by_size { begin = { 0, 1, 0, 1, 1 }, size = { 2, 1, 2, 1, 2 } } end },
   { "an input as an output, and one twice", { { 2, 8 } }, function(x) local y = x:relu() return x, y, y end },
 }
 
