@@ -163,6 +163,11 @@ WHEN(casts_computed) {
     return x && (x->op || x->type->dtype != MIL_UINT8) && found(look, "x");
 }
 
+WHEN(casts_floats) {
+    const mil__value *x = mil__look_arg(look, "x");
+    return x && mil__dtype_is_float(x->type->dtype) && mil__dtype_is_float(look->program->values[look->op->outputs[0]]->type->dtype);
+}
+
 WHEN(follows_square) {
     const mil__value *x = mil__look_arg(look, "x");
     return is_made_by(look, x, "square") && mil__look_dim(x, -1) % 128 > 64 && found(look, "x");
