@@ -5,7 +5,7 @@
  * its severity: an error there is a warning, a warning a note; and the message says for which. */
 #include <stdio.h>
 
-#include "check/check.h"
+#include "check/look.h"
 
 struct mil_report {
     mil__arena arena;
@@ -159,28 +159,22 @@ static bool is_elementwise(const mil__op *op) {
     return mil__names_have("elementwise_unary elementwise_binary activation", op->decl->family);
 }
 
+/* Adds the bytes of what has a fixed size. */
+static void add_bytes(const mil_type *type, int64_t *sum) {
+    int64_t bytes = mil__look_bytes(type);
+    if (bytes > 0 && !mil__add_dim(*sum, bytes, sum)) *sum = INT64_MAX;
+}
+
 static void count_operation(mil__tally *tally, const mil_program *program, mil_operation operation) {
     const mil__op *op = program->ops[operation];
     if (op->decl == mil__op_const()) {
-        const mil__value *value = program->values[op->outputs[0]];
-        int64_t n = 1;
-        size_t bytes = 0;
-        if (value->type->kind == MIL_TENSOR && mil__shape_numel(value->type->rank, value->type->shape, &n) &&
-            mil__dtype_bytes(value->type->dtype, n, &bytes))
-            tally->weight_bytes += (int64_t)bytes;
+        add_bytes(program->values[op->outputs[0]]->type, &tally->weight_bytes);
         return;
     }
     uint32_t n;
     int64_t touched = 0;
     const mil_value *values = mil__op_values(op, &n);
-    for (uint32_t i = 0; i < n + op->n_outputs; i++) {
-        const mil_type *type = program->values[i < n ? values[i] : op->outputs[i - n]]->type;
-        int64_t elements;
-        size_t bytes;
-        if (type->kind == MIL_TENSOR && mil__shape_numel(type->rank, type->shape, &elements) &&
-            mil__dtype_bytes(type->dtype, elements, &bytes))
-            touched += (int64_t)bytes;
-    }
+    for (uint32_t i = 0; i < n + op->n_outputs; i++) add_bytes(program->values[i < n ? values[i] : op->outputs[i - n]]->type, &touched);
     tally->n_operations++;
     tally->is_elementwise &= is_elementwise(op);
     if (touched > tally->largest_bytes) tally->largest_bytes = touched, tally->largest = operation;

@@ -43,13 +43,17 @@ bool mil__look_int(const mil__look *look, const char *name, int64_t *out) {
 
 int64_t mil__look_numel(const mil_type *type) {
     int64_t n;
-    return type->kind == MIL_TENSOR && mil__shape_numel(type->rank, type->shape, &n) ? n : -1;
+    for (int i = 0; type->kind == MIL_TENSOR && i < type->rank; i++)
+        if (type->shape[i] < 0) return -1;
+    if (type->kind != MIL_TENSOR) return -1;
+    return mil__shape_numel(type->rank, type->shape, &n) ? n : INT64_MAX;
 }
 
 int64_t mil__look_bytes(const mil_type *type) {
     size_t bytes;
     int64_t n = mil__look_numel(type);
-    return n >= 0 && mil__dtype_bytes(type->dtype, n, &bytes) && bytes <= INT64_MAX ? (int64_t)bytes : -1;
+    if (n < 0) return -1;
+    return mil__dtype_bytes(type->dtype, n, &bytes) && bytes <= INT64_MAX ? (int64_t)bytes : INT64_MAX;
 }
 
 void mil__look_type(mil__look *look, const char *name, const mil__value *value) {

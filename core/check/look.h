@@ -14,7 +14,7 @@ int64_t mil__look_dim(const mil__value *value, int axis);
 /* A parameter's number (a scalar, or a list of one), or its default; false where it is not known. */
 bool mil__look_number(const mil__look *look, const char *name, double *out);
 bool mil__look_int(const mil__look *look, const char *name, int64_t *out);
-int64_t mil__look_numel(const mil_type *type);   /* -1: not known */
+int64_t mil__look_numel(const mil_type *type);   /* -1: not known; what 64 bits can't count: INT64_MAX */
 int64_t mil__look_bytes(const mil_type *type);   /* likewise */
 /* Says what was found: "weight fp16[8, 3, 1, 1]"; name NULL: the type alone. */
 void mil__look_type(mil__look *look, const char *name, const mil__value *value);

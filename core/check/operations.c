@@ -282,9 +282,9 @@ WHEN(groups_are_slow) {
     return mil__look_int(look, "groups", &groups) && groups != 1 && groups != 2 && groups != 4 && groups != dim_of(look, "x", 1);
 }
 WHEN(group_kernel_above) {
-    int64_t groups, channels = dim_of(look, "x", 1);
-    return mil__look_int(look, "groups", &groups) && groups > 1 && groups != channels && kernel(look, 2) > 0 &&
-           channels * kernel(look, 2) * kernel(look, 3) > look->limit;
+    int64_t groups, channels = dim_of(look, "x", 1), n = kernel(look, 2), width = kernel(look, 3);
+    if (!mil__look_int(look, "groups", &groups) || groups <= 1 || groups == channels || channels < 0 || n <= 0 || width < 0) return false;
+    return !mil__mul_dim(n, width, &n) || !mil__mul_dim(n, channels, &n) || n > look->limit;
 }
 WHEN(weight_is_computed) {
     const mil__value *weight = mil__look_arg(look, "weight");

@@ -173,7 +173,6 @@ static mil_status add_place(splitting *s, mil_value value) {
     s->place_of[value] = ++model->n_places;
     for (int i = 0; i < type->rank; i++)
         if (type->shape[i] < 0) return MIL_OK;
-    if (type->rank < 0) return MIL_OK;
     made->shape = mil__arena_copy(&model->arena, type->shape, (size_t)type->rank * sizeof *made->shape);
     return made->shape ? MIL_OK : mil__nomem(s->err);
 }

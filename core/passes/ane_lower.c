@@ -36,7 +36,7 @@ static bool is_static(const mil_type *type) {
     if (type->kind != MIL_TENSOR) return true; /* refused where it is used */
     for (int i = 0; i < type->rank; i++)
         if (type->shape[i] < 0) return false;
-    return type->rank >= 0;
+    return true;
 }
 
 static mil_status check_sizes(const mil_program *program, mil_block function, mil_error *err) {
@@ -46,6 +46,22 @@ static mil_status check_sizes(const mil_program *program, mil_block function, mi
         if (!is_static(value->type))
             return mil__fail(err, MIL_ETYPE, "input %s, %s, has a size that is not fixed: the Neural Engine's programs have fixed ones",
                              value->name, MIL__TYPE_TEXT(program->types, value->type));
+    }
+    return MIL_OK;
+}
+
+/* Sizes that are calculated with from here on (products of extents, whole rows) stay far below what 64 bits hold. */
+static mil_status check_extents(const mil_program *program, mil_error *err) {
+    const int64_t most = (int64_t)1 << 40;
+    for (uint32_t i = 1; i < program->n_values; i++) {
+        const mil__value *value = program->values[i];
+        int64_t n = 1;
+        for (int k = 0; value && value->type->kind == MIL_TENSOR && k < value->type->rank; k++) {
+            int64_t extent = value->type->shape[k];
+            if (extent <= most && (extent <= 0 || mil__mul_dim(n, extent, &n)) && n <= most) continue;
+            return mil__fail(err, MIL_EUNSUPPORTED, "%s, %s, is larger than anything that can be lowered for the Neural Engine",
+                             value->name ? value->name : "a const", MIL__TYPE_TEXT(program->types, value->type));
+        }
     }
     return MIL_OK;
 }
@@ -67,6 +83,7 @@ static mil_status expand_weights(mil_program *program, mil_error *err) {
 static mil_status simplify(const mil_program *program, mil_block function, mil_program **out, mil_error *err) {
     MIL__TRY(mil__program_rebuild(program, function, NULL, out, NULL, err));
     mil_status status = mil__passes_run(*out, NULL, false, err);
+    if (status == MIL_OK) status = check_extents(*out, err);
     if (status == MIL_OK) status = expand_weights(*out, err);
     if (status == MIL_OK) return MIL_OK;
     mil_program_free(*out);

@@ -106,10 +106,11 @@ static void pack(port *all, size_t n, int64_t multiple, int64_t shape[4]) {
             sum[a] += all[i].used[a];
         }
     int64_t by_channels = sum[1] * rounded(most[3], multiple), by_width = most[1] * rounded(sum[3], multiple);
-    int along = by_channels <= by_width ? 1 : 3, at = 0;
+    int along = by_channels <= by_width ? 1 : 3;
+    int64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         all[i].view.begin[along] = at;
-        at += (int)all[i].used[along];
+        at += all[i].used[along];
     }
     shape[0] = shape[2] = 1;
     shape[1] = along == 1 ? sum[1] : most[1];

@@ -103,7 +103,7 @@ static void give_levels(dividing *d) {
 /* Does the value, of an operation of a part, tie that to its users? */
 static bool is_tie(const dividing *d, mil_value value) {
     const mil__value *v = d->program->values[value];
-    bool can_cross = v->type->kind == MIL_STATE || (v->type->kind == MIL_TENSOR && v->type->dtype != MIL_STRING && v->type->rank >= 0);
+    bool can_cross = v->type->kind == MIL_STATE || (v->type->kind == MIL_TENSOR && v->type->dtype != MIL_STRING && !v->type->is_unranked);
     return !can_cross && v->op && d->level[v->op];
 }
 

@@ -198,6 +198,10 @@ static const struct {
     {"direct", NULL, "conv", "x=" H " weight=@fp16[64, 64, 2, 2] strides={2, 2}", "conv_stride", N}, {"e5rt", NULL, "conv", "x=" H " weight=@fp16[64, 64, 2, 2] strides={2, 5}", "conv_stride_factor", N},
     {"e5rt", NULL, "conv", "x=" H " weight=@fp16[64, 4, 1, 1] groups=16", "conv_groups", N}, {"e5rt", NULL, "conv", "x=" H " weight=@fp16[64, 1, 1, 1] groups=64", "conv_groups", NONE},
     {"e5rt", NULL, "conv", "x=fp16[1, 512, 8, 64] weight=@fp16[512, 256, 3, 3] groups=2", "conv_group_size", N},
+    /* sizes that 64 bits don't count are large, and no overflow */
+    {"direct", NULL, "add", "x=fp32[1, 4611686018427387904] y=fp32[1, 4611686018427387904]", "working_set", N},
+    {"direct", NULL, "add", "x=fp32[1, 4611686018427387904] y=fp32[1, 4611686018427387904]", "spills", N},
+    {"e5rt", NULL, "conv", "x=fp16[1, 4611686018427387904, 1, 1] weight=fp16[2, 2305843009213693952, 1, 2] groups=2 pad_type=\"same\"", "conv_group_size", N},
     {"e5rt", NULL, "linear", "x=fp16[1, 4096] weight=@fp16[4096, 4096]", "weight_streamed", N}, {"e5rt", NULL, "linear", "x=fp16[1, 2048] weight=@fp16[2048, 2048]", "weight_not_resident", N},
     {"direct", NULL, "linear", "x=fp16[1, 64] weight=@fp16[64, 64]", "conv_is_faster", N}, {"direct", NULL, "linear", "x=fp16[1, 64] weight=@fp16[8192, 64]", "wide_result", N},
     {"e5rt", NULL, "relu", "x=fp16[1, 8192, 1, 1]", "last_axis_one", N},

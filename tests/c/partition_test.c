@@ -53,6 +53,13 @@ static const struct {
     {"tensor<fp32, [4]> k = const()[name = string(\"k\"), val = tensor<fp32, [4]>([1, 2, 3, 4])];\n" OP(e, "exp(x = k)") OP(a, "add(x = x, y = e)")
          "} -> (a)", "E(x)->a"},
     {OP(a, "relu(x = x)") "} -> (a, y)", "E(x)->a"},
+    /* no port has an unknown rank: from r to o is one part, though only b stays on the cpu */
+    {"tensor<int32, [?, 1]> n = non_zero(x = y)[name = string(\"n\")];\n"
+     "tensor<int32, [?]> s = reshape(x = n, shape = tensor<int32, [1]>([-1]))[name = string(\"s\")];\n"
+     "tensor<fp32, [...]> r = reshape(x = x, shape = s)[name = string(\"r\")];\n"
+     "tensor<fp32, [...]> b = exp(x = r)[name = string(\"b\")];\n"
+     "tensor<fp32, [...]> c = relu(x = b)[name = string(\"c\")];\n" OP(o, "reshape(x = c, shape = tensor<int32, [1]>([4]))") "} -> (o)",
+     "E(y)->s C(x,s)->o"},
 };
 
 static void divides(void) {
