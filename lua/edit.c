@@ -178,6 +178,14 @@ static void check_all_fixed(lua_State *L) {
     }
 }
 
+/* "retype: y would fail: .." begins with what was called. */
+static void call_fix(mil_error *err) {
+    static const char from[] = "retype: ", to[] = "fix: ";
+    if (strncmp(err->message, from, sizeof from - 1)) return;
+    memmove(err->message + sizeof to - 1, err->message + sizeof from - 1, strlen(err->message) - (sizeof from - 1) + 1);
+    memcpy(err->message, to, sizeof to - 1);
+}
+
 /* f:fix { S = 128 }: symbolic dims of inputs become sizes, all at once. */
 static int edit_fix(lua_State *L) {
     mil_error err;
@@ -198,7 +206,9 @@ static int edit_fix(lua_State *L) {
             if (fix_shape(L, program, type, shape)) types[n++] = (mil_retype){input, mil_type_dtype(type), mil_type_rank(type), shape};
         }
     check_all_fixed(L);
-    return done(L, mil_program_retype(s.owner->program, types, n, &err), &err);
+    mil_status status = mil_program_retype(s.owner->program, types, n, &err);
+    if (status != MIL_OK) call_fix(&err);
+    return done(L, status, &err);
 }
 
 /* ---- a part as a program ---- */

@@ -33,6 +33,10 @@ static void check_callable(lua_State *L, int index, const nesting *n, int b) {
                    LUAMIL_WHAT(L, index));
 }
 
+static const char *call_of(const nesting *n) {
+    return n->fn[0] == 'w' ? "while_loop({x, ..}, decide, body)" : "cond(pred, yes, no)";
+}
+
 /* The results of a block's function, from stack index `first` on. */
 static void add_results(lua_State *L, const nesting *n, int b, int first) {
     mil_error err;
@@ -98,6 +102,8 @@ static int add_operation(lua_State *L, const nesting *n, int vars, int n_vars, b
 
 static void check_value(lua_State *L, int index, const nesting *n, const char *what) {
     const luamil_value *value = luamil_test(L, index, LUAMIL_VALUE);
+    if (index == 2 && lua_istable(L, index)) /* as other ops take it */
+        luamil_fail_at(L, MIL_EINVAL, n->fn, NULL, "%s: %s is a value, but was given a table; it is called f:%s", n->fn, what, call_of(n));
     if (!value)
         luamil_fail_at(L, MIL_EINVAL, n->fn, NULL, "%s: %s is a value, but was given %s; f:const makes one of a number", n->fn, what,
                        LUAMIL_WHAT(L, index));
@@ -119,7 +125,7 @@ static int build_loop(lua_State *L) {
     int vars = 7, n_vars = 1;
     bool is_list = lua_istable(L, 2);
     if (is_list) n_vars = (int)lua_rawlen(L, 2);
-    if (n_vars == 0) return luamil_fail_at(L, MIL_EINVAL, n->fn, "loop_vars", "while_loop: there are no loop variables");
+    if (n_vars == 0) return luamil_fail_at(L, MIL_EINVAL, n->fn, "loop_vars", "while_loop: there are no loop variables; it is called f:%s", call_of(n));
     luaL_checkstack(L, n_vars + 8, n->fn);
     for (int i = 1; i <= n_vars; i++) {
         char what[48];

@@ -64,6 +64,8 @@ local function op_section(put, op)
   local count = op.outputs
   put "" put("### %s", op.name) put ""
   put("%s", op.help)
+  local call = help.call(op)
+  if call then put("`f:%s`: %s", help.signature(op), call.help) end
   if op.since ~= "ios15" then put("Since %s.", op.since) end
   if count ~= 1 then put(count and count >= 0 and "%d results." or "The number of results depends on the call.", count) end
   local before = shape_of(op)
@@ -344,7 +346,7 @@ local function annotate_op(put, op)
     put("---@field %s%s %s%s", reserved[param.name] or param.name, param.required and "" or "?",
       types[param.kind] or "mil.operand", param.help and param.help ~= "" and " # " .. param.help or "")
   end
-  for _, owner in ipairs(op.name ~= "cond" and op.name ~= "while_loop" and { "value", "func" } or {}) do -- those are face.lua's
+  for _, owner in ipairs(not help.call(op) and { "value", "func" } or {}) do -- those are face.lua's
     put "" put("---%s", op.help)
     put("---@param args mil.args.%s%s", op.name, owner == "value" and "|mil.operand|nil" or "")
     put("---@return mil.value%s", op.outputs == 1 and "" or " ...")

@@ -19,13 +19,13 @@ static void put_element(mil__str *str, const mil_tensor *data, int64_t i) {
     }
 }
 
-/* A small const as Lua would write it; else its name. */
+/* A small const as Lua would write it; else its name, or its type where it has none. */
 static void put_value(mil__str *str, const mil_program *program, mil_value id) {
     const mil__value *value = program->values[id];
     bool is_const = value->op && program->ops[value->op]->decl == mil__op_const();
     const mil_tensor *data = value->data;
     if (!is_const || !data || data->rank > 1 || mil__numel(data) > SHOWN) {
-        mil__str_puts(str, value->name ? value->name : "?");
+        mil__str_puts(str, value->name ? value->name : MIL__TYPE_TEXT(program->types, value->type));
         return;
     }
     if (data->rank) mil__str_putc(str, '{');

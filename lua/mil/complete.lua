@@ -210,7 +210,7 @@ local function parameters_of(before, brace, env)
   if not name then return nil end
   if name == "compile" then return compile_options end
   local op = mark == ":" and help.find(name)
-  if not op then return nil end
+  if not op or help.call(op) then return nil end
   local names = { "name" }
   local skip_first = help.class(resolve(receiver, env)) ~= "mil.function"
   for i, param in ipairs(op.params) do

@@ -88,7 +88,7 @@ local rows = {
   { "function:cond(pred: mil.value, yes: fun(b: mil.function): ..., no: fun(b: mil.function): ..., options?: {name: string?}) -> mil.value",
     "What the first function returns where pred is true, else what the second returns: each is called once, with the nested block, " ..
       "in which its operations go. One result for each value that they return." },
-  { "function:while_loop(values: mil.value|mil.value[], decide: fun(b: mil.function, ...): mil.value, body: fun(b: mil.function, ...): ..., options?: {name: string?}) -> mil.value",
+  { "function:while_loop(loop_vars: mil.value|mil.value[], decide: fun(b: mil.function, ...): mil.value, body: fun(b: mil.function, ...): ..., options?: {name: string?}) -> mil.value",
     "Repeats the body, which takes the loop variables and returns their next values, while decide gives true of them. One result " ..
       "for each: what it is when decide gives false." },
   { "function:undo(mark?: integer) -> mil.function",

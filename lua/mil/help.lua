@@ -27,9 +27,20 @@ function help.find(name, opset)
   return ok and not (opset and op.since > opset) and op or nil
 end
 
--- "conv { x, weight, [strides], ... }": optional parameters in brackets.
+-- The method's row of the Lua face, of an op whose blocks are functions (f:cond); nil of all others.
+function help.call(op)
+  for _, entry in ipairs(face) do
+    if entry.name == "function:" .. op.name and entry.signature:find("fun(", 1, true) then return entry end
+  end
+end
+
+-- "conv { x, weight, [strides], ... }": optional parameters in brackets. "cond(pred, yes, no, [options])" where it takes functions.
 function help.signature(op)
-  local parts = {}
+  local parts, call = {}, help.call(op)
+  if call then
+    for i, param in ipairs(call.params) do parts[i] = param.optional and "[" .. param.name .. "]" or param.name end
+    return ("%s(%s)"):format(op.name, table.concat(parts, ", "))
+  end
   for _, param in ipairs(op.params) do
     parts[#parts + 1] = param.required and param.name or "[" .. param.name .. "]"
   end
@@ -55,6 +66,11 @@ end
 function help.op(op, width)
   width = width or 80
   local lines = { wrap(help.signature(op), width, "    "), "", wrap(op.help, width, ""), "" }
+  local call = help.call(op)
+  if call then
+    lines[#lines + 1] = wrap(call.help, width, "")
+    lines[#lines + 1] = ""
+  end
   local names, givens = 0, 0
   for _, param in ipairs(op.params) do
     names = math.max(names, #param.name)
@@ -79,8 +95,8 @@ end
 -- The reference of something of the Lua face.
 function help.entry(entry) return entry.signature .. "\n\n" .. entry.help end
 
--- All ops, a family a paragraph.
-function help.ops(width)
+-- All ops, a family a paragraph; or those of one family, nil where there is none of that name.
+function help.ops(width, only)
   local families, order = {}, {}
   for _, name in ipairs(mil.ops()) do
     local family = mil.op(name).family
@@ -92,7 +108,8 @@ function help.ops(width)
   end
   table.sort(order)
   local lines = {}
-  for _, family in ipairs(order) do
+  for _, family in ipairs(only and { only } or order) do
+    if not families[family] then return nil end
     lines[#lines + 1] = family
     lines[#lines + 1] = "    " .. wrap(table.concat(families[family], " "), width or 80, "    ")
   end

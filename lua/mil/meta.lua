@@ -385,12 +385,12 @@ function func:const(data, dtype) end
 function func:cond(pred, yes, no, options) end
 
 ---Repeats the body, which takes the loop variables and returns their next values, while decide gives true of them. One result for each: what it is when decide gives false.
----@param values mil.value|mil.value[]
+---@param loop_vars mil.value|mil.value[]
 ---@param decide fun(b: mil.function, ...): mil.value
 ---@param body fun(b: mil.function, ...): ...
 ---@param options? {name: string?}
 ---@return mil.value
-function func:while_loop(values, decide, body, options) end
+function func:while_loop(loop_vars, decide, body, options) end
 
 ---Takes back the last operation; with a mark, all that were made since and that nobody uses.
 ---@param mark? integer

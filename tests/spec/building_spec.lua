@@ -175,6 +175,8 @@ describe("literals", function()
     assert.same({ 2, 2 }, c.type.shape)
     assert.same({ { 1, 2 }, { 3, 4 } }, c.data:table())
     assert.equal("fp16", f:const({ 1.5 }, "fp16").type.dtype)
+    local codes = f:constexpr_affine_dequantize { quantized_data = mil.tensor("int8", { { 1, 2 } }), zero_point = mil.tensor("int8", 0), scale = 1.5, axis = 0 }
+    assert.truthy(tostring(codes):find("(quantized_data = int8[1, 2], zero_point = 0", 1, true), tostring(codes))
     for dtype, zero in pairs { uint8 = 200, int8 = -100 } do -- of output_dtype, where nothing else says
       assert.equal(dtype, c:cast({ dtype = "fp16" }):quantize({ scale = 0.5, zero_point = zero, output_dtype = dtype }).type.dtype)
     end

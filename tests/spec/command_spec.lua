@@ -156,6 +156,8 @@ for _, luamil in ipairs(commands) do
         assert.are.equal(0, status)
         assert.truthy(out:find "softmax")
         assert.truthy(select(2, run "ops softmax"):find "softmax { x, %[axis%] }")
+        assert.truthy(select(2, run "ops while_loop"):find("while_loop(loop_vars, decide, body, [options])", 1, true))
+        assert.truthy(select(2, run "ops scatter_gather"):find "^scatter_gather\n    gather ")
         local failed, _, err = run "ops sofmax"
         assert.are.equal(1, failed)
         assert.truthy(err:find "softmax")

@@ -30,6 +30,12 @@ local function branching()
 end
 
 describe("cond", function()
+  it("says how it is called to who calls it as other ops", function()
+    local f, _, p = branching()
+    fails("cond: pred is a value, but was given a table; it is called f:cond(pred, yes, no)", f.cond, f, { pred = p })
+    fails("while_loop: there are no loop variables; it is called f:while_loop({x, ..}, decide, body)", f.while_loop, f, { loop_vars = p })
+  end)
+
   it("runs one of its blocks", function()
     local f, x, p = branching()
     local a, b = f:cond(p, function() return x + 1, x end, function() return x * 3, x * 4 end, { name = "c" })
@@ -169,7 +175,7 @@ describe("while_loop", function()
     fails("while_loop: there are 1 loop variables, but the second block gives 2 values", f.while_loop, f, { x },
       function(_, x) return x:reduce_sum { axes = { 0 }, keep_dims = false }:less(1) end, function(_, x) return x, x end)
     fails("while_loop: the first block gives one bool, but here fp32[2]", f.while_loop, f, { x }, function(_, x) return x end, function(_, x) return x end)
-    fails("while_loop: there are no loop variables", f.while_loop, f, {}, function() end, function() end)
+    fails("while_loop: there are no loop variables; it is called f:while_loop({x, ..}, decide, body)", f.while_loop, f, {}, function() end, function() end)
     fails("while_loop: loop variable 0 is a value, but was given 3", f.while_loop, f, { 3 }, function() end, function() end)
     fails("takes 2 blocks, but has 0", mil.parse, [[
 program(1.3)

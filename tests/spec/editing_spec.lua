@@ -332,6 +332,12 @@ describe("sizes", function()
     assert.equal("fp16[S, 4]", tostring(f.inputs[1].type))
   end)
 
+  it("are refused by fix's own name", function()
+    local f = mil.func()
+    f:output("z", f:input("x", "fp32", { "N" }) * f:input("y", "fp32", { "M" }))
+    raises("fix: z would fail: mul: x fp32[2] and y fp32[3] do not broadcast", f.fix, f, { N = 2, M = 3 })
+  end)
+
   it("change with an input's type", function()
     local f = symbolic()
     raises("retype: y would fail: concat: values must have one dtype, but the first is int32[7, 3] and number 2 is fp32[B, S]",
