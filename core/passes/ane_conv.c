@@ -186,17 +186,84 @@ mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weig
     return mil__ane_binary(l, "add", y, b);
 }
 
+/* ---- by a weight that only a run knows ---- */
+
+/* What one element of the kernel sees: [n, c, 1, h * w] of results. */
+static mil_value tap_of(mil__lowering *l, mil_value x, const settled *s, const int64_t at[2], const int64_t results[2]) {
+    for (int i = 0; i < 2; i++) x = mil__ane_strided(l, x, 2 + i, at[i] * s->dilations[i], results[i], s->strides[i]);
+    if (!x) return 0;
+    const int64_t *shape = mil__new_type(l, x)->shape;
+    return mil__ane_reshape(l, x, 4, (const int64_t[]){shape[0], shape[1], 1, results[0] * results[1]});
+}
+
+/* The product of the weight's rows and of what the kernel's elements see: [1, g, out / g, in * taps] by [n, g, in * taps, h * w]. */
+static mil_value by_value(mil__lowering *l, mil_value x, mil_value weight, const settled *s) {
+    int64_t results[2];
+    if (!x || !weight || l->status != MIL_OK) return 0;
+    const int64_t *w = mil__new_type(l, weight)->shape;
+    x = framed(l, x, s->pad);
+    const int64_t *shape = x ? mil__new_type(l, x)->shape : NULL;
+    mil_value *taps = mil__arena_zero(&l->arena, (size_t)(w[2] * w[3]), sizeof *taps);
+    if (!taps) mil__ane_fail(l, MIL_ENOMEM, "out of memory");
+    if (!shape || !taps) return 0;
+    for (int i = 0; i < 2; i++) results[i] = (shape[2 + i] - (w[2 + i] - 1) * s->dilations[i] - 1) / s->strides[i] + 1;
+    for (int64_t i = 0; i < w[2] * w[3]; i++) taps[i] = tap_of(l, x, s, (const int64_t[]){i / w[3], i % w[3]}, results);
+    int64_t inner = w[1] * w[2] * w[3], area = results[0] * results[1];
+    mil_value seen = mil__ane_reshape(l, mil__ane_concat(l, taps, (size_t)(w[2] * w[3]), 2), 4, (const int64_t[]){shape[0], s->groups, inner, area});
+    mil_value rows = mil__ane_reshape(l, weight, 4, (const int64_t[]){1, s->groups, w[0] / s->groups, inner});
+    return mil__ane_reshape(l, mil__ane_matmul(l, rows, seen, false, false), 4, (const int64_t[]){shape[0], w[0], results[0], results[1]});
+}
+
+/* The direct route ignores such a weight, e5rt takes it for a batch of one. */
+static bool is_taken(const mil__lowering *l, mil_value x, mil_value weight) {
+    return l->is_e5rt && x && weight && mil__new_type(l, x)->shape[0] == 1 && mil__new_type(l, weight)->shape[3] <= 13;
+}
+
+/* ---- over three spatial axes ---- */
+
+/* By a known weight [out, in, kd, kh, kw]: the sum over the kernel's depth of convolutions with depths as batches,
+ *     [n, c, d, h * w]  ->  [n, d, c, h * w]  ->  [n * results, c, h, w]  ->  [n * results, out, ..]  and back. */
+static mil_value by_depth(mil__lowering *l, const mil__op *op, const struct mil__conv_params *params) {
+    static const int swap[] = {0, 2, 1, 3};
+    const int64_t *in = mil__old_type(l, mil__ane_arg(op, "x"))->shape, *out = mil__old_type(l, op->outputs[0])->shape;
+    const int64_t *w = mil__old_type(l, mil__ane_arg(op, "weight"))->shape, depths = out[2];
+    struct mil__conv_params plane = *params;
+    plane.spatial = 2;
+    for (int i = 0; i < 2; i++) {
+        plane.strides[i] = params->strides[i + 1], plane.dilations[i] = params->dilations[i + 1];
+        plane.pad_before[i] = params->pad_before[i + 1], plane.pad_after[i] = params->pad_after[i + 1];
+    }
+    mil_value x = mil__ane_reshape(l, mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN), 4, (const int64_t[]){in[0], in[1], in[2], in[3] * in[4]});
+    x = mil__ane_transpose(l, mil__ane_pad(l, x, 2, params->pad_before[0], params->pad_after[0], 0), swap);
+    mil_tensor *all = mil__ane_shaped(l, mil__ane_half(l, mil__old_data(l, mil__ane_arg(op, "weight"))), 4, (const int64_t[]){w[0], w[1], w[2], w[3] * w[4]});
+    mil_value sum = 0;
+    for (int64_t k = 0; k < w[2] && l->status == MIL_OK; k++) {
+        mil_value part = mil__ane_strided(l, x, 1, k * params->dilations[0], depths, params->strides[0]);
+        part = mil__ane_reshape(l, part, 4, (const int64_t[]){in[0] * depths, in[1], in[3], in[4]});
+        mil_tensor *weight = mil__ane_shaped(l, part_of(l, all, 2, k, 1), 4, (const int64_t[]){w[0], w[1], w[3], w[4]});
+        part = weight ? by_known(l, part, weight, settle(&plane)) : 0;
+        sum = sum ? mil__ane_binary(l, "add", sum, part) : part;
+    }
+    mil_tensor_free(all);
+    return mil__ane_transpose(l, mil__ane_reshape(l, sum, 4, (const int64_t[]){in[0], depths, out[1], out[3] * out[4]}), swap);
+}
+
 /* ---- rules ---- */
 
 bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
     const struct mil__conv_params *params = mil__ane_params(l, op);
-    if (!params || params->spatial > 2) return !params;
-    settled s = settle(params);
-    mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = mil__ane_arg(op, "weight"), y;
-    const mil_tensor *data = mil__old_data(l, weight);
-    mil_tensor *known = data ? known_with_height(l, data) : NULL;
-    if (data) y = known ? by_known(l, x, known, s) : 0;
-    else y = convolved(l, x, with_height(l, weight), &s);
+    const mil_tensor *data = params ? mil__old_data(l, mil__ane_arg(op, "weight")) : NULL;
+    if (!params || (params->spatial > 2 && !data)) return !params;
+    mil_value y;
+    if (params->spatial > 2) {
+        y = by_depth(l, op, params);
+    } else {
+        settled s = settle(params);
+        mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = data ? 0 : with_height(l, mil__ane_arg(op, "weight"));
+        mil_tensor *known = data ? known_with_height(l, data) : NULL;
+        if (data) y = known ? by_known(l, x, known, s) : 0;
+        else y = is_taken(l, x, weight) ? convolved(l, x, weight, &s) : by_value(l, x, weight, &s);
+    }
     mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
     return true;
 }

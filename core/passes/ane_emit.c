@@ -426,7 +426,22 @@ mil_value mil__ane_slice(mil__lowering *l, mil_value x, const int64_t *begin, co
     return MIL__ADD(l, "slice_by_size", MIL__VALUE("x", x), MIL__INTS("begin", rank, begin), MIL__INTS("size", rank, size));
 }
 
+/* A dozen that meet in one operation take a compiler seconds, so many are joined in steps. */
+static mil_value joined(mil__lowering *l, const mil_value *values, size_t n, int axis) {
+    enum { AT_ONCE = 8 };
+    size_t count = (n + AT_ONCE - 1) / AT_ONCE;
+    mil_value *parts = mil__arena_zero(&l->arena, count, sizeof *parts);
+    if (!parts) return out_of_memory(l);
+    for (size_t i = 0, at = 0; i < count; i++, at += AT_ONCE) {
+        parts[i] = mil__ane_concat(l, values + at, n - at < AT_ONCE ? n - at : AT_ONCE, axis);
+        if (!parts[i]) return 0;
+    }
+    return mil__ane_concat(l, parts, count, axis);
+}
+
 mil_value mil__ane_concat(mil__lowering *l, const mil_value *values, size_t n, int axis) {
+    enum { MOST = 11 };
+    if (n > MOST) return joined(l, values, n, axis);
     mil_arg *items = mil__arena_zero(&l->arena, n, sizeof *items);
     if (!items) return out_of_memory(l);
     for (size_t i = 0; i < n; i++) {

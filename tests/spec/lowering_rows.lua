@@ -147,6 +147,14 @@ local rows = {
     return x:conv { weight = mil.randn("fp32", { 2, 32100, 1, 1 }, { seed = 1 }), bias = weight(3, 2) }
   end, 2e-2, 0.01 },
   { "conv by a value", { { 1, 4, 6, 8 }, { 3, 4, 1, 1 } }, function(x, w) return x:conv { weight = w } end, 8e-3, 0.3 },
+  { "conv by values", { { 2, 4, 7, 9 }, { 6, 2, 3, 2 }, { 3, 4, 4, 5 } }, function(x, w, v)
+    return x:conv { weight = w, groups = 2, pad_type = "custom", pad = { 1, 0, 2, 0 }, strides = { 2, 3 } }, x:conv { weight = v, bias = weight(3, 3) },
+      x:conv { weight = v, strides = { 3, 1 } }
+  end, 8e-3, 0.3 },
+  { "conv over a volume", { { 2, 4, 5, 6, 7 } }, function(x)
+    return x:conv { weight = weight(1, 3, 4, 3, 3, 3), bias = weight(2, 3), pad_type = "same" }, x:conv { weight = weight(3, 4, 2, 2, 1, 3), groups = 2, strides = { 2, 1, 2 }, dilations = { 2, 1, 1 } },
+      x:conv { weight = weight(4, 2, 4, 2, 2, 2), strides = { 2, 2, 2 }, pad_type = "custom", pad = { 1, 0, 0, 0, 0, 1 } }
+  end, 2e-2, 0.3 },
   { "conv_transpose", { { 1, 4, 5, 6 } }, function(x)
     return x:conv_transpose { weight = mil.randn("fp32", { 4, 3, 2, 2 }, { seed = 2 }), bias = mil.randn("fp32", { 3 }, { seed = 3 }), strides = { 2, 2 } }
   end, 8e-3, 0.3 },

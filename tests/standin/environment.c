@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* For tests of a command, which can't call: STANDIN="has_ane=0 e5_row=64" are switches, STANDIN_FAIL is the name of a call that
- * fails, STANDIN_HIDE_CLASS, STANDIN_HIDE_SELECTOR what is not there. */
+ * fails, STANDIN_BELIEVE the sources whose refusals hold, STANDIN_HIDE_CLASS, STANDIN_HIDE_SELECTOR what is not there. */
 #include "objc.h"
 
 __attribute__((constructor)) static void read_environment(void) {
@@ -13,6 +13,7 @@ __attribute__((constructor)) static void read_environment(void) {
         *value = '\0';
         if (standin_set(word, atol(value + 1)) != 0) fprintf(stderr, "STANDIN: there is no switch %s\n", word), abort();
     }
+    if (getenv("STANDIN_BELIEVE")) standin_believe(getenv("STANDIN_BELIEVE"));
     if (fail) standin_fail_named(fail);
     if (getenv("STANDIN_HIDE_CLASS")) standin_hide_class(getenv("STANDIN_HIDE_CLASS"));
     if (getenv("STANDIN_HIDE_SELECTOR")) standin_hide_selector(getenv("STANDIN_HIDE_SELECTOR"));
