@@ -26,6 +26,7 @@ typedef struct writing {
     mil__arena arena;
     const char **names;       /* by value; NULL: it is not in the text */
     mil__map taken;           /* names, by value */
+    uint32_t *numbers;        /* by value: of the last name that was made of its own */
     placed *places;           /* by value */
     mil_value *large;         /* those in files, in the order of the text */
     uint32_t n_large;
@@ -46,8 +47,9 @@ static bool is_so_called(const void *ctx, uint32_t number, const void *key) {
     return strcmp(((const writing *)ctx)->names[number], key) == 0;
 }
 
-static bool is_taken(const writing *w, const char *name) {
-    return mil__map_find(&w->taken, mil__hash_text(name), is_so_called, w, name) != MIL__NOT_FOUND;
+/* The value that is called so; MIL__NOT_FOUND: none is. */
+static uint32_t find_named(const writing *w, const char *name) {
+    return mil__map_find(&w->taken, mil__hash_text(name), is_so_called, w, name);
 }
 
 /* The value is called base, or base_1, base_2 .. where that is taken. */
@@ -59,7 +61,10 @@ static mil_status give_name(writing *w, mil_value value, const char *base) {
     for (char *p = name; *p; p++)
         if (*p == '@') *p = '_';
     size_t length = strlen(name);
-    for (unsigned i = 1; is_taken(w, name); i++) snprintf(name + length, n - length, "_%u", i);
+    uint32_t first = find_named(w, name);
+    if (first != MIL__NOT_FOUND)
+        do snprintf(name + length, n - length, "_%u", (unsigned)++w->numbers[first]);
+        while (find_named(w, name) != MIL__NOT_FOUND);
     w->names[value] = name;
     return mil__map_add(&w->taken, mil__hash_text(name), value) ? MIL_OK : mil__nomem(w->err);
 }
@@ -215,7 +220,8 @@ static mil_status begin(writing *w) {
     w->names = mil__arena_zero(&w->arena, program->n_values, sizeof *w->names);
     w->places = mil__arena_zero(&w->arena, program->n_values, sizeof *w->places);
     w->large = mil__arena_zero(&w->arena, program->n_values, sizeof *w->large);
-    if (!w->names || !w->places || !w->large) return mil__nomem(w->err);
+    w->numbers = mil__arena_zero(&w->arena, program->n_values, sizeof *w->numbers);
+    if (!w->names || !w->places || !w->large || !w->numbers) return mil__nomem(w->err);
     for (uint32_t i = 0; i < program->n_functions; i++) {
         const mil__block *body = program->blocks[program->functions[i].block];
         MIL__TRY(name_results(w, body));
