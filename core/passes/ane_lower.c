@@ -131,21 +131,24 @@ static void find_wants(const mil_program *program, bool *wants) {
 
 /* ---- names of ports ---- */
 
-static bool ascend(const char *const *names, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(names[i - 1], names[i]) >= 0) return false;
+/* Do they ascend, and has text for the engine them as they are? */
+static bool fit_ports(const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strchr(names[i], '@') || (i && strcmp(names[i - 1], names[i]) >= 0)) return false;
     return true;
 }
 
 /* Their own names where these ascend, since some say that ports are in the order of names; else with a number before. */
 static mil_status order_names(const char **names, size_t n, char letter, mil__arena *arena, mil_error *err) {
     int width = snprintf(NULL, 0, "%zu", n);
-    if (ascend(names, n)) return MIL_OK;
+    if (fit_ports(names, n)) return MIL_OK;
     for (size_t i = 0; i < n; i++) {
         size_t bytes = strlen(names[i]) + 32;
         char *name = mil__arena_alloc(arena, bytes);
         if (!name) return mil__nomem(err);
         snprintf(name, bytes, "%c%0*zu_%s", letter, width, i, names[i]);
+        for (char *at = name; *at; at++)
+            if (*at == '@') *at = '_';
         names[i] = name;
     }
     return MIL_OK;

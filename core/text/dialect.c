@@ -5,7 +5,8 @@
  * letters, digits and _ , and differ all over a function; each operation says its name and nothing else; sizes are fixed; the
  * line of versions is one line. Older compilers know the long spelling of scalars alone (program(1.0), ios16).
  *
- * Names are chosen here, by value, before the text is printed; values keep theirs as far as that goes. A const is called after
+ * Names are chosen here, by value, before the text is printed; values keep theirs as far as that goes, before those whose name has
+ * an @ get another. A const is called after
  * the first operation that takes it and the parameter: y_axis. */
 #include <stdio.h>
 
@@ -128,20 +129,21 @@ static mil_status check_opset(writing *w, const mil__op *op) {
     return MIL_OK;
 }
 
+/* Its own name, or, the second time, another one. */
+static mil_status name_value(writing *w, mil_value id, bool is_second) {
+    const char *name = w->program->values[id]->name;
+    MIL__TRY(check_value(w, id));
+    return (strchr(name, '@') != NULL) == is_second ? give_name(w, id, name) : MIL_OK;
+}
+
 /* Results first, so that they keep their names where a const would take one. */
-static mil_status name_results(writing *w, const mil__block *body) {
-    for (uint32_t i = 0; i < body->n_inputs; i++) {
-        MIL__TRY(check_value(w, body->inputs[i]));
-        MIL__TRY(give_name(w, body->inputs[i], w->program->values[body->inputs[i]]->name));
-    }
+static mil_status name_results(writing *w, const mil__block *body, bool is_second) {
+    for (uint32_t i = 0; i < body->n_inputs; i++) MIL__TRY(name_value(w, body->inputs[i], is_second));
     for (mil_operation at = body->first; at; at = w->program->ops[at]->next) {
         const mil__op *op = w->program->ops[at];
         if (op->decl == mil__op_const()) continue;
         MIL__TRY(check_opset(w, op));
-        for (uint32_t i = 0; i < op->n_outputs; i++) {
-            MIL__TRY(check_value(w, op->outputs[i]));
-            MIL__TRY(give_name(w, op->outputs[i], w->program->values[op->outputs[i]]->name));
-        }
+        for (uint32_t i = 0; i < op->n_outputs; i++) MIL__TRY(name_value(w, op->outputs[i], is_second));
     }
     return MIL_OK;
 }
@@ -224,7 +226,8 @@ static mil_status begin(writing *w) {
     if (!w->names || !w->places || !w->large || !w->numbers) return mil__nomem(w->err);
     for (uint32_t i = 0; i < program->n_functions; i++) {
         const mil__block *body = program->blocks[program->functions[i].block];
-        MIL__TRY(name_results(w, body));
+        MIL__TRY(name_results(w, body, false));
+        MIL__TRY(name_results(w, body, true));
         MIL__TRY(name_consts(w, body));
     }
     return make_files(w);

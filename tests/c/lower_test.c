@@ -115,6 +115,26 @@ static void ports(void) {
     mil_program_free(program);
 }
 
+/* Text for the engine has no @ in a name; what a port is called is what the engine reports of it. */
+static void port_names(void) {
+    mil_program *program = parse("(tensor<fp16, [32]> a@b, tensor<fp16, [32]> a_b) {\n"
+                                 " tensor<fp16, [32]> y@1 = sub(x = a@b, y = a_b)[name = string(\"y@1\")];\n"
+                                 " tensor<fp16, [32]> y_1 = relu(x = y@1)[name = string(\"y_1\")];\n} -> (y_1)");
+    mil_lowered *lowered = NULL;
+    mil_dialect *dialect = NULL;
+    CHECK_OK(mil_program_lower(program, NULL, &lowered, NULL), NULL);
+    if (lowered && CHECK_OK(mil_text_dialect(lowered->program, NULL, &dialect, NULL), NULL)) {
+        mil_block main = mil_program_function_at(lowered->program, 0);
+        CHECK_EQ(mil_value_name(lowered->program, mil_block_input(lowered->program, main, 0)), (const char *)"i0_a_b");
+        CHECK_EQ(mil_value_name(lowered->program, mil_block_input(lowered->program, main, 1)), (const char *)"i1_a_b");
+        CHECK_HAS(dialect->text, "y_1_1 = sub(x = i0_a_b, y = i1_a_b)");
+        CHECK_HAS(dialect->text, "y_1 = relu(x = y_1_1)");
+    }
+    mil_dialect_free(dialect);
+    mil_lowered_free(lowered);
+    mil_program_free(program);
+}
+
 static const struct {
     const char *body;
     mil_lower_options options;
@@ -179,4 +199,4 @@ static void every_allocation(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(lowers), CASE(has_text), CASE(ports), CASE(refuses), CASE(every_allocation))
+TEST_MAIN(CASE(lowers), CASE(has_text), CASE(ports), CASE(port_names), CASE(refuses), CASE(every_allocation))
