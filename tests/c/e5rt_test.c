@@ -148,7 +148,7 @@ static void routes(void) {
     kit_end();
 }
 
-/* Two functions in a text. The direct route's model reports one procedure only here; so the second goes by e5rt. */
+/* Two functions in a text. Where the direct route's model reports one procedure, the second goes by e5rt. */
 static void functions(void) {
     static const char text[] =
         "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-version\", \"3505.4.1\"}})]\n{\n"
@@ -159,8 +159,11 @@ static void functions(void) {
     static const struct {
         const char *route, *entry, *told;
         float squared; /* of 3 */
-    } rows[] = {{"direct", "main", "route: direct, in the short spelling, compiled; procedure 0", 6}, {"e5rt", "main", "compiled; function main", 6},
-                {"e5rt", "other", "compiled; function other", 9}, {NULL, "other", "compiled; function other", 9}};
+        long procedures;
+    } rows[] = {{"direct", "main", "route: direct, in the short spelling, compiled; procedure 0", 6, 0}, {"e5rt", "main", "compiled; function main", 6, 0},
+                {"e5rt", "other", "compiled; function other", 9, 0}, {NULL, "other", "compiled; function other", 9, 0},
+                {"direct", "main", "; procedure 0", 6, 1}, {"direct", "other", "; procedure 1", 9, 1}, {NULL, "other", "; procedure 1", 9, 1},
+                {"direct", "main", "; procedure 1", 6, 2}, {"direct", "other", "; procedure 0", 9, 2}};
     mil_compile_options options = MIL_COMPILE_DEFAULTS;
     mil_error err = {0};
     mil_model *model;
@@ -170,6 +173,7 @@ static void functions(void) {
         char *told = NULL;
         mil_tensor *x = NULL, *y = NULL;
         options.route = rows[i].route, options.entry = rows[i].entry;
+        standin.set("procedures", rows[i].procedures);
         if (!CHECK_OK(mil_text_compile(text, sizeof text - 1, NULL, 0, &options, &model, &err), &err)) continue;
         CHECK_OK(mil_model_describe(model, &told, &err), &err);
         CHECK_HAS(told, rows[i].told);
@@ -182,6 +186,7 @@ static void functions(void) {
         mil_model_free(model);
     }
     options.route = "direct", options.entry = "other";
+    standin.set("procedures", 0);
     CHECK_STATUS(mil_text_compile(text, sizeof text - 1, NULL, 0, &options, &model, &err), MIL_EUNSUPPORTED, &err);
     CHECK_HAS(err.message, "reports 1 procedures, and function other of the text would be number 1");
     kit_end();

@@ -85,11 +85,17 @@ static object *model_with(ME, object *of) {
     m->descriptor = retained(of), m->depth = 127;
     return autoreleased(object_new("_ANEInMemoryModel", m, 0));
 }
+static void free_loaded(model *m) {
+    while (m->n_procedures) mil_model_free(m->procedures[--m->n_procedures].model);
+    mil_model_free(m->loaded);
+    m->loaded = NULL;
+}
+
 static void free_model(object *o) {
     model *m = o->data;
     if (m->loaded) {
         if (!was_failed("_ANEInMemoryModel unloadWithQoS:error:")) violation("_ANEInMemoryModel: released while it is loaded");
-        mil_model_free(m->loaded);
+        free_loaded(m);
         __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     }
     if (m->mapped) violation("_ANEInMemoryModel: released while requests are mapped");
@@ -152,6 +158,23 @@ static void leave_files(const object *self) {
     }
 }
 
+/* The procedures of the model that was just loaded (switch procedures). */
+static bool build_procedures(object *self, const mil_program *program) {
+    model *m = self->data;
+    size_t n = mil_program_n_functions(program);
+    if (!standin.procedures || n > sizeof m->procedures / sizeof *m->procedures) return true;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = mil_function_name(program, mil_program_function_at(program, standin.procedures == 1 ? i : n - 1 - i));
+        mil_compile_options plain = MIL_COMPILE_DEFAULTS;
+        plain.engine = "cpu", plain.entry = name, plain.optimize = 0;
+        snprintf(m->procedures[i].name, sizeof m->procedures[i].name, "%s", name);
+        if (strcmp(name, "main") == 0) m->procedures[i].model = mil_model_retain(m->loaded);
+        else if (mil_program_compile(program, &plain, &m->procedures[i].model, NULL) != MIL_OK) return false;
+        m->n_procedures++;
+    }
+    return true;
+}
+
 static bool build(object *self, bool is_load, mil_model **out, char *why, size_t n) {
     descriptor *d = described(self);
     char folder[1024], *text = strndup(d->text->data, d->text->n);
@@ -168,6 +191,7 @@ static bool build(object *self, bool is_load, mil_model **out, char *why, size_t
     ok = ok && !refused_ports(program, function, ROUTE_DIRECT, true, refusal, sizeof refusal) &&
          !refused_ops(program, function, ROUTE_DIRECT, refusal, sizeof refusal) &&
          mil_program_compile(program, &plain, out, &err) == MIL_OK;
+    ok = ok && (!is_load || build_procedures(self, program));
     if (ok && is_load && refused_load(program, function)) {
         snprintf(refusal, sizeof refusal, "a program that only works element by element");
         mil_model_free(*out);
@@ -308,24 +332,51 @@ static object *port_reported(const layout *l, bool output) {
     return dictionary_of(sizeof names / sizeof *names, names, values);
 }
 
-static object *attributes_of(const mil_model *m) {
-    object *lists[2], *symbols[2];
+static object *status_of(const mil_model *m) {
+    static const char *const live[] = { "LiveInputList", "LiveOutputList" };
+    object *lists[2];
     for (int side = 0; side < 2; side++) {
         layout all[MAX_PORTS];
-        object *ports[MAX_PORTS], *names[MAX_PORTS];
+        object *ports[MAX_PORTS];
         size_t n = layouts(m, side, all);
-        for (size_t i = 0; i < n; i++) names[i] = port_symbol(&all[i], side);
-        symbols[side] = array_of(names, n);
         qsort(all, n, sizeof *all, by_name);       /* the list's own order says nothing */
         for (size_t i = 0; i < n; i++) ports[i] = port_reported(&all[i], side);
         lists[side] = array_of(ports, n);
     }
-    static const char *const live[] = { "LiveInputList", "LiveOutputList" };
-    static const char *const arrays[] = { "kANEFModelInputSymbolsArrayKey", "kANEFModelOutputSymbolsArrayKey" };
+    return dictionary_of(2, live, lists);
+}
+
+/* Of main: what the arrays hold where there are several procedures, no source says. */
+static object *symbols_of(const mil_model *m, bool outputs) {
+    layout all[MAX_PORTS];
+    object *names[MAX_PORTS];
+    size_t n = layouts(m, outputs, all);
+    for (size_t i = 0; i < n; i++) names[i] = port_symbol(&all[i], outputs);
+    return array_of(names, n);
+}
+
+static object *attributes_of(const model *m) {
+    static const char *const keys[] = { "kANEFModelInputSymbolsArrayKey", "kANEFModelOutputSymbolsArrayKey", "kANEFModelProcedureNameToIDMapKey" };
     static const char *const top[] = { "NetworkStatusList", "ANEFModelDescription" };
-    object *status = dictionary_of(2, live, lists);
-    object *values[] = { array_of(&status, 1), dictionary_of(2, arrays, symbols) };
+    const char *names[8] = { "main" };
+    object *numbers[8] = { NULL }, *statuses[8];
+    size_t n = m->n_procedures ? m->n_procedures : 1;
+    for (size_t i = 0; i < n; i++) {
+        statuses[i] = status_of(m->n_procedures ? m->procedures[i].model : m->loaded);
+        if (m->n_procedures) names[i] = m->procedures[i].name, numbers[i] = number_new((long long)i);
+    }
+    object *described[3] = { symbols_of(m->loaded, false), symbols_of(m->loaded, true) };
+    if (m->n_procedures) described[2] = dictionary_of(n, names, numbers);
+    object *values[] = { array_of(statuses, n), dictionary_of(m->n_procedures ? 3 : 2, keys, described) };
     return dictionary_of(2, top, values);
+}
+
+/* What a request asks for; with one procedure every number is taken (3.11). NULL: there is none of that number. */
+static mil_model *procedure_of(const model *m, const object *number) {
+    size_t i = number ? (size_t)number_value(number) : 0;
+    if (m->n_procedures < 2) return m->loaded;
+    if (i < m->n_procedures) return m->procedures[i].model;
+    return violation("evaluate: procedure %zu of %zu", i, m->n_procedures), NULL;
 }
 
 static bool model_load(ME, unsigned qos, object *options, object **error) {
@@ -336,10 +387,10 @@ static bool model_load(ME, unsigned qos, object *options, object **error) {
     if (m->loaded) violation("load: the model is loaded already");
     if (m->loaded || !has_copy(described(self)->identifier)) return ane_fails(error, DOMAIN, 4, "the model is not compiled, or loaded already", NULL);
     char why[2048];
-    if (!build(self, true, &m->loaded, why, sizeof why)) return ane_fails(error, DOMAIN, 4, "the compiled model can't be read", why);
+    if (!build(self, true, &m->loaded, why, sizeof why)) return free_loaded(m), ane_fails(error, DOMAIN, 4, "the compiled model can't be read", why);
     __atomic_add_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     m->statistics = 0;                             /* a load clears it (2.9) */
-    if (standin.attributes) m->attributes = attributes_of(m->loaded);
+    if (standin.attributes) m->attributes = attributes_of(m);
     return true;
 }
 
@@ -352,12 +403,12 @@ static bool model_unload(ME, unsigned qos, object **error) {
         violation("unload: the model is not loaded");
         return ane_fails(error, DOMAIN, 5, "the model is not loaded", NULL);
     }
-    mil_model_free(m->loaded);
+    free_loaded(m);
     released(m->attributes);
     __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     if (m->mapped) violation("unload: requests are mapped");
     if (m->program) m->program->data = NULL, released(m->program);
-    m->loaded = NULL, m->attributes = NULL, m->program = NULL;
+    m->attributes = NULL, m->program = NULL;
     return true;
 }
 
@@ -498,8 +549,9 @@ bool ane_evaluate(object *self, object *by, object **error) {
     mil_error err = { 0 };
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
-    bool ok = !sizes_break(r) && views(m->loaded, false, r->inputs, r->input_indices, in) && views(m->loaded, true, r->outputs, r->output_indices, out);
-    if (ok && standin.compute) ok = mil_model_run(m->loaded, in, out, &err) == MIL_OK;
+    mil_model *asked = procedure_of(m, r->procedure);
+    bool ok = asked && !sizes_break(r) && views(asked, false, r->inputs, r->input_indices, in) && views(asked, true, r->outputs, r->output_indices, out);
+    if (ok && standin.compute) ok = mil_model_run(asked, in, out, &err) == MIL_OK;
     for (size_t i = 0; i < MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(out[i]);
     clock_gettime(CLOCK_MONOTONIC, &to);
     ane_time_run(self, by, (unsigned long long)((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec));

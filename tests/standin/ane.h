@@ -13,7 +13,9 @@
 typedef struct descriptor { object *text, *weights, *plist; char identifier[64]; } descriptor;
 typedef struct model {
     object *descriptor, *attributes;
-    mil_model *loaded;
+    mil_model *loaded;                   /* of its function main */
+    struct { mil_model *model; char name[64]; } procedures[8]; /* by number; one of them is `loaded` */
+    size_t n_procedures;                 /* 0: main is the only one that is known of */
     object *url, *inner, *program;       /* inner: its _ANEModel; program: of this load */
     int mapped;                          /* requests mapped and not unmapped */
     unsigned statistics;                 /* mask */

@@ -21,6 +21,8 @@ void standin_reset(void);
  *   busy          so many loads fail from now: the daemon is busy (ane.md 3.1, step 11)
  *   cancelled     so many evaluations fail from now with "Request cancelled" (ane.md 10, macOS 27.0)
  *   no_options    1: an options dictionary that is not empty is refused (ane.md 3.12)
+ *   procedures    0: a model is its function main alone; 1: each function is a procedure, by its place in the text; 2: from the last
+ *                 to the first (ane.md 3.11 and 4.2 say that there may be several, not which)
  *   entitled      1: a connection to the engine opens (ane.md 9, level 2); 0: it is not permitted
  *   statistics    1: performance statistics are read back, where a mask is set; 0: they stay empty (ane.md 2.9)
  *   load_limit    programs that Espresso has loaded at once: 128 (ane-e5rt.md 1.8)
