@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Engine ane by the direct route, on the stand-in for the frameworks (tests/standin), which the Makefile builds beside. */
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "standin_kit.h"
@@ -277,6 +279,22 @@ static void another_process_compiles(void) {
     unlink(getenv("MIL_COMMAND"));
 }
 
+/* It has closed its standard streams, whose numbers a pipe gets then, and blocks signals. */
+static void by_an_odd_host(void) {
+    mil_error err = {0};
+    sigset_t blocked, before;
+    int kept[3];
+    write_command("echo heard >&2; kill -TERM $$; exit 1");
+    sigfillset(&blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    for (int i = 0; i < 3; i++) kept[i] = fcntl(i, F_DUPFD, 40), close(i);
+    mil_status status = kit_whole(&err);
+    for (int i = 0; i < 3; i++) dup2(kept[i], i), close(kept[i]);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    CHECK_STATUS(status, MIL_EIO, &err);
+    CHECK_HAS(err.message, "died of signal 15, Terminated: heard");
+}
+
 static void spend_all(void) {
     mil_error err = {0};
     int n = 0;
@@ -290,6 +308,7 @@ static void spend_all(void) {
     expect_beyond("echo not today >&2; echo or ever >&2; exit 1", MIL_EUNSUPPORTED, "not today or ever");
     expect_beyond("exit 3", MIL_EIO, "it failed and said nothing");
     expect_beyond("echo before >&2; kill -SEGV $$", MIL_EIO, "died of signal 11, Segmentation fault: before");
+    by_an_odd_host();
     another_process_compiles();
     kit_end();
 }

@@ -29,15 +29,29 @@ static const char *command(void) {
     return set && *set ? set : "luamil";
 }
 
+/* Whatever the host's thread keeps from itself, the other process is to be ended by who wants to. */
+static int block_no_signals(posix_spawnattr_t *attributes) {
+    sigset_t none;
+    sigemptyset(&none);
+    int error = posix_spawnattr_setsigmask(attributes, &none);
+    return error ? error : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK);
+}
+
 /* Its messages into the pipe, whatever else it prints nowhere. Gives 0, or an errno. */
 static int spawn(char *const arguments[], int messages, pid_t *out) {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int error = posix_spawn_file_actions_init(&actions);
     if (error) return error;
-    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (!error) error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
-    if (!error) error = posix_spawnp(out, arguments[0], &actions, NULL, arguments, ENVIRONMENT);
+    error = posix_spawnattr_init(&attributes);
+    if (!error) {
+        error = block_no_signals(&attributes);
+        if (!error) error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (!error) error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        if (!error) error = posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
+        if (!error) error = posix_spawnp(out, arguments[0], &actions, &attributes, arguments, ENVIRONMENT);
+        posix_spawnattr_destroy(&attributes);
+    }
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
@@ -70,10 +84,20 @@ static mil_status judge(int status, const char *words, mil_error *err) {
     return MIL_OK;
 }
 
+/* In a host that has closed its standard streams a pipe gets their numbers, which are others' in the other process. */
 static int open_pipe(int ends[2]) {
-    if (pipe(ends) != 0) return errno;
-    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC);
-    return 0;
+    int made[2], error = 0;
+    if (pipe(made) != 0) return errno;
+    for (int i = 0; i < 2; i++) {
+        fcntl(made[i], F_SETFD, FD_CLOEXEC);
+        ends[i] = fcntl(made[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (ends[i] < 0) error = errno;
+    }
+    for (int i = 0; i < 2; i++) {
+        close(made[i]);
+        if (error && ends[i] >= 0) close(ends[i]);
+    }
+    return error;
 }
 
 mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error *err) {
