@@ -28,6 +28,7 @@ static const char *kit_route;   /* of the programs that are compiled; NULL: whic
 
 static void kit_reset(void) {
     standin.reset();
+    standin.set("e5_pool", 1);
 #if defined __SANITIZE_ADDRESS__
     standin.set("guard", 0);
 #endif

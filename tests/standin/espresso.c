@@ -33,6 +33,10 @@ static E code_of(int32_t code) {
 
 E e5_ok(void) { return code_of(E5_OK); }
 
+void e5_leave_to_pool(void) {
+    if (standin.e5_pool) autoreleased(object_new("NSObject", NULL, 0));
+}
+
 E e5_fail(int32_t code, const char *format, ...) {
     va_list args;
     va_start(args, format);

@@ -31,8 +31,10 @@ E e5_release(void **handle, const char *class, const char *by);
 void *e5_hold(object *o);                               /* by another handle */
 void e5_drop(object *o);
 
-/* How every function begins: it is counted and may be made to fail; its handles are of their classes; it has a place for its result. */
-#define E5_BEGIN if (!enter(__func__)) return e5_fail(E5_OPERATION, "%s: made to fail", __func__)
+void e5_leave_to_pool(void);
+
+/* How every function begins: something may be left to the pool; it is counted and may be made to fail; its handles are of their classes; it has a place for its result. */
+#define E5_BEGIN e5_leave_to_pool(); if (!enter(__func__)) return e5_fail(E5_OPERATION, "%s: made to fail", __func__)
 #define E5_TAKES(handle, class)                                                                                         \
     if (!e5_is(handle, class, __func__)) return e5_fail(E5_ARGUMENT, "Invalid Function Argument: " #handle " is no " class)
 #define E5_WANTS(argument)                                                                                              \

@@ -45,7 +45,7 @@ struct class {
     X(guard, 1) X(compute, 1) X(attributes, 1) X(order, 1) X(row, 64) X(compile_limit, 119) X(form, 0) X(copies, 1)     \
     X(has_ane, 1) X(virtual_machine, 0) X(abort, 0) X(at_exit, 1) X(block_life, 1)                                                                     \
     X(e5_forge, 1) X(e5_by_value, 0) X(e5_wide, 1) X(e5_blobfile, 1) X(e5_error_text, 1) X(e5_row, 0)                   \
-    X(e5_stride_bytes, 0) X(e5_twice, 0) X(load_limit, 128) X(busy, 0) X(statistics, 0) X(entitled, 0) \
+    X(e5_stride_bytes, 0) X(e5_twice, 0) X(e5_pool, 0) X(load_limit, 128) X(busy, 0) X(statistics, 0) X(entitled, 0) \
     X(ml_gaps, 1) X(ml_backings, 1) X(ml_plain_names, 0) X(ml_unknown_device, 0) X(cancelled, 0) X(no_options, 0) X(procedures, 0)
 
 #define FIELD(name, at_first) name,

@@ -36,6 +36,7 @@ void standin_reset(void);
  *   e5_row           bytes that a row of a port is a multiple of; 0: ports are dense
  *   e5_stride_bytes  0: descriptors give strides in elements; 1: in bytes
  *   e5_twice         1: the handler of an asynchronous run is called twice
+ *   e5_pool          1: each function leaves an object to the thread's pool, as what is made of Objective-C does; 0: none does
  * Core ML's:
  *   ml_gaps          1: arrays of results have gaps between their rows; 0: they are dense
  *   ml_backings      1: output backings that fit are used; 0: results lie elsewhere

@@ -50,6 +50,17 @@ struct context {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t n_operations; /* of the process */
 
+/* Around all calls: the lock, and a pool for what Espresso, which is made of Objective-C, leaves to one; a host's thread may have none. */
+static void *begin_calls(void) {
+    pthread_mutex_lock(&lock);
+    return mil__apple.objc_autoreleasePoolPush();
+}
+
+static void end_calls(void *pool) {
+    mil__apple.objc_autoreleasePoolPop(pool);
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- errors ---- */
 
 enum { NO_MEMORY = 3, REFUSED = 11 };
@@ -232,11 +243,11 @@ static void end_context(context *c) {
 static mil_status context_new(void *loaded, void **out, mil_error *err) {
     program *p = loaded;
     mil_status status = MIL_OK;
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     context *c = p->spare;
     p->spare = NULL;
     if (!c) status = make_context(p, false, &c, err);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
     if (status == MIL_OK) *out = c;
     return status;
 }
@@ -247,9 +258,9 @@ static void context_free(void *object) {
         mil__free(object);
         return;
     }
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     end_context(object);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
 }
 
 static mil_status begin(void *object, size_t port, void **memory, mil_error *err) {
@@ -275,9 +286,9 @@ static mil_status rebind(context *c, size_t port, mil__iosurface surface, mil_er
 static mil_status bind(void *object, size_t port, mil__iosurface surface, mil_error *err) {
     context *c = object;
     if (c->ports[port].surface == surface) return MIL_OK;
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     mil_status status = rebind(c, port, surface, err);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
     return status;
 }
 
@@ -316,26 +327,26 @@ static mil_status execute(context *c, mil_error *err) {
 }
 
 static mil_status run(void *object, mil_error *err) {
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     mil_status status = execute(object, err);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
     return status;
 }
 
 /* ---- the route ---- */
 
-static mil_status open_frameworks(mil_error *err) { return mil__apple_open(MIL__LIBRARY(espresso), err); }
+static mil_status open_frameworks(mil_error *err) { return mil__apple_open(MIL__LIBRARY(objc) | MIL__LIBRARY(espresso), err); }
 
 static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
     program *p = mil__calloc(1, sizeof *p);
     if (!p) return mil__nomem(err);
     *p = (program){.entry = source->entry, .ports = source->ports, .n_inputs = source->n_inputs, .n_outputs = source->n_outputs, .qos = source->qos, .is_dense = source->findings.rows == MIL__ANE_PACKED, .has_layout = true,
                    .n_users = 1};
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     mil_status status = compile(p, source, err);
     if (status == MIL_OK) status = make_context(p, true, &p->spare, err);
     if (status != MIL_OK) leave(p);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
     if (status == MIL_OK) *out = p;
     else mil__free(p);
     return status;
@@ -344,11 +355,11 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
 static void unload(void *loaded) {
     program *p = loaded;
     if (mil__ane_is_forked()) return;
-    pthread_mutex_lock(&lock);
+    void *pool = begin_calls();
     if (p->spare) end_context(p->spare);
     p->spare = NULL;
     leave(p);
-    pthread_mutex_unlock(&lock);
+    end_calls(pool);
 }
 
 static void print(const void *loaded, mil__str *out) {
