@@ -272,6 +272,8 @@ mil_progress *luamil_begin_progress(lua_State *L, int options, const char *fn, l
 void luamil_end_progress(const luamil_progress *self);
 /* start.c: model:start */
 int luamil_start(lua_State *L);
+/* batch.c: model:run_batch(list): a list of outputs */
+int luamil_run_batch(lua_State *L);
 /* state.c: model:state; the state in the options at index (NULL where none is given), which takes their place */
 int luamil_make_state(lua_State *L);
 mil_state *luamil_option_state(lua_State *L, int index, const char *fn);

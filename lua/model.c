@@ -640,6 +640,14 @@ static int available(lua_State *L) {
     return 2;
 }
 
+/* mil.clear_cache() */
+static int clear_cache(lua_State *L) {
+    mil_error err;
+    luamil_check_status(L, mil_cache_clear(&err), &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
 /* mil.engine(name): "cpu (avx512, 2 threads)" */
 static int engine(lua_State *L) {
     char text[256];
@@ -653,7 +661,7 @@ static int engine(lua_State *L) {
 static const luaL_Reg model_meta[] = {
     {"__tostring", model_text}, {"__gc", model_gc}, {"__close", unload}, {NULL, NULL}};
 static const luaL_Reg model_methods[] = {
-    {"run", run}, {"bind", bind}, {"shared", shared}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
+    {"run", run}, {"bind", bind}, {"shared", shared}, {"run_batch", luamil_run_batch}, {"start", luamil_start}, {"inputs", inputs}, {"outputs", outputs},
     {"states", states}, {"state", luamil_make_state}, {"describe", describe}, {"steps", steps},
     {"memory", memory}, {"unload", unload}, {NULL, NULL}};
 static const luaL_Reg step_meta[] = {
@@ -671,5 +679,5 @@ void luamil_open_models(lua_State *L) {
 }
 
 const luaL_Reg luamil_model_functions[] = {
-    {"engines", engines}, {"available", available}, {"engine", engine}, {"cancel", cancel}, {"compile_text", compile_text}, {NULL, NULL},
+    {"engines", engines}, {"available", available}, {"engine", engine}, {"cancel", cancel}, {"clear_cache", clear_cache}, {"compile_text", compile_text}, {NULL, NULL},
 };

@@ -36,6 +36,9 @@ typedef struct mil__engine {
     int (*describe)(char *buf, size_t n);
     /* program: one function, verified, of the engine's own (it frees it, on failure too). */
     mil_status (*compile)(mil_program *program, const mil_compile_options *options, void **out, mil_error *err);
+    /* The same of a function of a program with several, for engines that can have those in one: whole and function, borrowed. NULL: none can. */
+    mil_status (*compile_function)(const mil_program *whole, mil_block function, mil_program *program, const mil_compile_options *options,
+                                   void **out, mil_error *err);
     /* The same of a text; program, borrowed: what it says of its functions, without weights. NULL: the engine takes none. */
     mil_status (*compile_text)(const mil_program *program, const mil__engine_text *text, const mil_compile_options *options, void **out,
                                mil_error *err);
@@ -56,6 +59,10 @@ typedef struct mil__engine {
      * shape than the run's result. */
     mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
                       const mil__cancel *cancel, mil_error *err);
+    /* n runs in one, the inputs of the first, then those of the second ..; likewise given and outputs. Never of a program with states.
+     * NULL: they go one after the other. */
+    mil_status (*run_batch)(void *context, size_t n, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
+                            const mil__cancel *cancel, mil_error *err);
     bool takes_surfaces;      /* run locks those among its tensors itself, where it reads or writes them; else they are locked for it */
     void (*unload)(void *compiled); /* weights and plans; only `free` follows */
     void (*free)(void *compiled);
@@ -91,16 +98,17 @@ void mil__classes_free(mil__classes *classes);
 /* The likeliest of them; the first of several. Borrowed. */
 mil_tensor *mil__classes_label(const mil__classes *classes, const mil_tensor *probabilities);
 
-/* What a run is given, for engines that stand around others. */
+/* What a run is given, for engines that stand around others, and for batches: then n_inputs and n_outputs are those of all runs. */
 typedef struct mil__engine_args {
     mil_tensor *const *inputs;
-    const bool *are_written;       /* by input: a state */
+    const bool *are_written;       /* by input: a state; NULL: none is */
     size_t n_inputs;
     mil_tensor *const *given;
     mil_tensor **outputs;
     size_t n_outputs;
+    size_t n_runs;                 /* of a batch; 0: it is none */
 } mil__engine_args;
-/* engine->run, its tensors locked where they are surfaces, unless it takes these. */
+/* engine->run or run_batch, its tensors locked where they are surfaces, unless it takes these. */
 mil_status mil__engine_run(const mil__engine *engine, void *context, const mil__engine_args *args, const mil__cancel *cancel, mil_error *err);
 
 const mil__engine *mil__engine_find(const char *name);             /* NULL: unknown */

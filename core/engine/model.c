@@ -143,20 +143,23 @@ static mil_status engine_of(const char *name, bool falls_back, const mil__engine
     return mil__fail(err, MIL_EUNSUPPORTED, "compile: engine %s can't be used here: %s", (*out)->name, reason);
 }
 
-/* The engine, or what is around it. */
-static mil_status compile_program(mil_model *model, mil_program *program, const mil_compile_options *options, mil_error *err) {
+/* The engine, or what is around it; program is the one function of whole. */
+static mil_status compile_program(mil_model *model, const mil_program *whole, mil_block function, mil_program *program,
+                                  const mil_compile_options *options, mil_error *err) {
     mil_compile_options named = *options;
     named.engine = model->engine->name;
     bool is_other = model->engine != &mil__engine_cpu;
     if (is_other && (options->verify || options->fallback)) model->engine = options->verify ? &mil__engine_verified : &mil__engine_split;
-    return model->engine->compile(program, &named, &model->impl, err);
+    return whole->n_functions > 1 && model->engine->compile_function
+               ? model->engine->compile_function(whole, function, program, &named, &model->impl, err)
+               : model->engine->compile(program, &named, &model->impl, err);
 }
 
 static mil_status compile_named(mil_model *model, const mil_program *program, mil_block function, const mil_compile_options *options,
                                 mil_error *err) {
     mil_program *own = NULL;
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
-    mil_status status = compile_program(model, own, options, err);
+    mil_status status = compile_program(model, program, function, own, options, err);
     if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
     return status;
 }
@@ -297,7 +300,7 @@ static mil_context *take_spare(mil_model *model) {
     return NULL;
 }
 
-static void give_spare(mil_model *model, mil_context *context) {
+void mil__model_give_context(mil_model *model, mil_context *context) {
     for (int i = 0; i < MIL__SPARES; i++) {
         mil_context *none = NULL;
         if (atomic_compare_exchange_strong(&model->spares[i], &none, context)) return;
@@ -350,6 +353,13 @@ static mil_status new_context(mil_model *model, mil_context **out, mil_error *er
         return status;
     }
     *out = context;
+    return MIL_OK;
+}
+
+mil_status mil__model_take_context(mil_model *model, mil_context **out, mil_error *err) {
+    mil_context *spare = take_spare(model);
+    if (!spare) return new_context(model, out, err);
+    *out = spare;
     return MIL_OK;
 }
 
@@ -694,12 +704,12 @@ static void clear_context(mil_context *context) {
 mil_status mil__model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
                           const mil__cancel *cancel, mil_error *err) {
     MIL__TRY(mil__model_check(model, inputs, outputs, state, err));
-    mil_context *context = take_spare(model);
-    if (!context) MIL__TRY(new_context(model, &context, err));
+    mil_context *context;
+    MIL__TRY(mil__model_take_context(model, &context, err));
     mil_status status = mil_context_set_state(context, state, err);
     if (status == MIL_OK) status = run_with(context, inputs, outputs, cancel, err);
     clear_context(context);
-    give_spare(model, context);
+    mil__model_give_context(model, context);
     return status;
 }
 

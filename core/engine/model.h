@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Models from inside: for model.c, and for started.c, which runs them on threads of the library's. */
+/* Models from inside: for model.c, and for started.c, which runs them on threads of the library's, and batch.c, which runs
+ * several in one. */
 #ifndef MIL__MODEL_H
 #define MIL__MODEL_H
 
@@ -52,6 +53,10 @@ mil_status mil__model_check(const mil_model *model, mil_tensor *const *inputs, m
 mil_status mil__model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
                           const mil__cancel *cancel, mil_error *err);
 mil__cancel mil__cancel_of(const mil_model *model, const atomic_bool *own);
+
+/* A context for one run, or one batch, of the model, which has been entered; to be given back. */
+mil_status mil__model_take_context(mil_model *model, mil_context **out, mil_error *err);
+void mil__model_give_context(mil_model *model, mil_context *context);
 
 /* started.c: the model is one of those whose runs the threads are there for, until it is freed. */
 void mil__runs_release(void);

@@ -494,7 +494,7 @@ static mil_status run_part(split_context *c, uint32_t p, mil_tensor *const *give
         c->out[i] = output == NOT_OUTPUT ? c->tensors[part->outputs[i]] : outputs[output];
         c->given[i] = output == NOT_OUTPUT ? NULL : given[output];
     }
-    const mil__engine_args args = {c->in, part->are_states, part->n_inputs, c->given, c->out, part->n_outputs};
+    const mil__engine_args args = {c->in, part->are_states, part->n_inputs, c->given, c->out, part->n_outputs, 0};
     mil_status status = mil__engine_run(part->engine, c->contexts[p], &args, cancel, err);
     for (uint32_t i = 0; i < part->n_outputs; i++) { /* made anew, perhaps, whatever became of the run */
         int output = model->places[part->outputs[i]].output;

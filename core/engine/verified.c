@@ -127,8 +127,8 @@ static mil_status run_twice(verified_context *c, mil_tensor *const *inputs, mil_
     verified_model *model = c->model;
     first_run f = {.model = model};
     mil_status status = begin_first(&f, inputs, err);
-    const mil__engine_args reference = {f.inputs, model->are_states, model->n_inputs, f.none, f.outputs, model->n_outputs};
-    const mil__engine_args args = {inputs, model->are_states, model->n_inputs, given, outputs, model->n_outputs};
+    const mil__engine_args reference = {f.inputs, model->are_states, model->n_inputs, f.none, f.outputs, model->n_outputs, 0};
+    const mil__engine_args args = {inputs, model->are_states, model->n_inputs, given, outputs, model->n_outputs, 0};
     if (status == MIL_OK) status = mil__engine_run(&mil__engine_cpu, f.context, &reference, cancel, err);
     if (status == MIL_OK) status = mil__engine_run(model->engine, c->impl, &args, cancel, err);
     if (status == MIL_OK) status = compare_all(&f, inputs, outputs, err);
@@ -148,7 +148,7 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
     verified_context *c = context;
     verified_model *model = c->model;
     bool is_first = !atomic_load_explicit(&model->is_done, memory_order_relaxed) && !atomic_exchange(&model->is_busy, true);
-    const mil__engine_args args = {inputs, model->are_states, model->n_inputs, given, outputs, model->n_outputs};
+    const mil__engine_args args = {inputs, model->are_states, model->n_inputs, given, outputs, model->n_outputs, 0};
     if (!is_first) return mil__engine_run(model->engine, c->impl, &args, cancel, err);
     mil_status status = run_twice(c, inputs, given, outputs, cancel, err);
     if (status == MIL_OK) {

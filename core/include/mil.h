@@ -829,6 +829,11 @@ bool mil_engine_available(const char *name, const char **reason);
 /* A line about it: "cpu (avx512, 2 threads)"; as snprintf. */
 int mil_engine_describe(const char *name, char *buf, size_t n);
 
+/* Removes what engines keep for processes to come, in MIL_CACHE or the user's folder for such things (~/Library/Caches/luamil on a Mac):
+ * programs that Core ML compiled, what was found out about a Neural Engine. It is made again when it is wanted; no model of engine
+ * coreml may be in use. Fails: MIL_EIO (something can't be removed), MIL_ENOMEM. */
+mil_status mil_cache_clear(mil_error *err);
+
 /* What stands between this process and the Neural Engine, one level at a time: reports are made of it (luamil probe), nothing else needs it. */
 typedef enum mil_probe_level {
     MIL_PROBE_DRIVER = 1, /* is the driver's service in the registry, and what does it say of the device? */
@@ -936,6 +941,11 @@ mil_status mil_model_run(mil_model *model, mil_tensor *const *inputs, mil_tensor
 /* The same on a state, which a model with states needs: else MIL_EINVAL. */
 mil_status mil_model_run_state(mil_model *model, mil_tensor *const *inputs, mil_tensor **outputs, mil_state *state,
                                mil_error *err);
+/* n runs in one call: inputs and outputs of the first, then those of the second .., each as mil_model_run has them. Engine coreml
+ * gives them to Core ML as a batch, which keeps a device busier; the others run them one after the other. Either all are done, or
+ * none is: on failure NULL entries of outputs are NULL, and tensors that were given may be partly written.
+ * Fails: as mil_model_run, and says in which ("run 2 of 8: .."); MIL_EINVAL (a model with states: a run of it goes on from another). */
+mil_status mil_model_run_batch(mil_model *model, size_t n, mil_tensor *const *inputs, mil_tensor **outputs, mil_error *err);
 /* Asks runs under way (of all contexts, and those that were started) to stop with MIL_ECANCELLED; safe in a signal handler and
  * from any thread. */
 void mil_cancel(mil_model *model);

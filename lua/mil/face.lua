@@ -17,6 +17,7 @@ local rows = {
   { "mil.available(name: string) -> true?, string?", "Can this engine be used here? If not: nil, and what is missing." },
   { "mil.engine(name: string) -> string", "A line about an engine." },
   { "mil.cancel()", "Asks every model that runs to stop." },
+  { "mil.clear_cache() -> true", "Removes what engines keep for processes to come: programs that Core ML compiled, what was found out about a Neural Engine." },
   { "mil.last_error() -> table?", "The error object that was raised last; for PUC Lua 5.1, where errors are strings." },
   { "mil.rules(engine?: string) -> table[]", "What is known of an engine (\"ane\"), as f:check uses it." },
   { "mil.ran(op: string, route: string) -> string?", "Who has seen an op run on the Neural Engine by a route; nil where nobody is known to." },
@@ -172,6 +173,8 @@ local rows = {
   -- models
   { "model:run(inputs: table<string, mil.tensor|table|number>, options?: {state: mil.state?}) -> table<string, mil.tensor>",
     "One run: outputs by name, as fresh tensors; of a classifier, its label as a string or number and a mil.dictionary. A model with states runs on one." },
+  { "model:run_batch(list: table<string, mil.tensor|table|number>[]) -> table<string, mil.tensor>[]",
+    "Several runs in one call, in their order; engine coreml gives them to Core ML as a batch, the others run them one after the other." },
   { "model:bind(tensors: table<string, mil.tensor>, options?: {state: mil.state?}) -> mil.step",
     "A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated." },
   { "model:shared() -> table<string, mil.tensor>",

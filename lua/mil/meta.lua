@@ -51,6 +51,10 @@ function mil.engine(name) end
 ---Asks every model that runs to stop.
 function mil.cancel() end
 
+---Removes what engines keep for processes to come: programs that Core ML compiled, what was found out about a Neural Engine.
+---@return true
+function mil.clear_cache() end
+
 ---The error object that was raised last; for PUC Lua 5.1, where errors are strings.
 ---@return table?
 function mil.last_error() end
@@ -572,6 +576,11 @@ local model = {}
 ---@param options? {state: mil.state?}
 ---@return table<string, mil.tensor>
 function model:run(inputs, options) end
+
+---Several runs in one call, in their order; engine coreml gives them to Core ML as a batch, the others run them one after the other.
+---@param list table<string, mil.tensor|table|number>[]
+---@return table<string, mil.tensor>[]
+function model:run_batch(list) end
 
 ---A bound run: calling it runs the model on these tensors, inputs and outputs, with nothing allocated.
 ---@param tensors table<string, mil.tensor>

@@ -34,6 +34,20 @@ describe("a model", function()
     end
   end)
 
+  it("runs a batch", function()
+    local model = doubled({ "N", 2 }):compile()
+    local list = model:run_batch { { x = { { 1, -2 } } }, { x = mil.tensor { { 3, 4 }, { -5, 6 } } } }
+    assert.equal(2, #list)
+    assert.same({ { 2, 0 } }, list[1].y:table())
+    assert.same({ { 6, 8 }, { 0, 12 } }, list[2].y:table())
+    assert.same({}, model:run_batch {})
+    fails("EINVAL", "takes a list of tables of inputs by name, but was given 3", model.run_batch, model, 3)
+    fails("EINVAL", "takes a table of inputs by name, but was given 3", model.run_batch, model, { 3 })
+    fails("ETYPE", "run 2 of 2: input x is fp32[?, 2], but was given fp16[1, 2]", model.run_batch, model,
+      { { x = { { 1, 2 } } }, { x = mil.ones("fp16", { 1, 2 }) } })
+    fails("EINVAL", "run 2 of 2: input x fp32[?, 2] is missing", model.run_batch, model, { { x = { { 1, 2 } } }, {} })
+  end)
+
   it("gives fresh tensors", function()
     local model = doubled():compile()
     local a = model:run({ x = { 1, 1, 1, 1 } }).y
