@@ -129,8 +129,8 @@ enum { MIL__SURFACE_READ_ONLY = 1 }; /* of IOSurfaceLock and Unlock, which must 
 
 /* ---- blocks, by hand: what a compiler with blocks makes of ^{ .. } ---- */
 
-/* A global block is never copied or freed by those who take it: it must live until it was last called. invoke gets the block
- * first, then the block's own arguments. */
+/* As one on the stack: those who call it later copy it, and free the copy. It must be there while it is given, and what ctx points at until
+ * it was last called. invoke gets the block, or its copy, first, then the block's own arguments. */
 struct mil__objc_block {
     void *isa;
     int flags, reserved;

@@ -97,8 +97,7 @@ struct mil__objc_block_layout {
     unsigned long reserved, bytes;
 };
 static const struct mil__objc_block_layout layout = {0, sizeof(mil__objc_block)};
-enum { BLOCK_IS_GLOBAL = 1 << 28 };
 
 void mil__objc_block_init(mil__objc_block *block, void (*invoke)(void), void *ctx) {
-    *block = (mil__objc_block){mil__apple._NSConcreteGlobalBlock, BLOCK_IS_GLOBAL, 0, invoke, &layout, ctx};
+    *block = (mil__objc_block){mil__apple._NSConcreteStackBlock, 0, 0, invoke, &layout, ctx};
 }

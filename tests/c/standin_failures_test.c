@@ -99,7 +99,7 @@ static void stand_in(void) {
  * that gives nil means; or the failure is an answer. */
 static bool is_told(const char *route, mil_status status, const char *failed, const char *message) {
     bool is_coreml = !strcmp(route, "coreml");
-    if (status == MIL_ENOMEM) return !strncmp(failed, "NS", 2) || !strncmp(failed, "CF", 2) || is_coreml;
+    if (status == MIL_ENOMEM) return !strncmp(failed, "NS", 2) || !strncmp(failed, "CF", 2);
     if (!strcmp(failed, "_ANEDeviceInfo hasANE")) return strstr(message, "no Neural Engine") != NULL;
     if (!strcmp(failed, "objc_getClass")) return strstr(message, "has no class") != NULL;
     if (is_coreml && strstr(message, "Core ML")) return !strstr(failed, "error:") || strstr(message, "made to fail");

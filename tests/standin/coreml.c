@@ -415,11 +415,19 @@ static bool arguments_hold(object *features, object *of, object *given, const ch
     return ok;
 }
 
+/* A model is one thread's at a time; only asynchronous predictions of it may be under way together. */
+static void used_by_one(ml_model *m, int step) {
+    int now = __atomic_add_fetch(&m->at_once, step, __ATOMIC_ACQ_REL);
+    if (step > 0 && (now > 1 || __atomic_load_n(&m->asked, __ATOMIC_ACQUIRE))) violation("prediction: another thread is using the model");
+}
+
 static object *predict_whole(ME, object *features, object *of, object *given, object **error) {
     UNUSED;
     char why[1024] = "";
     if (!arguments_hold(features, of, given, "predictionFromFeatures")) return NULL;
+    used_by_one(self->data, 1);
     object *out = predicted(self, features, of, given, why, sizeof why);
+    used_by_one(self->data, -1);
     return out ? autoreleased(out) : ml_fails(error, ML_FEATURE_TYPE, why);
 }
 static object *predict(ME, object *features, object **error) { return predict_whole(self, _cmd, features, NULL, NULL, error); }
@@ -434,7 +442,9 @@ static object *predict_batch(ME, object *batch, object *given, object **error) {
     object **all = calloc(n + 1, sizeof *all), *out = NULL;
     char why[1024] = "";
     bool ok = true;
+    used_by_one(self->data, 1);
     for (size_t i = 0; ok && i < n; i++) ok = (all[i] = predicted(self, array_at(rows, i), NULL, given, why, sizeof why)) != NULL;
+    used_by_one(self->data, -1);
     if (ok) {
         out = ml_new("MLArrayBatchProvider", sizeof(object *));
         *(object **)out->data = array_new(all, n);
@@ -453,6 +463,7 @@ static void predict_now(void *ctx) {
     flight *f = ctx;
     char why[1024] = "";
     object *out = predicted(f->model, f->features, f->state, f->options, why, sizeof why);
+    __atomic_sub_fetch(&model_of(f->model)->asked, 1, __ATOMIC_ACQ_REL);
     object *error = out ? NULL : error_new("com.apple.CoreML", ML_FEATURE_TYPE, why, NULL);
     block_complete(f->done.b, out, error);
     released(out), released(error);
@@ -466,6 +477,8 @@ static void predict_later(ME, object *features, object *of, object *given, block
     if (!block_keep(done, "predictionFromFeatures:completionHandler", &kept) || !arguments_hold(features, of, given, "predictionFromFeatures:completionHandler")) return;
     flight *f = malloc(sizeof *f);
     *f = (flight){ retained(self), retained(features), retained(of), retained(given), kept };
+    __atomic_add_fetch(&model_of(self)->asked, 1, __ATOMIC_ACQ_REL);
+    if (__atomic_load_n(&model_of(self)->at_once, __ATOMIC_ACQUIRE)) violation("prediction: another thread is using the model");
     if (!thread_start(predict_now, f)) predict_now(f);
 }
 static void predict_later_options(ME, object *features, object *given, block *done) { predict_later(self, _cmd, features, NULL, given, done); }

@@ -41,6 +41,7 @@ typedef struct ml_model {
     mil_model *model;
     object *configuration;
     char path[1024];
+    int at_once, asked;          /* predictions under way, at once and asynchronous */
 } ml_model;
 mil_block ml_entry(const ml_model *m);
 #endif

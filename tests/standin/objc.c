@@ -108,7 +108,7 @@ void saw(const char *what, long n) {
     pthread_mutex_lock(&lock);
     size_t i = 0;
     while (i < n_seen && strcmp(seen[i].what, what)) i++;
-    if (i == n_seen && n_seen < sizeof seen / sizeof *seen) seen[n_seen++].what = what;
+    if (i == n_seen && n_seen < sizeof seen / sizeof *seen) seen[n_seen].last = seen[n_seen].sum = 0, seen[n_seen++].what = what;
     if (i < n_seen) seen[i].last = n, seen[i].sum += n;
     pthread_mutex_unlock(&lock);
 }

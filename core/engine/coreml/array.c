@@ -41,7 +41,8 @@ static mil__id strides_of(const mil_tensor *tensor) {
 mil_status mil__coreml_array_over(const mil_tensor *tensor, mil__id *out, mil_error *err) {
     mil__id shape = numbers_of(tensor->rank, tensor->shape), strides = strides_of(tensor), error = NULL;
     mil__id array = shape && strides ? mil__send_class(MLMultiArray, alloc) : NULL;
-    if (!array) return mil__nomem(err);
+    if (!shape || !strides) return mil__fail_made(err, "run");
+    if (!array) return mil__fail_nothing(err, "run", MIL__METHOD(MLMultiArray, alloc));
     array = mil__send(array, MLMultiArray, overMemory, tensor->data, shape, mil__coreml_dtype(tensor->dtype), strides, NULL, &error);
     if (!array) return mil__fail_nserror(err, MIL_EIO, error, "run: Core ML makes no array of the memory given");
     *out = array;

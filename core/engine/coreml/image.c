@@ -65,7 +65,9 @@ mil_status mil__coreml_image_fill(mil__coreml_image *image, const mil__coreml_po
     MIL__TRY(mil_tensor_copy(image->planes, from, err));
     int code = mil__apple.CVPixelBufferLockBaseAddress(image->pixels, 0);
     if (code != 0) return mil__fail(err, MIL_EIO, "run: the pixels of %s can't be locked (CVReturn %d)", port->name, code);
-    fill(mil__apple.CVPixelBufferGetBaseAddress(image->pixels), mil__apple.CVPixelBufferGetBytesPerRow(image->pixels), image, port->color);
+    void *base = mil__apple.CVPixelBufferGetBaseAddress(image->pixels);
+    if (base) fill(base, mil__apple.CVPixelBufferGetBytesPerRow(image->pixels), image, port->color);
     code = mil__apple.CVPixelBufferUnlockBaseAddress(image->pixels, 0);
+    if (!base) return mil__fail_nothing(err, "run", MIL__FUNCTION(CVPixelBufferGetBaseAddress));
     return code == 0 ? MIL_OK : mil__fail(err, MIL_EIO, "run: the pixels of %s can't be unlocked (CVReturn %d)", port->name, code);
 }

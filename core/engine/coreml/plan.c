@@ -1,80 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Which device each operation would run on and what share of the whole it is thought to cost, as an MLComputePlan has it. A plan is
- * loaded in the background; whoever asked waits, for a while. */
-#include <errno.h>
-#include <pthread.h>
+ * loaded in the background; whoever asks waits, for a while. */
 #include <stdio.h>
-#include <time.h>
 
 #include "engine/coreml/coreml.h"
 
-enum { PATIENCE = 60 /* seconds */, AT_ONCE = 16 };
-
-/* A question under way, and the block that answers it. Whoever called a block still looks at it after the call, when our handler has
- * long said that all is done; so these are never freed: they are places that are taken, and given back to be taken again. */
-typedef struct waiting {
-    mil__objc_block block;
-    mil__id plan, error;      /* retained */
-    bool is_taken, is_done, is_given_up;
-} waiting;
-
-static waiting places[AT_ONCE];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for all of them */
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-
-static void take_plan(mil__objc_block *block, mil__id plan, mil__id error);
-
-/* NULL: all are taken. */
-static waiting *take_place(void) {
-    waiting *w = NULL;
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < AT_ONCE && !w; i++)
-        if (!places[i].is_taken) w = &places[i];
-    if (w) {
-        w->plan = w->error = NULL;
-        w->is_done = w->is_given_up = false;
-        w->is_taken = true;
-        if (!w->block.ctx) mil__objc_block_init(&w->block, (void (*)(void))take_plan, w);
-    }
-    pthread_mutex_unlock(&lock);
-    return w;
-}
-
-static void give_back(waiting *w) {
-    if (w->plan) mil__apple.objc_release(w->plan);
-    if (w->error) mil__apple.objc_release(w->error);
-    pthread_mutex_lock(&lock);
-    w->is_taken = false;
-    pthread_mutex_unlock(&lock);
-}
-
-/* The handler may be called after we gave up: the last of the two gives the place back. */
-static void take_plan(mil__objc_block *block, mil__id plan, mil__id error) {
-    waiting *w = block->ctx;
-    pthread_mutex_lock(&lock);
-    w->plan = plan ? mil__apple.objc_retain(plan) : NULL;
-    w->error = error ? mil__apple.objc_retain(error) : NULL;
-    w->is_done = true;
-    bool is_ours = w->is_given_up;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-    if (is_ours) give_back(w);
-}
-
-/* False: given up, and the handler gives the place back. */
-static bool wait_for(waiting *w) {
-    struct timespec end;
-    clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += PATIENCE;
-    pthread_mutex_lock(&lock);
-    for (int error = 0; !w->is_done && error != ETIMEDOUT;) error = pthread_cond_timedwait(&changed, &lock, &end);
-    bool is_done = w->is_done;
-    w->is_given_up = !is_done;
-    pthread_mutex_unlock(&lock);
-    return is_done;
-}
-
-/* ---- printing ---- */
+enum { PATIENCE = 60 /* seconds */ };
 
 static bool is_kind(mil__id object, mil__class class) { return object && class && mil__send(object, NSObject, isKindOfClass, class); }
 
@@ -103,22 +34,15 @@ static bool is_const(mil__id operation) {
     return op && strcmp(dot ? dot + 1 : op, "const") == 0;
 }
 
-static void print_loaded(mil__id plan, mil__str *out) {
+static void print_loaded(mil__id plan, const char *name, mil__str *out) {
     mil__id structure = mil__send(plan, MLComputePlan, structure), program = mil__send(structure, MLModelStructure, program);
-    mil__id function = mil__read_key(mil__send(program, MLModelStructureProgram, functions), "main");
+    mil__id function = mil__read_key(mil__send(program, MLModelStructureProgram, functions), name);
     mil__id block = mil__send(function, MLModelStructureProgramFunction, block);
     mil__id operations = mil__send(block, MLModelStructureProgramBlock, operations);
     size_t n = mil__read_count(operations), number = 0;
     if (n == 0) mil__str_puts(out, "the compute plan has no operations\n");
     for (size_t i = 0; i < n; i++)
         if (!is_const(mil__read_at(operations, i))) print_operation(plan, mil__read_at(operations, i), ++number, out);
-}
-
-static void print_result(const waiting *w, mil__str *out) {
-    mil_error err;
-    if (w->plan) return print_loaded(w->plan, out);
-    mil__fail_nserror(&err, MIL_EIO, w->error, "no compute plan");
-    mil__str_printf(out, "%s\n", err.message);
 }
 
 /* Are all the methods there that the above sends? */
@@ -131,23 +55,29 @@ static bool can_plan(void) {
            mil__responds(MLComputePlanCost, weight);
 }
 
-void mil__coreml_print_plan(const mil__coreml_model *model, mil__str *out) {
-    if (!can_plan()) return mil__str_puts(out, "no compute plan: Core ML has them from macOS 14.4 on\n");
-    mil__id url = mil__coreml_url(model), configuration = url ? mil__coreml_configuration(model) : NULL;
-    if (!configuration) {
-        out->failed = true;
-        return;
-    }
-    waiting *w = take_place();
-    if (!w) {
+static void print_answer(const mil__coreml_model *model, const mil__coreml_question *question, mil__str *out) {
+    mil_error err;
+    mil__id plan = mil__coreml_question_result(question);
+    if (plan) return print_loaded(plan, model->function ? model->function : "main", out);
+    mil__fail_nserror(&err, MIL_EIO, mil__coreml_question_error(question), "no compute plan");
+    mil__str_printf(out, "%s\n", err.message);
+}
+
+mil_status mil__coreml_print_plan(const mil__coreml_model *model, mil__str *out, mil_error *err) {
+    mil__id url, configuration;
+    mil__coreml_question *question;
+    if (!can_plan()) return mil__str_puts(out, "no compute plan: Core ML has them from macOS 14.4 on\n"), MIL_OK;
+    MIL__TRY(mil__coreml_question_new(&question, err));
+    mil_status status = mil__coreml_source(model, &url, &configuration, err);
+    if (status == MIL_OK) {
+        mil__send_class(MLComputePlan, load, url, configuration, mil__coreml_question_ask(question));
         mil__apple.objc_release(configuration);
-        return mil__str_printf(out, "no compute plan: %d are being made\n", AT_ONCE);
+        if (!mil__coreml_question_wait(question, PATIENCE))
+            return mil__str_printf(out, "no compute plan: Core ML did not make one in %d seconds\n", PATIENCE), MIL_OK;
+        print_answer(model, question, out);
     }
-    mil__send_class(MLComputePlan, load, url, configuration, &w->block);
-    mil__apple.objc_release(configuration);
-    if (!wait_for(w)) return mil__str_printf(out, "no compute plan: Core ML did not make one in %d seconds\n", PATIENCE);
-    print_result(w, out);
-    give_back(w);
+    mil__coreml_question_free(question);
+    return status;
 }
 
 int mil__coreml_devices(char *buf, size_t n) {

@@ -24,7 +24,7 @@ mil_status mil__coreml_state_copy(mil__id state, const mil__coreml_port *port, m
     copying c = {.port = port, .tensor = tensor, .to_state = to_state, .err = err};
     mil__objc_block block;
     mil__id name = mil__ns_string(port->name);
-    if (!name) return mil__nomem(err);
+    if (!name) return mil__fail_made(err, "run");
     mil__objc_block_init(&block, (void (*)(void))copy, &c);
     mil__send(state, MLState, withArray, name, &block);
     return c.was_called ? c.status : mil__fail(err, MIL_EIO, "run: Core ML does not give the memory of state %s", port->name);
