@@ -241,12 +241,14 @@ fuzz-run: $(FUZZERS)
 
 # The kernels' .inc files are looked at through the scalar build.
 TIDY := $(filter-out core/engine/cpu/kernels_avx2.c core/engine/cpu/kernels_avx512.c core/engine/cpu/kernels_neon.c,$(CORE_SRC))
-# Objective-C is called through casts to exact prototypes alone (core/apple/apple.h): a variadic call passes arguments elsewhere.
-lint:
-	@! grep -rnE 'objc_msgSend' core lua --include=*.c --include=*.h | grep -vE 'core/apple/apple\.h'
+lint: lint-objc
 	cppcheck --quiet -j 2 --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
 	    --suppressions-list=tools/cppcheck.txt -Icore/include -Icore core lua
 	clang-tidy --quiet $(TIDY) $(LUA_SRC) -- $(CFLAGS_) $(LUA_CFLAGS_5.4) -Ilua
+
+# Objective-C is called through casts to exact prototypes alone (core/apple/apple.h): a variadic call passes arguments elsewhere.
+lint-objc:
+	@! grep -rnE 'objc_msgSend' core lua --include=*.c --include=*.h | grep -vE 'core/apple/apple\.h'
 
 # arm64: built by a cross compiler, the C tests run under emulation. Debian's names; the libraries of that architecture come
 # from `dpkg --add-architecture arm64`.
@@ -261,8 +263,11 @@ arm64-run: $(C_TESTS)
 	@tools/sum.sh $(C_TESTS:%="qemu-aarch64 -L /usr/$(ARM64_TRIPLE) -E LD_LIBRARY_PATH=/usr/lib/$(ARM64_TRIPLE) %")
 
 # macOS, arm64 and x86-64, by zig's C compiler; and what the files that come out are linked with (tools/cross_darwin.sh).
-cross-darwin:
-	@PYTHON="$(PYTHON)" sh tools/cross_darwin.sh $(BUILD)/darwin
+# DARWIN_OPT="-O1 -g0" is quicker.
+DARWIN     ?= arm64 x86_64
+DARWIN_OPT ?= -O2
+cross-darwin: lint-objc
+	@PYTHON="$(PYTHON)" OPT="$(DARWIN_OPT)" sh tools/cross_darwin.sh $(BUILD)/darwin $(DARWIN)
 
 # Another compiler, without warnings; C tests under valgrind; threads; arm64 under emulation (gcc-aarch64-linux-gnu, qemu-user).
 check-all: test
@@ -309,5 +314,5 @@ $(LIBLUAMIL): $(LUA_SRC:lua/%.c=$(BUILD)/lua$(LUA_INSTALL)/%.o)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: demo bench bench-ops fuzz fuzz-run lint arm64 arm64-run cross-darwin check-all all install uninstall lib lua program ctest standin spec test asan test-asan clean
+.PHONY: demo bench bench-ops fuzz fuzz-run lint lint-objc arm64 arm64-run cross-darwin check-all all install uninstall lib lua program ctest standin spec test asan test-asan clean
 -include $(CORE_OBJ:.o=.d) $(C_TESTS:=.d)

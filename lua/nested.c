@@ -45,8 +45,8 @@ static void add_results(lua_State *L, const nesting *n, int b, int first) {
         if (!value)
             luamil_fail_at(L, MIL_EINVAL, n->fn, NULL, "%s: a block returns values, but its result %d is %s; b:const makes a value of a number",
                            n->fn, i - first, LUAMIL_WHAT(L, i));
-        if (value->owner != n->owner) luamil_fail_at(L, MIL_ESTATE, n->fn, NULL, "%s: a block's result belongs to another program", n->fn);
-        if (mil_program_block_output(n->owner->program, n->blocks[b], value->id, &err) != MIL_OK) luamil_raise(L, &err);
+        else if (value->owner != n->owner) luamil_fail_at(L, MIL_ESTATE, n->fn, NULL, "%s: a block's result belongs to another program", n->fn);
+        else if (mil_program_block_output(n->owner->program, n->blocks[b], value->id, &err) != MIL_OK) luamil_raise(L, &err);
     }
 }
 
@@ -107,7 +107,7 @@ static void check_value(lua_State *L, int index, const nesting *n, const char *w
     if (!value)
         luamil_fail_at(L, MIL_EINVAL, n->fn, NULL, "%s: %s is a value, but was given %s; f:const makes one of a number", n->fn, what,
                        LUAMIL_WHAT(L, index));
-    if (value->owner != n->owner) luamil_fail_at(L, MIL_ESTATE, n->fn, NULL, "%s: %s belongs to another program", n->fn, what);
+    else if (value->owner != n->owner) luamil_fail_at(L, MIL_ESTATE, n->fn, NULL, "%s: %s belongs to another program", n->fn, what);
 }
 
 /* (object, value, function, function, options): the last upvalue of these is the nesting. */
@@ -143,10 +143,10 @@ static int build_loop(lua_State *L) {
 static int nest(lua_State *L, const char *fn, lua_CFunction build) {
     const luamil_function *function = luamil_test(L, 1, LUAMIL_FUNCTION);
     const luamil_value *value = luamil_test(L, 1, LUAMIL_VALUE);
-    if (!function && !value)
-        return luamil_fail_at(L, MIL_EINVAL, fn, NULL, "%s: is a method (f:%s), but its object is %s", fn, fn, LUAMIL_WHAT(L, 1));
-    nesting n = {.fn = fn, .owner = luamil_live(L, function ? function->owner : value->owner)};
-    if (value) { /* is what the operation takes */
+    luamil_program *owner = function ? function->owner : value ? value->owner : NULL;
+    if (!owner) return luamil_fail_at(L, MIL_EINVAL, fn, NULL, "%s: is a method (f:%s), but its object is %s", fn, fn, LUAMIL_WHAT(L, 1));
+    nesting n = {.fn = fn, .owner = luamil_live(L, owner)};
+    if (!function) { /* the value is what the operation takes */
         lua_pushvalue(L, 1);
         lua_insert(L, 2);
         if (!mil_value_block(n.owner->program, value->id))
