@@ -2,8 +2,11 @@
 /* What engine coreml gives to Core ML and takes from it, on the stand-in, beside the cpu engine: batches, contexts that share a loaded
  * model by asynchronous predictions, images, functions that share a bundle, the compute plan, results that lie where they were not
  * wanted, bundles that are kept and removed; and each of Core ML's calls failing. */
+#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "standin_client.h"
@@ -610,6 +613,102 @@ static void not_kept(void) {
     end(0);
 }
 
+/* ---- what is wrong ---- */
+
+/* Runs that are under way when a model is unloaded come to their ends; then it is over. */
+static void unloaded(void) {
+    set_up();
+    mil_model *model = compile(two_functions, "main");
+    mil_run *runs[6] = {NULL}, *late = NULL;
+    mil_tensor *x = rows(-2, 4, 1), *none[2] = {NULL};
+    for (int i = 0; i < 6; i++) CHECK_OK(mil_model_start(model, &x, NULL, NULL, NULL, NULL, &runs[i], &err), &err);
+    mil_model_unload(model);
+    for (int i = 0; i < 6; i++) {
+        mil_tensor *out[2] = {NULL};
+        CHECK_OK(mil_run_result(runs[i], out, &err), &err);
+        if (CHECK(out[0] && out[1])) right(x, out[0], out[1]);
+        free_all(out, 2);
+        mil_run_free(runs[i]);
+    }
+    CHECK_STATUS(mil_model_run(model, &x, none, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_model_run_batch(model, 1, &x, none, &err), MIL_ESTATE, &err);
+    CHECK_STATUS(mil_model_start(model, &x, NULL, NULL, NULL, NULL, &late, &err), MIL_ESTATE, &err);
+    char *words = NULL;
+    CHECK_STATUS(mil_model_describe(model, &words, &err), MIL_ESTATE, &err);
+    mil_tensor_free(x);
+    mil_model_free(model);
+    end(0);
+}
+
+static void wrong_inputs(void) {
+    set_up();
+    mil_model *model = compile(two_functions, "main");
+    mil_tensor *wide = NULL, *single = NULL, *none = NULL, *out[2] = {NULL}, *x = rows(1, 4, 1);
+    CHECK_OK(mil_tensor_new(MIL_FP16, 2, (const int64_t[]){2, 5}, &wide, &err), &err);
+    CHECK_OK(mil_tensor_new(MIL_FP32, 2, (const int64_t[]){2, 4}, &single, &err), &err);
+    CHECK_STATUS(mil_model_run(model, &wide, out, &err), MIL_ETYPE, &err);
+    CHECK_EQ((const char *)err.message, "run: input x is fp16[2, 4], but was given fp16[2, 5]");
+    CHECK_STATUS(mil_model_run(model, &single, out, &err), MIL_ETYPE, &err);
+    CHECK_STATUS(mil_model_run(model, &none, out, &err), MIL_EINVAL, &err);
+    mil_tensor *given[2] = {wide, NULL};
+    CHECK_STATUS(mil_model_run(model, &x, given, &err), MIL_ETYPE, &err);
+    CHECK(!out[0] && !out[1]);
+    CHECK_OK(mil_model_run(model, &x, out, &err), &err);
+    right(x, out[0], out[1]);
+    free_all(out, 2);
+    mil_tensor_free(wide), mil_tensor_free(single), mil_tensor_free(x);
+    mil_model_free(model);
+    /* what no package can say */
+    mil_program *program = parse("program(1.3) { func main<ios18>(tensor<bool, [2]> x) { tensor<bool, [2]> y = logical_not(x = x)[name = string(\"y\")]; } -> (y); }");
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "coreml";
+    CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_HAS(err.message, "a model's inputs are fp16, fp32 or int32 tensors, not tensor<bool, [2]>");
+    mil_program_free(program);
+    end(0);
+}
+
+static int entries(const char *path) {
+    int n = -2;
+    DIR *dir = opendir(path);
+    while (dir && readdir(dir)) n++;
+    if (dir) closedir(dir);
+    return n;
+}
+
+/* Where a package can't be written, and where what is written is cut off (a limit of this process stands for the disk's). */
+static void no_room(void) {
+    set_up();
+    static char folder[120];
+    mil_program *program = parse(two_functions);
+    mil_model *model = NULL;
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    options.engine = "coreml", options.entry = "main";
+    CHECK_OK(mil_cache_clear(&err), &err);
+    setenv("TMPDIR", "/nowhere/at/all", 1);
+    CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EIO, &err);
+    CHECK_HAS(err.message, "cannot make /nowhere/at/all/");
+    snprintf(folder, sizeof folder, "%s/small", test_folder());
+    CHECK_EQ(mkdir(folder, 0700), 0);
+    setenv("TMPDIR", folder, 1);
+    struct rlimit before, none = {0, RLIM_INFINITY};
+    getrlimit(RLIMIT_FSIZE, &before);
+    none.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none);
+    mil_status status = mil_program_compile(program, &options, &model, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK_STATUS(status, MIL_EIO, &err);
+    CHECK_HAS(err.message, "cannot write ");
+    CHECK_EQ(entries(folder), 0);
+    model = compile_as(program, "coreml", "main");
+    run_often(model);
+    mil_model_free(model);
+    CHECK_EQ(entries(folder), 0);
+    mil_program_free(program);
+    end(0);
+}
+
 /* ---- each call failing ---- */
 
 /* Two functions in a bundle, an image, a batch, contexts that share a model, states, the plan. */
@@ -719,4 +818,4 @@ static void each_allocation(void) {
 
 TEST_MAIN(CASE(older_systems), CASE(each_allocation), CASE(batches), CASE(batches_beside_contexts), CASE(sharing), CASE(sharing_states), CASE(threads),
           CASE(several_started), CASE(functions), CASE(plans), CASE(image_inputs), CASE(images_of_any_size), CASE(outputs), CASE(kept),
-          CASE(not_kept), CASE(each_call_fails))
+          CASE(not_kept), CASE(unloaded), CASE(wrong_inputs), CASE(no_room), CASE(each_call_fails))
