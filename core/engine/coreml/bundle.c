@@ -43,12 +43,23 @@ static mil_status compile_saved(mil__coreml_model *model, const char *package, m
     return status;
 }
 
-mil_status mil__coreml_compile(mil__coreml_model *model, const mil_program *program, mil_error *err) {
+/* What a package can't say is told without the place of ours where it would have been. */
+static mil_status save(const mil_program *program, const char *package, mil_error *err) {
     static const mil_save_options options = {.alone = true};
+    size_t n = strlen(package);
+    mil_status status = mil_program_save(program, package, &options, err);
+    if (status == MIL_OK || !err || strncmp(err->message, package, n) != 0 || strncmp(err->message + n, ": ", 2) != 0) return status;
+    static const char what[] = "compile"; /* shorter than the place, which is in a folder */
+    memcpy(err->message, what, sizeof what - 1);
+    memmove(err->message + sizeof what - 1, err->message + n, strlen(err->message + n) + 1);
+    return status;
+}
+
+mil_status mil__coreml_compile(mil__coreml_model *model, const mil_program *program, mil_error *err) {
     char *folder, *package = NULL;
     MIL__TRY(mil__folder_temporary("coreml", &folder, err));
     mil_status status = mil__path_join(folder, "model.mlpackage", &package, err);
-    if (status == MIL_OK) status = mil_program_save(program, package, &options, err);
+    if (status == MIL_OK) status = save(program, package, err);
     if (status == MIL_OK) status = compile_saved(model, package, err);
     mil__free(package);
     mil__folder_remove(folder);
