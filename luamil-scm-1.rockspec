@@ -152,6 +152,7 @@ build = {
         "core/package/write_description.c",
         "core/package/write_feature.c",
         "core/package/write_value.c",
+        "core/passes/ane_blocks.c",
         "core/passes/ane_conv.c",
         "core/passes/ane_emit.c",
         "core/passes/ane_lower.c",

@@ -248,8 +248,8 @@ static bool epsilon_is(mil__look *look, double least, double below) {
     snprintf(look->here, sizeof look->here, "epsilon is %g", epsilon);
     return true;
 }
-WHEN(epsilon_is_zero) { return epsilon_is(look, 0, 6e-8); }
-WHEN(epsilon_is_subnormal) { return epsilon_is(look, 6e-8, 6.1e-5); }
+WHEN(epsilon_is_zero) { return epsilon_is(look, 0, 0x1p-24); }
+WHEN(epsilon_is_subnormal) { return epsilon_is(look, 0x1p-24, 6.1e-5); }
 
 /* ---- convolutions ---- */
 

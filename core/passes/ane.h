@@ -80,6 +80,7 @@ static inline const mil_type *mil__new_type(const mil__lowering *l, mil_value va
 void mil__ane_fail(mil__lowering *l, mil_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Any operation of one result. */
 mil_value mil__ane_add(mil__lowering *l, const char *op, const mil_arg *args, size_t n);
+void mil__ane_add_all(mil__lowering *l, const char *op, const mil_arg *args, size_t n, mil_value *made, size_t n_made); /* of several */
 #define MIL__ADD(l, op, ...) \
     mil__ane_add((l), (op), (const mil_arg[]){__VA_ARGS__}, sizeof((const mil_arg[]){__VA_ARGS__}) / sizeof(mil_arg))
 #define MIL__VALUE(param, v)   {.name = (param), .kind = MIL_ARG_VALUE, .value = (v)}
@@ -100,7 +101,7 @@ mil_value mil__ane_slice(mil__lowering *l, mil_value x, const int64_t *begin, co
 /* Elements begin, begin + step, .. of an axis. */
 mil_value mil__ane_strided(mil__lowering *l, mil_value x, int axis, int64_t begin, int64_t n, int64_t step);
 mil_value mil__ane_repeat(mil__lowering *l, mil_value x, int axis, int64_t n); /* n times, one after the other */
-mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, double value);
+mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, const char *mode, double value); /* NULL: constant */
 mil_value mil__ane_concat(mil__lowering *l, const mil_value *values, size_t n, int axis);
 /* Over some axes, which stay with extent 1. */
 mil_value mil__ane_reduce(mil__lowering *l, const char *op, mil_value x, const int64_t *axes, size_t n);
@@ -108,8 +109,9 @@ mil_value mil__ane_softmax(mil__lowering *l, mil_value x, int axis);
 mil_value mil__ane_mean(mil__lowering *l, mil_value x, const int64_t *axes, size_t n);
 /* 1 / sqrt(mean of squares + epsilon) over those axes. */
 mil_value mil__ane_inverse_rms(mil__lowering *l, mil_value x, const int64_t *axes, size_t n, double epsilon);
-/* [n, c, h * high, w * wide] -> [n, c * high * wide, h, w]. */
+/* [n, c, h * high, w * wide] -> [n, c * high * wide, h, w], and back. */
 mil_value mil__ane_patches(mil__lowering *l, mil_value x, int64_t high, int64_t wide);
+mil_value mil__ane_places(mil__lowering *l, mil_value x, int64_t high, int64_t wide);
 /* A 1x1 convolution of x [1, in, 1, S] by rows of a weight [out, in], + bias [out] or NULL. Neither is taken over. */
 mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias);
 mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool transpose_x, bool transpose_y);

@@ -234,7 +234,7 @@ static mil_value by_depth(mil__lowering *l, const mil__op *op, const struct mil_
         plane.pad_before[i] = params->pad_before[i + 1], plane.pad_after[i] = params->pad_after[i + 1];
     }
     mil_value x = mil__ane_reshape(l, mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN), 4, (const int64_t[]){in[0], in[1], in[2], in[3] * in[4]});
-    x = mil__ane_transpose(l, mil__ane_pad(l, x, 2, params->pad_before[0], params->pad_after[0], 0), swap);
+    x = mil__ane_transpose(l, mil__ane_pad(l, x, 2, params->pad_before[0], params->pad_after[0], NULL, 0), swap);
     mil_tensor *all = mil__ane_shaped(l, mil__ane_half(l, mil__old_data(l, mil__ane_arg(op, "weight"))), 4, (const int64_t[]){w[0], w[1], w[2], w[3] * w[4]});
     mil_value sum = 0;
     for (int64_t k = 0; k < w[2] && l->status == MIL_OK; k++) {
@@ -268,6 +268,43 @@ bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
     return true;
 }
 
+/* ---- transposed ---- */
+
+/* Element (i, j) of result (q * stride + i, ..) is a convolution by every stride-th element of the kernel, from the last one on:
+ * [in, out / g, kh, kw]  ->  [out * sh * sw, in / g, H, W]. */
+static mil_tensor *weight_of_places(mil__lowering *l, const mil_tensor *weight, const settled *s, const int64_t kernel[2]) {
+    int64_t g = s->groups, in = weight->shape[0] / g, out = weight->shape[1], kh = weight->shape[2], kw = weight->shape[3];
+    int64_t sh = s->strides[0], sw = s->strides[1];
+    mil_tensor *made = NULL;
+    if (mil_tensor_new(MIL_FP16, 4, (const int64_t[]){g * out * sh * sw, in, kernel[0], kernel[1]}, &made, l->err) != MIL_OK)
+        return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), NULL;
+    const uint16_t *from = weight->data;
+    uint16_t *to = made->data;
+    for (int64_t at = 0; at < g * in * out; at++) /* [g][in][out] */
+        for (int64_t i = 0; i < kh; i++)
+            for (int64_t j = 0; j < kw; j++) {
+                int64_t channel = ((at / (in * out) * out + at % out) * sh + i % sh) * sw + j % sw, row = kernel[0] - 1 - i / sh;
+                to[((channel * in + at / out % in) * kernel[0] + row) * kernel[1] + kernel[1] - 1 - j / sw] = from[(at * kh + i) * kw + j];
+            }
+    return made;
+}
+
+/* A convolution that makes all places between two of x's as channels, and these moved there. */
+static mil_value by_places(mil__lowering *l, mil_value x, const mil_tensor *weight, const settled *s, const int64_t shape[4]) {
+    int64_t kernel[2], begin[] = {0, 0, s->pad[0], s->pad[2]};
+    for (int i = 0; i < 2; i++) kernel[i] = (weight->shape[2 + i] + s->strides[i] - 1) / s->strides[i];
+    mil_tensor *made = x ? weight_of_places(l, weight, s, kernel) : NULL;
+    settled whole = {.groups = s->groups, .strides = {1, 1}, .dilations = {1, 1}, .pad = {kernel[0] - 1, kernel[0] - 1, kernel[1] - 1, kernel[1] - 1}};
+    return made ? mil__ane_slice(l, mil__ane_places(l, by_known(l, x, made, whole), s->strides[0], s->strides[1]), begin, shape) : 0;
+}
+
+/* Does the kernel go beyond what the engine takes? With dilations it is left. */
+static bool is_spread_far(const mil__lowering *l, const mil_type *weight, const settled *s) {
+    bool is_strided = s->strides[0] > 1 || s->strides[1] > 1, is_dense = s->dilations[0] == 1 && s->dilations[1] == 1;
+    int64_t widest = is_strided ? (l->chip <= 1 ? 7 : 8) : 13, highest = 29;
+    return is_dense && (mil__last(weight) > widest || (weight->rank == 4 && weight->shape[2] > highest));
+}
+
 /* Its result's shape is given, since a pad and an output_shape can say different things. */
 bool mil__lower_conv_transpose(mil__lowering *l, const mil__op *op) {
     const struct mil__conv_params *params = mil__ane_params(l, op);
@@ -277,7 +314,15 @@ bool mil__lower_conv_transpose(mil__lowering *l, const mil__op *op) {
     for (int i = 0; i < 4; i++)
         if (s.pad[i] < 0) return false;
     int64_t shape[] = {type->shape[0], type->shape[1], type->rank == 4 ? type->shape[2] : 1, mil__last(type)};
-    mil_value x = with_height(l, mil__ane_arg(op, "x")), w = with_height(l, mil__ane_arg(op, "weight"));
+    mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = mil__ane_arg(op, "weight");
+    const mil_tensor *data = mil__old_data(l, weight);
+    if (data && is_spread_far(l, mil__old_type(l, weight), &s)) {
+        mil_tensor *known = known_with_height(l, data);
+        mil__ane_give_any(l, op->outputs[0], add_bias(l, op, known ? by_places(l, x, known, &s, shape) : 0));
+        mil_tensor_free(known);
+        return true;
+    }
+    mil_value w = with_height(l, weight);
     mil_value y = MIL__ADD(l, "conv_transpose", MIL__VALUE("x", x), MIL__VALUE("weight", w), MIL__INTS("strides", 2, s.strides),
                            MIL__WORD("pad_type", "custom"), MIL__INTS("pad", 4, s.pad), MIL__INTS("dilations", 2, s.dilations),
                            MIL__INT_("groups", s.groups), MIL__INTS("output_shape", 4, shape));

@@ -257,13 +257,18 @@ mil_value mil__ane_const(mil__lowering *l, mil_tensor *data) {
     return l->status == MIL_OK ? made : 0;
 }
 
-mil_value mil__ane_add(mil__lowering *l, const char *op, const mil_arg *args, size_t n) {
-    mil_value made = 0;
+void mil__ane_add_all(mil__lowering *l, const char *op, const mil_arg *args, size_t n, mil_value *made, size_t n_made) {
     size_t n_outs;
+    memset(made, 0, n_made * sizeof *made);
     for (size_t i = 0; i < n; i++)
-        if (args[i].kind == MIL_ARG_VALUE && !args[i].value) return 0;
-    if (l->status != MIL_OK) return 0;
-    check(l, mil_program_add(l->to, l->block, mil_op_find(op), args, n, NULL, where_of(l), &made, 1, &n_outs, l->err));
+        if (args[i].kind == MIL_ARG_VALUE && !args[i].value) return;
+    if (l->status != MIL_OK) return;
+    check(l, mil_program_add(l->to, l->block, mil_op_find(op), args, n, NULL, where_of(l), made, n_made, &n_outs, l->err));
+}
+
+mil_value mil__ane_add(mil__lowering *l, const char *op, const mil_arg *args, size_t n) {
+    mil_value made;
+    mil__ane_add_all(l, op, args, n, &made, 1);
     return l->status == MIL_OK ? made : 0;
 }
 
@@ -278,8 +283,25 @@ static void equal_batches(mil__lowering *l, mil_value *x, mil_value *y) {
     else *y = mil__ane_repeat(l, *y, 0, a->shape[0]);
 }
 
+/* Known elements [1, D, 1, 1], so many that compiling fails by their values (e5rt: from 1024 on M1 and M2, from 10240 else). */
+static bool is_long_affine(const mil__lowering *l, const char *op, mil_value y) {
+    const mil_type *type = y && l->status == MIL_OK && l->is_e5rt ? mil__new_type(l, y) : NULL;
+    bool is_meant = type && type->rank == 4 && l->to->values[y]->data && (strcmp(op, "add") == 0 || strcmp(op, "mul") == 0);
+    return is_meant && type->shape[0] == 1 && type->shape[2] == 1 && type->shape[3] == 1 && type->shape[1] >= (l->chip >= 3 ? 10240 : 1024);
+}
+
+/* They run along the last axis. */
+static mil_value by_last_axis(mil__lowering *l, const char *op, mil_value x, mil_value y) {
+    static const int turn[] = {0, 3, 2, 1};
+    const mil_tensor *data = l->to->values[y]->data;
+    mil_value row = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, data), 4, (const int64_t[]){1, 1, 1, data->shape[1]}));
+    return mil__ane_transpose(l, mil__ane_binary(l, op, mil__ane_transpose(l, x, turn), row), turn);
+}
+
 mil_value mil__ane_binary(mil__lowering *l, const char *op, mil_value x, mil_value y) {
     if (!l->is_e5rt && strcmp(op, "mul") == 0) equal_batches(l, &x, &y);
+    if (is_long_affine(l, op, y) && x && mil__new_type(l, x)->rank == 4) return by_last_axis(l, op, x, y);
+    if (is_long_affine(l, op, x) && y && mil__new_type(l, y)->rank == 4) return by_last_axis(l, op, y, x);
     return MIL__ADD(l, op, MIL__VALUE("x", x), MIL__VALUE("y", y));
 }
 
@@ -386,7 +408,7 @@ mil_value mil__ane_repeat(mil__lowering *l, mil_value x, int axis, int64_t n) {
     return mil__ane_concat(l, parts, n_parts, axis);
 }
 
-mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, double value) {
+mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, const char *mode, double value) {
     int64_t shape[MIL_MAX_RANK], parts[4] = {1, 1, 1, 1}, pad[8] = {0};
     if (!x || (!before && !after) || l->status != MIL_OK) return l->status == MIL_OK ? x : 0;
     const mil_type *type = mil__new_type(l, x);
@@ -397,7 +419,8 @@ mil_value mil__ane_pad(mil__lowering *l, mil_value x, int axis, int64_t before, 
     }
     if (rank != 4 || axis < 2) x = mil__ane_reshape(l, x, 4, parts);
     pad[2 * at] = before, pad[2 * at + 1] = after;
-    x = MIL__ADD(l, "pad", MIL__VALUE("x", x), MIL__INTS("pad", 8, pad), MIL__WORD("mode", "constant"), MIL__NUMBER("constant_val", value));
+    x = MIL__ADD(l, "pad", MIL__VALUE("x", x), MIL__INTS("pad", 8, pad), MIL__WORD("mode", mode ? mode : "constant"),
+                MIL__NUMBER("constant_val", value));
     return mil__ane_reshape(l, x, rank, shape);
 }
 

@@ -55,19 +55,13 @@ bool mil__lower_transpose(mil__lowering *l, const mil__op *op) {
     return done(l, op, MIL__PLAIN, mil__ane_transpose(l, mil__ane_get(l, old, MIL__PLAIN), perm));
 }
 
-/* ---- blocks ---- */
-
-/* By index:  n c h a w b  ->  n c a h w b  ->  n c a b h w,  with rank 4 throughout. */
-mil_value mil__ane_patches(mil__lowering *l, mil_value x, int64_t high, int64_t wide) {
-    if (!x || l->status != MIL_OK) return 0;
-    const int64_t *shape = mil__new_type(l, x)->shape;
-    int64_t n = shape[0], c = shape[1], h = shape[2] / high, w = shape[3] / wide;
-    x = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, (const int64_t[]){n * c, h, high, w * wide}), (const int[]){0, 2, 1, 3});
-    x = mil__ane_transpose(l, mil__ane_reshape(l, x, 4, (const int64_t[]){n, c * high, h * w, wide}), (const int[]){0, 1, 3, 2});
-    return mil__ane_reshape(l, x, 4, (const int64_t[]){n, c * high * wide, h, w});
-}
-
 /* ---- slices ---- */
+
+static mil_value *values_of(mil__lowering *l, size_t n) {
+    mil_value *values = mil__arena_zero(&l->arena, n, sizeof *values);
+    if (!values) mil__ane_fail(l, MIL_ENOMEM, "out of memory");
+    return values;
+}
 
 /* The part of x from begin on, an entry an axis of x: the value, and its form. */
 static mil_value part_of(mil__lowering *l, mil_value old, const int64_t *begin, const int64_t *size, mil__ane_form *form) {
@@ -206,13 +200,36 @@ bool mil__lower_split(mil__lowering *l, const mil__op *op) {
     return true;
 }
 
-/* ---- concatenations ---- */
-
-static mil_value *values_of(mil__lowering *l, size_t n) {
-    mil_value *values = mil__arena_zero(&l->arena, n, sizeof *values);
-    if (!values) mil__ane_fail(l, MIL_ENOMEM, "out of memory");
-    return values;
+/* From the last axis on: the update, with what x has before and behind it along the axis. What is done covers whole axes from there
+ * on, and the update's part of those before. */
+bool mil__lower_slice_update(mil__lowering *l, const mil__op *op) {
+    part p = {.has_steps = false};
+    mil_value old = mil__ane_arg(op, "x");
+    const mil_type *type = mil__old_type(l, old);
+    int64_t begin[MIL_MAX_RANK], size[MIL_MAX_RANK], ones = offset_of(type);
+    if (!index_part(l, op, &p) || p.has_steps) return false;
+    int rank = mil__plain_shape(type, size);
+    for (int i = 0; i < rank; i++) {
+        begin[i] = i < ones ? 0 : p.begin[i - ones];
+        if (i >= ones) size[i] = p.size[i - ones];
+    }
+    mil_value x = mil__ane_get(l, old, MIL__PLAIN), done_so_far = mil__ane_reshape(l, mil__ane_get(l, mil__ane_arg(op, "update"), MIL__PLAIN), rank, size);
+    for (int axis = rank - 1; x && axis >= ones; axis--) {
+        int64_t n = mil__new_type(l, x)->shape[axis], from = begin[axis], behind = from + size[axis];
+        mil_value parts[3];
+        size_t n_parts = 0;
+        begin[axis] = 0, size[axis] = from;
+        if (from) parts[n_parts++] = mil__ane_slice(l, x, begin, size);
+        parts[n_parts++] = done_so_far;
+        begin[axis] = behind, size[axis] = n - behind;
+        if (behind < n) parts[n_parts++] = mil__ane_slice(l, x, begin, size);
+        begin[axis] = 0, size[axis] = n;
+        done_so_far = mil__ane_concat(l, parts, n_parts, axis);
+    }
+    return done(l, op, MIL__PLAIN, done_so_far);
 }
+
+/* ---- concatenations ---- */
 
 bool mil__lower_concat(mil__lowering *l, const mil__op *op) {
     const mil__values *given = mil__op_arg_named(op, "values");
@@ -268,29 +285,30 @@ static int64_t *indices_of(mil__lowering *l, const mil__op *op, int64_t extent, 
     return indices;
 }
 
-/* Indices that follow one another are one slice. */
-static mil_value pieces(mil__lowering *l, mil_value old, int64_t axis, const int64_t *indices, int64_t n) {
-    const mil_type *type = mil__old_type(l, old);
-    int64_t begin[MIL_MAX_RANK] = {0}, size[MIL_MAX_RANK];
-    mil_value parts[MOST_PIECES];
-    size_t n_parts = 0;
-    int offset = offset_of(type);
-    mil_value x = mil__ane_get(l, old, MIL__PLAIN);
-    mil__plain_shape(type, size);
-    for (int64_t i = 0, k; i < n; i = k) {
-        for (k = i + 1; k < n && indices[k] == indices[k - 1] + 1; k++) {}
-        if (n_parts == MOST_PIECES) return 0;
-        begin[offset + axis] = indices[i];
-        size[offset + axis] = k - i;
-        parts[n_parts++] = mil__ane_slice(l, x, begin, size);
-    }
-    return mil__ane_concat(l, parts, n_parts, offset + (int)axis);
+/* Indices from i on that follow one another, up or down: behind the last; *step is 1 or -1. */
+static int64_t end_of_run(const int64_t *indices, int64_t i, int64_t n, int64_t *step) {
+    *step = i + 1 < n && indices[i + 1] == indices[i] - 1 ? -1 : 1;
+    for (i++; i < n && indices[i] == indices[i - 1] + *step; i++) {}
+    return i;
 }
 
-static int64_t count_pieces(const int64_t *indices, int64_t n) {
-    int64_t count = 1;
-    for (int64_t i = 1; i < n; i++) count += indices[i] != indices[i - 1] + 1;
+static int64_t count_runs(const int64_t *indices, int64_t n) {
+    int64_t count = 0, step;
+    for (int64_t i = 0; i < n; i = end_of_run(indices, i, n, &step)) count++;
     return count;
+}
+
+/* Elements of an axis by indices: a slice each run, behind one another. */
+static mil_value by_runs(mil__lowering *l, mil_value x, int axis, const int64_t *indices, int64_t n) {
+    mil_value *parts = values_of(l, (size_t)n);
+    size_t n_parts = 0;
+    int64_t step;
+    for (int64_t i = 0, end; parts && i < n; i = end) {
+        end = end_of_run(indices, i, n, &step);
+        mil_value part = mil__ane_strided(l, x, axis, step > 0 ? indices[i] : indices[end - 1], end - i, 1);
+        parts[n_parts++] = step > 0 ? part : reversed(l, part, axis);
+    }
+    return parts ? mil__ane_concat(l, parts, n_parts, axis) : 0;
 }
 
 /* Along the last axis: rows of ones that pick channels. */
@@ -312,15 +330,62 @@ bool mil__lower_gather(mil__lowering *l, const mil__op *op) {
     bool is_last = axis == type->rank - 1, is_float = mil__dtype_is_float(type->dtype);
     int64_t *indices = mil__ane_number(l, op, "batch_dims", 0) == 0 ? indices_of(l, op, type->shape[axis], &n) : NULL;
     if (!indices || mil__old_data(l, old)) return false;
-    int64_t count = count_pieces(indices, n);
+    int64_t count = count_runs(indices, n);
     mil_value value;
     if (!is_last || count == 1) {
         if (count > MOST_PIECES) return false;
-        value = pieces(l, old, axis, indices, n);
+        value = by_runs(l, mil__ane_get(l, old, MIL__PLAIN), offset_of(type) + (int)axis, indices, n);
     } else {
         if (!is_float || n > MOST_ONES / type->shape[axis]) return false;
         value = mil__ane_transpose(l, picked(l, old, indices, n), (const int[]){0, 3, 2, 1});
     }
     mil__ane_give_any(l, op->outputs[0], value);
+    return true;
+}
+
+/* ---- pads ---- */
+
+/* Where place `at` before or behind n elements comes from. */
+static int64_t edge_at(int64_t at, int64_t n, bool reflects) {
+    if (!reflects || n == 1) return at < 0 ? 0 : at >= n ? n - 1 : at;
+    int64_t period = 2 * (n - 1), phase = (at % period + period) % period;
+    return phase < n ? phase : period - phase;
+}
+
+/* M1 knows no mode but constant: pieces of x, [1, before, n, behind] for that. */
+static mil_value pad_by_pieces(mil__lowering *l, mil_value x, int axis, int64_t before, int64_t after, bool reflects) {
+    int64_t shape[MIL_MAX_RANK], parts[4] = {1, 1, 1, 1};
+    if (!x || l->status != MIL_OK) return 0;
+    const mil_type *type = mil__new_type(l, x);
+    int64_t n = type->shape[axis], *indices = mil__arena_zero(&l->arena, (size_t)(before + n + after), sizeof *indices);
+    if (!indices) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), 0;
+    for (int i = 0; i < type->rank; i++) {
+        shape[i] = type->shape[i] + (i == axis ? before + after : 0);
+        parts[i < axis ? 1 : i == axis ? 2 : 3] *= type->shape[i];
+    }
+    for (int64_t i = 0; i < before + n + after; i++) indices[i] = edge_at(i - before, n, reflects);
+    x = by_runs(l, mil__ane_reshape(l, x, 4, parts), 2, indices, before + n + after);
+    return mil__ane_reshape(l, x, type->rank, shape);
+}
+
+/* Only the last two axes can be padded: others one by one, as the last but one of four. */
+bool mil__lower_pad(mil__lowering *l, const mil__op *op) {
+    int64_t pads[2 * MIL_MAX_RANK];
+    mil_value old = mil__ane_arg(op, "x"), mode_value = mil__ane_arg(op, "mode");
+    const mil_type *type = mil__old_type(l, old);
+    const char *mode = mode_value ? mil_tensor_string(mil__old_data(l, mode_value), 0, NULL) : "constant";
+    int n = mil__op_ints(l->from, op, "pad", 2 * MIL_MAX_RANK, pads), first = type->rank - n / 2;
+    bool is_constant = mode && strcmp(mode, "constant") == 0, by_pieces = !is_constant && l->chip == 1, is_simple = type->rank <= 4 && !by_pieces;
+    for (int i = 0; i < n / 2 - 2; i++) is_simple = is_simple && !pads[2 * i] && !pads[2 * i + 1];
+    if (n < 0 || !mode || is_simple) return false;
+    mil_value x = mil__ane_get(l, old, MIL__PLAIN);
+    for (int i = 0; i < n / 2; i++) {
+        int axis = first + i + offset_of(type);
+        int64_t before = pads[2 * i], after = pads[2 * i + 1];
+        if (!before && !after) continue;
+        if (by_pieces) x = pad_by_pieces(l, x, axis, before, after, strcmp(mode, "reflect") == 0);
+        else x = mil__ane_pad(l, x, axis, before, after, mode, mil__ane_number(l, op, "constant_val", 0));
+    }
+    mil__ane_give_any(l, op->outputs[0], x);
     return true;
 }

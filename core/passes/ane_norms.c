@@ -101,6 +101,51 @@ bool mil__lower_reduce(mil__lowering *l, const mil__op *op) {
     return true;
 }
 
+/* Halves by each other, until one is left; what is over at an odd number comes in at the end. */
+static mil_value product_along(mil__lowering *l, mil_value x, int axis) {
+    mil_value over = 0;
+    for (int64_t n; x && (n = mil__new_type(l, x)->shape[axis]) > 1;) {
+        mil_value low = mil__ane_strided(l, x, axis, 0, n / 2, 1), high = mil__ane_strided(l, x, axis, n / 2, n / 2, 1);
+        mil_value one = n % 2 ? mil__ane_strided(l, x, axis, n - 1, 1, 1) : 0;
+        over = over && one ? mil__ane_binary(l, "mul", over, one) : over ? over : one;
+        x = mil__ane_binary(l, "mul", low, high);
+    }
+    return over ? mil__ane_binary(l, "mul", x, over) : x;
+}
+
+bool mil__lower_reduce_prod(mil__lowering *l, const mil__op *op) {
+    const struct mil__axes_params *params = mil__ane_params(l, op);
+    mil__ane_form form;
+    int64_t axes[MIL_MAX_RANK];
+    if (!params || !is_float(l, op)) return !params;
+    size_t n = axes_in(l, params->axes, mil__ane_arg(op, "x"), &form, axes);
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), form);
+    for (size_t i = 0; i < n; i++) x = product_along(l, x, (int)axes[i]);
+    if (form == MIL__CHANNELS) x = mil__ane_transpose(l, x, (const int[]){0, 3, 2, 1});
+    mil__ane_give_any(l, op->outputs[0], x);
+    return true;
+}
+
+/* k of 3 and 4 fail: five, of which so many are taken; of fewer than five elements, with others behind them that are never among those. */
+bool mil__lower_topk(mil__lowering *l, const mil__op *op) {
+    enum { ENOUGH = 5 };
+    mil_value old = mil__ane_arg(op, "x"), made[2];
+    const mil_type *type = mil__old_type(l, old);
+    int64_t k = (int64_t)mil__ane_number(l, op, "k", 1), axis = mil__ane_axis(l, op, "axis", -1, type->rank), shape[MIL_MAX_RANK];
+    bool ascends = mil__ane_number(l, op, "ascending", 0) != 0;
+    if ((k != 3 && k != 4) || !is_float(l, op)) return false;
+    int at = (int)axis + mil__plain_shape(type, shape) - type->rank;
+    int64_t missing = shape[at] < ENOUGH ? ENOUGH - shape[at] : 0;
+    mil_value x = mil__ane_pad(l, mil__ane_get(l, old, MIL__PLAIN), at, 0, missing, NULL, ascends ? 65504 : -65504);
+    const char *dtype = op->n_outputs > 1 ? mil_dtype_name(mil__old_type(l, op->outputs[1])->dtype) : "int32";
+    const mil_arg args[] = {MIL__VALUE("x", x), MIL__INT_("k", ENOUGH), MIL__INT_("axis", at), MIL__BOOL_ARG("ascending", ascends), MIL__BOOL_ARG("sort", true),
+                            MIL__BOOL_ARG("return_indices", op->n_outputs > 1), MIL__WORD("output_indices_dtype", dtype)};
+    mil__ane_add_all(l, "topk", args, MIL__COUNT(args), made, op->n_outputs);
+    for (uint32_t i = 0; i < op->n_outputs; i++)
+        mil__ane_give_any(l, op->outputs[i], l->status == MIL_OK ? mil__ane_strided(l, made[i], at, 0, k, 1) : 0);
+    return true;
+}
+
 /* Over a number of elements that is no power of two some were refused (direct). So it is over more, which count for nothing: -45000 is
  * far below a row that is masked whole, by -30000, and fp16 still has the difference to every score below 20000. */
 mil_value mil__ane_softmax(mil__lowering *l, mil_value x, int axis) {
@@ -111,7 +156,7 @@ mil_value mil__ane_softmax(mil__lowering *l, mil_value x, int axis) {
     memcpy(size, type->shape, (size_t)type->rank * sizeof *size);
     while (to < size[axis]) to *= 2;
     bool is_padded = !l->is_e5rt && to != size[axis] && to <= LONGEST;
-    if (is_padded) x = mil__ane_pad(l, x, axis, 0, to - size[axis], -45000);
+    if (is_padded) x = mil__ane_pad(l, x, axis, 0, to - size[axis], NULL, -45000);
     mil_value y = MIL__ADD(l, "softmax", MIL__VALUE("x", x), MIL__INT_("axis", axis));
     return is_padded ? mil__ane_slice(l, y, begin, size) : y;
 }
@@ -175,7 +220,7 @@ bool mil__lower_instance_norm(mil__lowering *l, const mil__op *op) {
     const struct mil__axes_params *params = mil__ane_params(l, op);
     int64_t axes[MIL_MAX_RANK], shape[MIL_MAX_RANK];
     size_t n = 0;
-    if (!params || l->is_e5rt) return !params;
+    if (!params || (l->is_e5rt && params->epsilon >= 0x1p-24)) return !params; /* fp16 knows it */
     const mil_type *type = mil__old_type(l, mil__ane_arg(op, "x"));
     int rank = channel_shape(type, shape);
     for (int i = rank - type->rank + 2; i < rank; i++) axes[n++] = i;
@@ -216,6 +261,28 @@ bool mil__lower_batch_norm(mil__lowering *l, const mil__op *op) {
     mil_tensor_free(summand);
     mil_value scaled = mil__ane_binary(l, "mul", mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN), a);
     return done(l, op, MIL__PLAIN, mil__ane_binary(l, "add", scaled, b));
+}
+
+/* Sums over neighbours among channels are a 1x1 convolution by a band of ones. Squares are of x times sqrt(alpha / size). */
+bool mil__lower_local_response_norm(mil__lowering *l, const mil__op *op) {
+    enum { NATIVE = 15 };
+    const struct mil__lrn_params *p = mil__ane_params(l, op);
+    const mil_type *type = mil__old_type(l, mil__ane_arg(op, "x"));
+    int64_t n = type->shape[0], c = type->shape[1];
+    mil_tensor *band = NULL;
+    if (!p || p->alpha < 0 || (l->is_e5rt && c <= NATIVE)) return !p;
+    if (mil_tensor_new(MIL_FP16, 2, (const int64_t[]){c, c}, &band, l->err) != MIL_OK) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), true;
+    for (int64_t i = 0; i < c; i++)
+        for (int64_t k = i - p->size / 2; k <= i + (p->size - 1) / 2; k++)
+            if (k >= 0 && k < c) ((uint16_t *)band->data)[i * c + k] = 0x3c00;
+    mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), MIL__PLAIN);
+    x = mil__ane_reshape(l, x, 4, (const int64_t[]){n, c, 1, mil__rows(type) * mil__last(type) / (n * c)});
+    mil_value scaled = mil__ane_with(l, "mul", x, sqrt(p->alpha / (double)p->size));
+    mil_value sum = mil__ane_project(l, mil__ane_binary(l, "mul", scaled, scaled), band, NULL);
+    mil_tensor_free(band);
+    mil_value inverse = mil__ane_with(l, "pow", mil__ane_with(l, "add", sum, p->k), -p->beta);
+    mil__ane_give_any(l, op->outputs[0], mil__ane_binary(l, "mul", x, inverse));
+    return true;
 }
 
 /* Over the last three axes. */

@@ -97,6 +97,13 @@ bool mil__lower_epsilon(mil__lowering *l, const mil__op *op) {
     return done(l, op, form, MIL__ADD(l, op->decl->name, MIL__VALUE("x", x), MIL__NUMBER("epsilon", epsilon)));
 }
 
+bool mil__lower_add(mil__lowering *l, const mil__op *op) {
+    mil__ane_form form = mil__ane_common(l, op);
+    if (!is_float(l, op)) return mil__lower_elementwise(l, op);
+    mil_value x = mil__ane_operand(l, mil__ane_arg(op, "x"), form), y = mil__ane_operand(l, mil__ane_arg(op, "y"), form);
+    return done(l, op, form, mil__ane_binary(l, "add", x, y));
+}
+
 /* ---- functions written out ---- */
 
 /* x/2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), which is off the exact one by less than half a thousandth. */
@@ -167,6 +174,35 @@ bool mil__lower_sinh(mil__lowering *l, const mil__op *op) {
     mil_value up = mil__ane_unary(l, "exp", mil__ane_with(l, "sub", x, 0.69314718)); /* log 2 */
     mil_value down = mil__ane_unary(l, "exp", mil__ane_with(l, "sub", mil__ane_with(l, "mul", x, -1), 0.69314718));
     return done(l, op, form, mil__ane_binary(l, strcmp(op->decl->name, "sinh") == 0 ? "sub" : "add", up, down));
+}
+
+/* 2 atan(x / (1 + sqrt((1 - x) (1 + x)))): nothing there is infinite. */
+static mil_value arcsine(mil__lowering *l, mil_value x) {
+    mil_value below = mil__ane_with(l, "add", mil__ane_with(l, "mul", x, -1), 1), above = mil__ane_with(l, "add", x, 1);
+    mil_value cosine = mil__ane_unary(l, "sqrt", mil__ane_binary(l, "mul", below, above));
+    mil_value half = mil__ane_unary(l, "atan", mil__ane_binary(l, "real_div", x, mil__ane_with(l, "add", cosine, 1)));
+    return mil__ane_with(l, "mul", half, 2);
+}
+
+bool mil__lower_asin(mil__lowering *l, const mil__op *op) {
+    mil__ane_form form;
+    mil_value x = x_of(l, op, &form);
+    return done(l, op, form, arcsine(l, x));
+}
+
+bool mil__lower_acos(mil__lowering *l, const mil__op *op) {
+    mil__ane_form form;
+    mil_value x = x_of(l, op, &form);
+    return done(l, op, form, mil__ane_with(l, "add", mil__ane_with(l, "mul", arcsine(l, x), -1), 1.57079633));
+}
+
+/* Half of log(1 + x) - log(1 - x), with an epsilon so small that it is nothing but at 1. */
+bool mil__lower_atanh(mil__lowering *l, const mil__op *op) {
+    mil__ane_form form;
+    mil_value x = x_of(l, op, &form), minus = mil__ane_with(l, "mul", x, -1);
+    mil_value up = MIL__ADD(l, "log", MIL__VALUE("x", mil__ane_with(l, "add", x, 1)), MIL__NUMBER("epsilon", 0x1p-24));
+    mil_value down = MIL__ADD(l, "log", MIL__VALUE("x", mil__ane_with(l, "add", minus, 1)), MIL__NUMBER("epsilon", 0x1p-24));
+    return done(l, op, form, mil__ane_with(l, "mul", mil__ane_binary(l, "sub", up, down), 0.5));
 }
 
 /* ---- bools ---- */

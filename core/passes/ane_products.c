@@ -73,8 +73,8 @@ mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool trans
     if (x && y) x = of_rank_4(l, x), y = of_rank_4(l, y);
     if (l->chip == 1 && !l->is_e5rt && x && y) { /* gives zeros there, where the inner dim is no multiple of 32 */
         int64_t inner = mil__new_type(l, x)->shape[transpose_x ? 2 : 3], missing = (32 - inner % 32) % 32;
-        x = mil__ane_pad(l, x, transpose_x ? 2 : 3, 0, missing, 0);
-        y = mil__ane_pad(l, y, transpose_y ? 3 : 2, 0, missing, 0);
+        x = mil__ane_pad(l, x, transpose_x ? 2 : 3, 0, missing, NULL, 0);
+        y = mil__ane_pad(l, y, transpose_y ? 3 : 2, 0, missing, NULL, 0);
     }
     return MIL__ADD(l, "matmul", MIL__VALUE("x", x), MIL__VALUE("y", y), MIL__BOOL_ARG("transpose_x", transpose_x),
                     MIL__BOOL_ARG("transpose_y", transpose_y));

@@ -79,7 +79,7 @@ static const struct {
     {"e5rt", NULL, "reduce_prod", "x=" S " axes={1} keep_dims=true", "reduce_prod", E},
     {"direct", NULL, "reduce_prod", "x=" S " axes={1} keep_dims=true", "reduce_prod_direct", W},
     {"e5rt", NULL, "conv_quantized", "x=" S " weight=@uint8[64, 64, 1, 1] quantization_type=\"linear\" nbits=8 quant_scale=@fp16[64] quant_bias=@fp16[64]", "conv_quantized", E},
-    {"e5rt", NULL, "band_part", "x=" S " lower=1 upper=1", "data_movement", E}, {"e5rt", NULL, "non_zero", "x=fp16[8]", "data_movement", E},
+    {"e5rt", NULL, "band_part", "x=" S " lower=1 upper=1", "windows", E}, {"e5rt", NULL, "non_zero", "x=fp16[8]", "data_movement", E}, {"e5rt", NULL, "non_zero", "x=fp16[8]", "data_movement", E},
     {"e5rt", NULL, "scatter", "data=fp16[8, 8] indices=@int32[2] updates=fp16[2, 8] axis=0 mode=\"add\"", "scatter", E},
     {"direct", NULL, "scatter", "data=fp16[8, 8] indices=@int32[2] updates=fp16[2, 8] axis=0 mode=\"add\"", "scatter_direct", W},
     {"e5rt", NULL, "gather", "x=" S " indices=@int32[2] axis=1", "gather", W},

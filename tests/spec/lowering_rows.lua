@@ -159,6 +159,18 @@ local rows = {
   { "conv_transpose", { { 1, 4, 5, 6 } }, function(x)
     return x:conv_transpose { weight = mil.randn("fp32", { 4, 3, 2, 2 }, { seed = 2 }), bias = mil.randn("fp32", { 3 }, { seed = 3 }), strides = { 2, 2 } }
   end, 8e-3, 0.3 },
+  { "wide transposed convolutions", { { 1, 4, 3, 6 } }, function(x)
+    local function spread(n, arguments)
+      arguments.weight = weight(n, 4, 6 / (arguments.groups or 1), arguments.rows or 1, n)
+      arguments.rows = nil
+      return x:conv_transpose(arguments)
+    end
+    return spread(16, { strides = { 1, 8 }, pad_type = "custom", pad = { 0, 0, 4, 4 } }), spread(9, { rows = 3, strides = { 2, 3 }, groups = 2, bias = weight(1, 6) }), spread(14, {}),
+      spread(16, { rows = 16, strides = { 16, 16 } }), spread(10, { rows = 33, strides = { 3, 1 }, pad_type = "same" })
+  end, 2e-2, 0.3 },
+  { "a wide transposed convolution along one axis", { { 2, 3, 9 } }, function(x)
+    return x:conv_transpose { weight = weight(2, 3, 2, 11), strides = { 5 }, pad_type = "custom", pad = { 3, 3 }, bias = weight(1, 2) }
+  end, 2e-2, 0.3 },
   { "pools", { { 1, 4, 8, 8 } }, function(x)
     return x:max_pool { kernel_sizes = { 2, 2 }, strides = { 2, 2 }, pad_type = "valid" }, x:avg_pool { kernel_sizes = { 3, 3 }, pad_type = "same" }
   end },
@@ -245,6 +257,52 @@ local rows = {
     return windows, back
   end },
   { "pad", { { 1, 2, 3, 8 } }, function(x) return x:pad { pad = { 0, 0, 0, 0, 1, 2, 3, 4 }, mode = "constant", constant_val = 1 } end },
+  { "pads of any axis", { { 2, 3, 4, 5 }, { 3, 4 }, { 2, 2, 1, 2, 3 } }, function(x, y, z)
+    return x:pad { pad = { 1, 2, 0, 1, 0, 0, 3, 0 } }, x:pad { pad = { 0, 0, 2, 2, 1, 3, 4, 1 }, mode = "reflect" }, x:pad { pad = { 3, 0, 1, 1 }, mode = "replicate" },
+      y:pad { pad = { 2, 2, 9, 9 }, mode = "reflect" }, y:pad { pad = { 0, 1, 1, 0 }, mode = "constant", constant_val = -2 }, z:pad { pad = { 1, 0, 0, 2 }, constant_val = 3 },
+      z:pad { pad = { 0, 1, 1, 0, 0, 0, 0, 0, 2, 2 }, mode = "replicate" }
+  end },
+  { "blocks", { { 2, 36, 10, 12 } }, function(x)
+    local function blocks(op, name, side) return x[op](x, { [name] = side }) end
+    return blocks("depth_to_space", "block_size", 6), blocks("depth_to_space", "block_size", 3), blocks("space_to_depth", "block_size", 2), blocks("pixel_shuffle", "upscale_factor", 6),
+      blocks("pixel_shuffle", "upscale_factor", 2), blocks("pixel_unshuffle", "downscale_factor", 2)
+  end },
+  { "blocks of other sides", { { 2, 3, 10, 15 } }, function(x)
+    return x:space_to_depth { block_size = 5 }, x:pixel_unshuffle { downscale_factor = 5 }, x:space_to_batch { block_shape = { 5, 3 }, paddings = { { 0, 0 }, { 0, 0 } } },
+      x:space_to_batch { block_shape = { 2, 7 }, paddings = { { 1, 3 }, { 2, 4 } } }
+  end },
+  { "batches to space", { { 30, 2, 3, 4 } }, function(x)
+    return x:batch_to_space { block_shape = { 5, 3 }, crops = { { 0, 0 }, { 0, 0 } } }, x:batch_to_space { block_shape = { 1, 10 }, crops = { { 1, 0 }, { 3, 2 } } },
+      x:batch_to_space { block_shape = { 2, 1 }, crops = { { 0, 1 }, { 0, 0 } } }
+  end },
+  { "windows", { { 3, 20, 4 } }, function(x)
+    return x:sliding_windows { axis = 1, size = 5, stride = 3 }, x:sliding_windows { axis = 1, size = 18 }, x:sliding_windows { axis = -1, size = 2, stride = 2 }, x:sliding_windows { axis = 0, size = 3 }
+  end },
+  { "bands", { { 2, 5, 7 } }, function(x) return x:band_part { lower = -1, upper = 0 }, x:band_part { lower = 1, upper = 2 }, x:band_part { lower = 0, upper = -1 } end },
+  { "updates of a part", { { 3, 6, 8 }, { 2, 1, 8 }, { 6, 3 } }, function(x, y, z)
+    return x:slice_update { update = y, begin = { 1, 2, 0 }, end_ = { 3, 3, 8 } }, x:slice_update { update = z, begin = { 1, 0, 2 }, end_ = { 2, 6, 5 }, squeeze_mask = { true, false, false } },
+      x:slice_update { update = x * 2, begin = { 0, 0, 0 }, end_ = { 0, 0, 0 }, begin_mask = { true, true, true }, end_mask = { true, true, true } }
+  end },
+  { "indices up and down", { { 9, 5 } }, function(x) return x:gather { indices = { 8, 7, 6, 2, 3, 4, 0, 0 }, axis = 0 }, x:gather { indices = { 4, 3, 2, 1, 0 }, axis = 1 } end },
+  { "arcs", { { 4, 8 } }, function(x) return x:tanh():asin(), x:tanh():acos(), (x:tanh() * 0.9):atanh(), x:sign():asin(), x:sign():acos(), (x * 0):atanh() end, 8e-3 },
+  { "products along axes", { { 2, 7, 5 } }, function(x)
+    local y = x * 0.5 + 1
+    return y:reduce_prod { axes = { 1 } }, y:reduce_prod { axes = { -1 }, keep_dims = true }, y:reduce_prod { axes = { 0, 2 } }, x:reduce_prod { axes = { 1 } }, x:reduce_prod { axes = { 0 }, keep_dims = true },
+      y:linear({ weight = weight(1, 9, 5), bias = mil.ones("fp32", { 9 }) }):reduce_prod { axes = { -1 } }
+  end, 2e-2 },
+  { "norms over channels", { { 2, 20, 3, 4 }, { 1, 17, 6 } }, function(x, y)
+    return x:local_response_norm { size = 5 }, (x * 10):local_response_norm { size = 4, alpha = 0.5, beta = 0.5, k = 2 }, y:local_response_norm { size = 3 }
+  end, 8e-3 },
+  { "an epsilon below what fp16 has", { { 2, 3, 4, 8 } }, function(x)
+    return x:instance_norm { gamma = weight(1, 3), epsilon = 1e-9 }, x:layer_norm { axes = { -1 }, epsilon = 1e-12 }
+  end, 8e-3 },
+  { "the first of many", { { 3, 12 }, { 4, 3 } }, function(x, y)
+    return (x:topk { k = 3 }), (x:topk { k = 4, ascending = true }), (y:topk { k = 3, axis = 0 }), (y:topk { k = 3, axis = 1, ascending = true }), (y:topk { k = 2, axis = 0 })
+  end },
+  { "long affine maps", { { 1, 1030, 1, 3 }, { 3, 1025 }, { 5, 4 } }, function(x, y, z)
+    return x * weight(1, 1, 1030, 1, 1) + weight(2, 1, 1030, 1, 1), y:layer_norm { axes = { -1 }, gamma = weight(3, 1025), beta = weight(4, 1025) },
+      z:linear { weight = weight(5, 1027, 4), bias = weight(6, 1027) }
+  end, 8e-3 },
   { "images that fit no multiple", { { 1, 3, 7, 9 } }, function(x) return x * 2, x:transpose { perm = { 0, 2, 3, 1 } } end },
   { "scalars", { {}, { 3 } }, function(x, y) return x + 1, x * y end },
   { "a rank that a const of one element gives", { { 3 } }, function(x)
