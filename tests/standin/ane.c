@@ -407,6 +407,7 @@ static bool model_unload(ME, unsigned qos, object **error) {
     released(m->attributes);
     __atomic_sub_fetch(&n_loaded, 1, __ATOMIC_ACQ_REL);
     if (m->mapped) violation("unload: requests are mapped");
+    if (__atomic_load_n(&m->running, __ATOMIC_ACQUIRE)) violation("unload: an evaluation is under way");
     if (m->program) m->program->data = NULL, released(m->program);
     m->attributes = NULL, m->program = NULL;
     return true;
@@ -532,6 +533,26 @@ static bool sizes_break(const request *r) {
     return false;
 }
 
+/* An evaluation has the model and the request's surfaces from here on, or no longer. */
+static void take(model *m, const request *r, int by) {
+    __atomic_add_fetch(&m->running, by, __ATOMIC_ACQ_REL);
+    for (int side = 0; side < 2; side++) {
+        const object *surfaces = side ? r->outputs : r->inputs;
+        for (size_t i = 0; i < array_count(surfaces); i++) surface_use(array_at(surfaces, i)->data, by);
+    }
+}
+
+/* Whatever was in the outputs' surfaces is gone, behind their rows too; but in one that is an input as well. */
+static void spoil(const request *r) {
+    for (size_t i = 0; i < array_count(r->outputs); i++) {
+        size_t bytes, k = 0;
+        object *surface = array_at(r->outputs, i)->data;
+        void *memory = surface_memory(surface, &bytes);
+        while (k < array_count(r->inputs) && array_at(r->inputs, k)->data != surface) k++;
+        if (k == array_count(r->inputs)) memset(memory, 0xA5, bytes);
+    }
+}
+
 bool ane_evaluate(object *self, object *by, object **error) {
     model *m = self->data;
     if (!is_a(by, "_ANERequest")) return violation("evaluate: a %s is no request", by->isa->name), false;
@@ -550,8 +571,10 @@ bool ane_evaluate(object *self, object *by, object **error) {
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
     mil_model *asked = procedure_of(m, r->procedure);
+    take(m, r, 1);
     bool ok = asked && !sizes_break(r) && views(asked, false, r->inputs, r->input_indices, in) && views(asked, true, r->outputs, r->output_indices, out);
-    if (ok && standin.compute) ok = mil_model_run(asked, in, out, &err) == MIL_OK;
+    if (ok && standin.compute) spoil(r), ok = mil_model_run(asked, in, out, &err) == MIL_OK;
+    take(m, r, -1);
     for (size_t i = 0; i < MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(out[i]);
     clock_gettime(CLOCK_MONOTONIC, &to);
     ane_time_run(self, by, (unsigned long long)((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec));

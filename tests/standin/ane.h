@@ -18,6 +18,7 @@ typedef struct model {
     size_t n_procedures;                 /* 0: main is the only one that is known of */
     object *url, *inner, *program;       /* inner: its _ANEModel; program: of this load */
     int mapped;                          /* requests mapped and not unmapped */
+    int running;                         /* evaluations under way */
     unsigned statistics;                 /* mask */
     signed char depth;
 } model;

@@ -506,6 +506,14 @@ static const e5_port *port_named(object *const *ports, size_t n, const char *nam
     return NULL;
 }
 
+/* The run has the surfaces of its ports from here on, or no longer. */
+static void take(const e5_operation *op, int by) {
+    for (size_t i = 0; i < op->n_inputs + op->n_outputs; i++) {
+        const e5_port *p = port_of(i < op->n_inputs ? op->inputs[i] : op->outputs[i - op->n_inputs]);
+        if (buffer_of(p->buffer)->surface) surface_use(buffer_of(p->buffer)->surface, by);
+    }
+}
+
 int32_t e5_operation_run(object *operation) {
     e5_operation *op = operation->data;
     mil_model *m = function_of(op->function)->model;
@@ -515,6 +523,7 @@ int32_t e5_operation_run(object *operation) {
     mil_tensor *in[E5_MAX_PORTS] = { 0 }, *result[E5_MAX_PORTS] = { 0 };
     mil_error err = { 0 };
     bool ok = true;
+    take(op, 1);
     for (size_t i = 0; ok && i < op->n_inputs; i++)
         ok = view(port_named(op->inputs, op->n_inputs, mil_model_input(m, i)->name), &in[i]);
     ok = ok && mil_model_run(m, in, result, &err) == MIL_OK;
@@ -523,6 +532,7 @@ int32_t e5_operation_run(object *operation) {
         ok = view(port_named(op->outputs, op->n_outputs, mil_model_output(m, i)->name), &out) && !mil_tensor_copy(out, result[i], &err);
         mil_tensor_free(out);
     }
+    take(op, -1);
     for (size_t i = 0; i < E5_MAX_PORTS; i++) mil_tensor_free(in[i]), mil_tensor_free(result[i]);
     if (!ok) e5_fail(E5_OPERATION, "%s", err.message[0] ? err.message : "a buffer can't be read");
     return ok ? E5_OK : E5_OPERATION;

@@ -20,6 +20,7 @@ typedef struct surface {
     int file;                /* of a global one; else -1 */
     void *client, *engine;
     int locks;
+    int users;               /* evaluations that have it now */
     uint32_t options;        /* of the lock that is held */
 } surface;
 
@@ -145,6 +146,7 @@ EXPORT int IOSurfaceLock(object *o, uint32_t options, uint32_t *seed) {
     (void)seed;
     if (!enter("IOSurfaceLock") || !s) return (int)0xe00002bc;
     if (options > 3) violation("IOSurfaceLock: options %#x", options);
+    if (__atomic_load_n(&s->users, __ATOMIC_ACQUIRE)) violation("IOSurfaceLock: an evaluation under way has surface %u", s->id);
     if (s->locks++ == 0) s->options = options;
     protect(s, s->options & 1 ? PROT_READ : PROT_READ | PROT_WRITE);
     return 0;
@@ -221,6 +223,7 @@ void *surface_memory(object *o, size_t *bytes) {
     *bytes = s->bytes;
     return s->engine;
 }
+void surface_use(object *o, int by) { __atomic_add_fetch(&((surface *)o->data)->users, by, __ATOMIC_ACQ_REL); }
 bool surface_locked(const object *o) { return ((surface *)o->data)->locks > 0; }
 
 /* A string that stays: among no one's objects. */

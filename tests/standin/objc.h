@@ -86,4 +86,5 @@ size_t array_count(const object *o);
 object *dictionary_get(const object *o, const char *key);
 void *surface_memory(object *surface, size_t *bytes);  /* the engine's own view of it */
 bool surface_locked(const object *surface);
+void surface_use(object *surface, int by);             /* 1: an evaluation has it, -1: no longer. Meanwhile it may not be locked */
 #endif
