@@ -45,6 +45,9 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
+  if given.estimate and not require("mil.estimate").chip_of(given.chip) then
+    options.usage("--estimate has figures for m1, m2 and m5, not for %s", given.chip)
+  end
   local program = require("mil.progress").load(arguments[1], given.quiet)
   local report = program:check {
     engine = given.engine, route = given.route, chip = given.chip, system = given.system, entry = given["function"],

@@ -70,7 +70,8 @@ local function bind(model, inputs)
       return function() tensors = model:run(inputs) end, function() return tensors end
     end
   end
-  return model:bind(tensors), function() return tensors end
+  local step = model:bind(tensors)
+  return step, function() return step.outputs end -- those too whose size a run alone knows
 end
 
 -- {compile, runs, min, median, p95 (seconds), error = {largest, relative, seen, total, against}} or {failed = reason}.

@@ -29,11 +29,16 @@ local function bytes_of(values)
   return sum
 end
 
-local function chip_of(name)
+-- The chip of that name that there are figures for ("M1 Pro": m1; nil: m1); nil where there are none.
+function estimate.chip_of(name)
   local key = name and (name:lower():match "m%d+") or "m1"
-  local chip = estimate.chips[key]
-  if not chip then error(("estimate: there are figures for m1, m2 and m5, not for %s"):format(name), 0) end
-  return key, chip
+  return estimate.chips[key] and key
+end
+
+local function chip_of(name)
+  local key = estimate.chip_of(name)
+  if not key then error(("estimate: there are figures for m1, m2 and m5, not for %s"):format(name), 0) end
+  return key, estimate.chips[key]
 end
 
 -- A function is itself; of a program, the one that is named or meant.

@@ -150,6 +150,15 @@ describe("luamil bench", function()
     assert.equal(0, status)
     assert.truthy(out:find("\nconv.mlpackage: 1.01 k FLOPs", 1, true), out)
     assert.truthy(out:find("\nclassifier.mlpackage: ", 1, true))
+    local f = mil.func() -- one of whose outputs has a size that a run alone knows
+    local x = f:input("x", "fp32", { 2, 3 })
+    f:output("places", x:non_zero())
+    f:output("y", x * 2)
+    local path = luamil.path "places.mil"
+    f.program:save(path)
+    status, out = luamil("bench " .. path .. " --engine cpu --seconds 0.01")
+    assert.equal(0, status)
+    assert.truthy(out:find("0, 0 against cpu:strict", 1, true), out)
     local _, _, err = luamil "bench tests/vectors/packages/stateful.mlpackage --engine cpu --seconds 0.01"
     assert.truthy(err:find("keeps a state, ", 1, true), err)
   end)
