@@ -246,18 +246,21 @@ end
 
 -- With words that are nobody's business taken out of every string: home, user, machine, the folder of temporary files.
 local function scrubbed(text, words)
-  for _, pair in ipairs(words) do
-    local word = pair[1]:gsub("%p", "%%%0")
-    text = text:gsub(pair[1]:find "^/" and word or "%f[%w]" .. word .. "%f[%W]", pair[2])
-  end
+  for _, pair in ipairs(words) do text = text:gsub(pair.pattern, pair[2]) end
   return text
+end
+
+-- Whole words, as far as their ends are letters and digits: "bo" is not in "bob", "/home/bo" not in "/home/bob", "_www" and "Zoë" anywhere.
+local function pattern_of(word)
+  local before, behind = word:find "^%w" and "%f[%w]" or "", word:find "%w$" and "%f[%W]" or ""
+  return before .. word:gsub("%p", "%%%0") .. behind
 end
 
 local function private_words()
   local words = {}
   for _, pair in ipairs(system.private()) do
     local word = pair[1]:match("^[^,]*"):gsub("/+$", "") -- a full name ends where an office would follow
-    if #word > 1 then words[#words + 1] = { word, pair[2] } end
+    if #word > 1 then words[#words + 1] = { word, pair[2], pattern = pattern_of(word) } end
   end
   table.sort(words, function(a, b) return #a[1] > #b[1] end)
   return words

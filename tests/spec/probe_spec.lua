@@ -125,6 +125,13 @@ describe("luamil probe", function()
     local host = name:read "*l"
     name:close()
     if #host > 1 then assert.is_nil(text:find("%f[%w]" .. host:gsub("%p", "%%%0") .. "%f[%W]")) end
+    for user, folder in pairs { _zo = "_zo", ["Zo\195\171"] = "Zo\195\171", bo = "bo" } do -- names that end in no letter of ASCII, and a short one
+      local place = luamil.path(folder)
+      os.execute(("mkdir -p %s && ln -sf %s/*.so %s/ && rm -f %s/Espresso.so"):format(place, standin, place, place))
+      local _, all = probe(("HOME=/home/%s USER=%s LOGNAME=x MIL_FRAMEWORKS=%s"):format(user, user, place), "--level 5 --report -")
+      assert.is_nil(all:find("/" .. user, 1, true), all)
+      assert.truthy(all:find("/<user>/Espresso.so", 1, true), all)
+    end
     local _, printed = probe(there, "--level 4 --report -")
     assert.equal("surfaces", json.decode(printed).levels[1].name)
   end)
