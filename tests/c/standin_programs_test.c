@@ -205,6 +205,16 @@ static const struct { const char *source, *text, *says; } rows[] = {
                 OP(FP16("1, 4, 8, 16", "c"), "c", "concat(axis = axis, interleave = no, values = (x, b))")
                 CONST4("b0", "0, 0, 0, 4") CONST4("n0", "1, 4, 8, 8") Y("slice_by_size(x = c, begin = b0, size = n0)")), NULL },
     { "B", BODY(OP(FP16("1, 4, 8, 8", "e"), "e", "exp(x = x)") Y("add(x = e, y = b)")), "exp e" },
+    { "L", BODY(CONST4("p", "0, 3, 2, 1") OP(FP16("1, 8, 8, 4", "t"), "t", "transpose(perm = p, x = x)")
+                OP(FP16("1, 4, 8, 8", "u"), "u", "transpose(perm = p, x = t)") Y("add(x = u, y = b)")), NULL },
+    { "L", BODY(CONST4("p", "0, 1, 3, 2") OP(FP16("1, 4, 8, 8", "t"), "t", "transpose(perm = p, x = x)") Y("add(x = t, y = b)")), "transpose t" },
+    { "L", BODY(OP(FP16("1, 4, 8, 8", "e"), "e", "relu(x = x)") Y("add(x = x, y = b)")), "nobody needs" },
+    { "", BODY(OP(FP16("1, 4, 8, 8", "e"), "e", "relu(x = x)") Y("add(x = x, y = b)")), NULL },
+    { "L", BODY(BOOL("no", "false") OP(FP16("1, 4, 8, 8", "e"), "e", "relu(x = x)") Y("matmul(transpose_x = no, transpose_y = no, x = e, y = b)")), "matmul y" },
+    { "L", BODY(BOOL("no", "false") Y("matmul(transpose_x = no, transpose_y = no, x = x, y = b)")), NULL },
+    { "H", BODY(CONST4("b0", "0, 0, 0, 0") CONST4("n0", "1, 4, 8, 8") Y("slice_by_index(begin = b0, end = n0, x = x)")), "slice_by_index y" },
+    { "", HEAD "func main<ios18>(" FP16("1, 32000, 1, 1", "x") ", " FP16("4, 32000, 1, 1", "w") ") {\n"
+      OP(FP16("1, 4, 1, 1", "y"), "y", "conv(weight = w, x = x)") "} -> (y);\n}\n", "conv y" },
 };
 
 /* The compiler's word on a text: NULL, it is taken. */

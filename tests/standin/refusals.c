@@ -98,6 +98,42 @@ static bool from_rank_5(const given *g) {
     const mil_type *x = type_of(g, "x");
     return x && mil_type_rank(x) >= 5;
 }
+static bool of_input(const given *g) {
+    mil_value x = argument(g, "x", NULL);
+    return x && !mil_value_operation(g->program, x);
+}
+static bool many_channels(const given *g) {
+    const mil_type *x = type_of(g, "x");
+    return x && mil_type_rank(x) == 4 && mil_type_dim(x, 1) >= 32000;
+}
+static bool beyond_16384(const given *g) {
+    const mil_type *x = type_of(g, "x");
+    return x && mil_type_rank(x) == 4 && (mil_type_dim(x, 1) > 16384 || mil_type_dim(x, 3) > 65536);
+}
+static bool odd_inner(const given *g) {
+    const mil_type *x = type_of(g, "x");
+    int rank = x ? mil_type_rank(x) : 0;
+    mil_value across = argument(g, "transpose_x", NULL);
+    mil_tensor *data = across ? mil_value_data(g->program, across) : NULL;
+    bool turned = data && *(const unsigned char *)mil_tensor_data(data);
+    return rank >= 2 && mil_type_dim(x, rank - 1 - turned) % 32 != 0;
+}
+static bool is_made(const given *g, const char *name) {
+    mil_value v = argument(g, name, NULL);
+    mil_operation by = v ? mil_value_operation(g->program, v) : 0;
+    return by && strcmp(mil_op_name(mil_operation_op(g->program, by)), "const");
+}
+static bool after_an_op(const given *g) { return is_made(g, "x") || is_made(g, "y") || is_made(g, "query"); }
+static bool not_0_3_2_1(const given *g) {
+    static const int64_t taken[] = { 0, 3, 2, 1 };
+    mil_value perm = argument(g, "perm", NULL);
+    mil_tensor *data = perm ? mil_value_data(g->program, perm) : NULL;
+    int64_t axis;
+    if (!data || mil_tensor_numel(data) != 4) return true;
+    for (int64_t i = 0; i < 4; i++)
+        if (mil_tensor_get_int(data, &i, &axis, NULL) || axis != taken[i]) return true;
+    return false;
+}
 static bool below_14(const given *g) { (void)g; return family() < 14; }
 static bool below_15(const given *g) { (void)g; return family() < 15; }
 
@@ -127,8 +163,14 @@ static const row rows[] = {
     { " sin cos exp log sqrt atan ", ROUTE_DIRECT, NULL, "B", NULL },
     { " tile ", ROUTE_DIRECT, NULL, "F", NULL },
     { " softmax ", ROUTE_DIRECT, odd_channels, "HE", NULL },
+    { " conv ", ROUTE_DIRECT, many_channels, NULL, NULL },
     { " conv ", ROUTE_DIRECT, live_weight, NULL, "weights that are no consts are ignored" },
     { " matmul ", ROUTE_DIRECT, broadcast_batch, NULL, "a batch that is broadcast gives wrong numbers" },
+    { " slice_by_index ", ROUTE_DIRECT, of_input, "H", NULL },
+    { " conv matmul add mul relu softmax ", ROUTE_DIRECT, beyond_16384, "L", NULL },
+    { " matmul scaled_dot_product_attention ", ROUTE_DIRECT, after_an_op, "L", NULL },
+    { " transpose ", ROUTE_DIRECT, not_0_3_2_1, "L", NULL },
+    { " matmul ", ROUTE_DIRECT, odd_inner, "M", "an inner dim that is no multiple of 32 gives zeros" },
 
     { " acos asin atanh cosh sinh tan mod logical_and logical_or logical_xor reduce_prod ", ROUTE_E5RT, NULL, NULL, NULL },
     { " reverse_sequence sliding_windows band_part one_hot non_zero shape scatter scatter_along_axis scatter_nd ", ROUTE_E5RT, NULL, NULL, NULL },
@@ -154,7 +196,38 @@ static const row rows[] = {
 static const char *why_format[] = { "Some ops are not supported on any of the specified backends: %s %s",
                                     "err=(CompilationFailure) %s %s" };
 
+static bool is_used(const mil_program *program, mil_block function, mil_value v) {
+    for (size_t i = 0; i < mil_block_n_outputs(program, function); i++)
+        if (mil_block_output(program, function, i) == v) return true;
+    for (mil_operation o = mil_block_first(program, function); o; o = mil_operation_after(program, o))
+        for (size_t i = 0, n = mil_operation_n_args(program, o), many; i < n; i++) {
+            const mil_value *values;
+            mil_operation_arg(program, o, i, &values, &many);
+            for (size_t k = 0; k < many; k++)
+                if (values[k] == v) return true;
+        }
+    return false;
+}
+
+/* What is said of a program as a whole: weights of more than 150 MB (N), an operation that nobody needs (L). */
+static const char *whole_breaks(const mil_program *program, mil_block function) {
+    size_t bytes = 0;
+    for (mil_operation o = mil_block_first(program, function); o; o = mil_operation_after(program, o)) {
+        bool is_const = !strcmp(mil_op_name(mil_operation_op(program, o)), "const"), is_needed = is_const;
+        for (size_t i = 0; i < mil_operation_n_outputs(program, o); i++) {
+            mil_value v = mil_operation_output(program, o, i);
+            mil_tensor *data = is_const ? mil_value_data(program, v) : NULL;
+            if (data) bytes += (size_t)mil_tensor_numel(data) * 2;
+            is_needed = is_needed || !believed("L") || is_used(program, function, v);
+        }
+        if (!is_needed && believed("L")) return "an operation that nobody needs";
+    }
+    return bytes > 150000000 && believed("N") ? "more than 150 MB of weights" : NULL;
+}
+
 bool refused_ops(const mil_program *program, mil_block function, route by, char *why, size_t size) {
+    const char *broken = by == ROUTE_DIRECT ? whole_breaks(program, function) : NULL;
+    if (broken) return snprintf(why, size, why_format[1], broken, ""), true;
     for (mil_operation o = mil_block_first(program, function); o; o = mil_operation_after(program, o)) {
         given g = { program, o };
         char name[80];
