@@ -3,14 +3,22 @@
  * model by asynchronous predictions, images, functions that share a bundle, the compute plan, results that lie where they were not
  * wanted, bundles that are kept and removed; and each of Core ML's calls failing. */
 #include <dirent.h>
+#include <dlfcn.h>
+#include <ftw.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include "standin_client.h"
+#include "apple/apple.h"
 #include "program/program.h"
+#include "standin_client.h"
 
 static mil_error err;
 
@@ -93,6 +101,126 @@ static void right(const mil_tensor *x, const mil_tensor *b, const mil_tensor *a)
 
 static void free_all(mil_tensor **tensors, size_t n) {
     for (size_t i = 0; i < n; i++) mil_tensor_free(tensors[i]), tensors[i] = NULL;
+}
+
+/* ---- images: how a package describes them, and their values ---- */
+
+static size_t put_varint(uint8_t *to, uint64_t n) {
+    size_t used = 0;
+    for (; n >= 128; n >>= 7) to[used++] = (uint8_t)(n | 128);
+    to[used++] = (uint8_t)n;
+    return used;
+}
+
+/* A message's field of bytes, in place before them. */
+static size_t put_message(uint8_t *to, int field, const uint8_t *bytes, size_t n) {
+    size_t used = put_varint(to, (uint64_t)field << 3 | 2);
+    used += put_varint(to + used, n);
+    memcpy(to + used, bytes, n);
+    return used + n;
+}
+
+static size_t put_number(uint8_t *to, int field, uint64_t n) {
+    size_t used = put_varint(to, (uint64_t)field << 3);
+    return used + put_varint(to + used, n);
+}
+
+/* Input x is described as an image of a color (ImageFeatureType.ColorSpace), as in a package; range: of any size up to 64. */
+static void describe_image(mil_program *program, int color, int64_t width, int64_t height, bool range) {
+    uint8_t image[64], type[80], feature[120], sizes[40], side[8], *kept = NULL;
+    size_t n = put_number(image, 1, (uint64_t)width), m = 0;
+    n += put_number(image + n, 2, (uint64_t)height);
+    n += put_number(image + n, 3, (uint64_t)color);
+    size_t of_side = put_number(side, 1, 1);
+    of_side += put_number(side + of_side, 2, 64);
+    for (int field = 1; field <= 2; field++) m += put_message(sizes + m, field, side, of_side);
+    if (range) n += put_message(image + n, 31, sizes, m);
+    n = put_message(type, 4, image, n);
+    m = put_message(feature, 1, (const uint8_t *)"x", 1);
+    m += put_message(feature + m, 3, type, n);
+    mil_value x = mil_block_input(program, mil_program_entry(program), 0);
+    if (CHECK_OK(mil__program_keep(program, MIL__KEPT_INPUT, x, m, &kept, &err), &err)) memcpy(kept, feature, m);
+}
+
+static const double samples[] = {0, 1, 0.49, 0.51, 1.5, 2.5, 128.2, 254.6, 255, 300, -3, 77};
+
+static double pixel(double value) { return value < 0 ? 0 : value > 255 ? 255 : nearbyint(value); }
+
+/* [1, channels, height, width] of samples, or of what they are as pixels. */
+static mil_tensor *planes(mil_dtype dtype, const int64_t *shape, bool is_rounded) {
+    mil_tensor *out = NULL;
+    int64_t at[4] = {0}, k = 0;
+    CHECK_OK(mil_tensor_new(dtype, 4, shape, &out, NULL), NULL);
+    for (at[1] = 0; at[1] < shape[1]; at[1]++)
+        for (at[2] = 0; at[2] < shape[2]; at[2]++)
+            for (at[3] = 0; at[3] < shape[3]; at[3]++, k++) {
+                double value = samples[k % 12];
+                mil_tensor_set(out, at, is_rounded ? pixel(value) : value, NULL);
+            }
+    return out;
+}
+
+/* As a converter writes an image's scale and bias: y = 0.25 x - (1, 2, 3). */
+static mil_program *image_program(const char *dtype, int channels, bool is_flexible) {
+    char text[900], type[60];
+    snprintf(type, sizeof type, is_flexible ? "tensor<%s, [1, %d, ?, ?]>" : "tensor<%s, [1, %d, 2, 5]>", dtype, channels);
+    snprintf(text, sizeof text,
+             "program(1.3)\n{\nfunc main<ios18>(%s x) {\n%s scaled = mul(x = x, y = %s(0.25))[name = string(\"scaled\")];\n"
+             "tensor<%s, [1, %d, 1, 1]> bias = const()[name = string(\"bias\"), val = tensor<%s, [1, %d, 1, 1]>(%s)];\n"
+             "%s y = sub(x = scaled, y = bias)[name = string(\"y\")];\n} -> (y);\n}\n",
+             type, type, dtype, dtype, channels, dtype, channels, channels == 1 ? "[[[[1]]]]" : "[[[[1]],[[2]],[[3]]]]", type);
+    return parse(text);
+}
+
+/* ---- all that is called ---- */
+
+/* Two functions in a bundle, an image, a batch, contexts that share a model, states, the plan. */
+typedef struct whole {
+    mil_program *program, *image;
+    mil_tensor *x, *pixels;
+} whole;
+
+static void make_whole(whole *w) {
+    *w = (whole){parse(two_functions), image_program("fp32", 3, false), rows(-3, 6, 1), planes(MIL_FP32, (const int64_t[]){1, 3, 2, 5}, false)};
+    describe_image(w->image, 20, 5, 2, false);
+}
+
+static void free_whole(whole *w) {
+    mil_program_free(w->program), mil_program_free(w->image);
+    mil_tensor_free(w->x), mil_tensor_free(w->pixels);
+}
+
+static mil_status everything(whole *w) {
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_model *model = NULL, *stateful = NULL, *of_image = NULL;
+    mil_tensor *xs[] = {w->x, w->x}, *out[4] = {NULL};
+    mil_context *contexts[2] = {NULL};
+    mil_state *state = NULL;
+    char *words = NULL;
+    options.engine = "coreml", options.entry = "main";
+    mil_status status = mil_program_compile(w->program, &options, &model, &err);
+    options.entry = NULL;
+    if (!status) status = mil_program_compile(w->image, &options, &of_image, &err);
+    options.entry = "other";
+    if (!status) status = mil_program_compile(w->program, &options, &stateful, &err);
+    if (!status) status = mil_state_new(stateful, &state, &err);
+    if (!status) status = mil_model_run(of_image, &w->pixels, out, &err);
+    free_all(out, 4);
+    if (!status) status = mil_model_run_batch(model, 2, xs, out, &err);
+    if (!status) right(w->x, out[2], out[3]);
+    free_all(out, 4);
+    for (int i = 0; i < 2 && !status; i++) {
+        status = mil_context_new(stateful, &contexts[i], &err);
+        if (!status) status = mil_context_set_state(contexts[i], state, &err);
+        if (!status) status = mil_context_set_input(contexts[i], 0, w->x, &err);
+        if (!status) status = mil_context_run(contexts[i], &err);
+    }
+    if (!status) status = mil_model_describe(model, &words, &err);
+    mil_free(words);
+    mil_context_free(contexts[0]), mil_context_free(contexts[1]);
+    mil_state_free(state);
+    mil_model_free(model), mil_model_free(stateful), mil_model_free(of_image);
+    return status;
 }
 
 /* ---- batches ---- */
@@ -333,6 +461,62 @@ static void without_batches(void) {
     CHECK_HAS(reason, "-[MLModel predictionsFromBatch:error:]");
 }
 
+/* Each class and method that is called, gone: what is needed is told by name, what is not is done without, or refused. */
+static const char *gone;
+static bool is_class, is_needed;
+
+static void without_one(void) {
+    whole w;
+    const char *reason = "";
+    set_up();
+    if (is_class) CONTROL(void, hide_class, const char *)(gone);
+    else hide_selector(gone);
+    bool is_there = mil_engine_available("coreml", &reason);
+    CHECK_EQ(is_there, !is_needed);
+    if (!is_there) {
+        CHECK_HAS(reason, gone);
+        return;
+    }
+    make_whole(&w);
+    mil_status status = everything(&w);
+    CHECK(status == MIL_OK || (status == MIL_EUNSUPPORTED && strstr(err.message, "macOS 15")));
+    free_whole(&w);
+    end(0);
+}
+
+static void each_gone(void) {
+    mil__apple_row row;
+    int n = 0;
+    for (size_t i = 0; mil__apple_row_at(i, &row); i++) {
+        if (!(1ull << row.library & (MIL__LIBRARY(coreml) | MIL__LIBRARY(corevideo))) || !strchr("C-+", row.kind)) continue;
+        gone = row.name, is_class = row.kind == 'C', is_needed = row.needed;
+        test_row = gone;
+        n++;
+        in_child(without_one);
+    }
+    CHECK(n > 50);
+}
+
+static void no_frameworks(void) {
+    const char *reason = "";
+    setenv("MIL_FRAMEWORKS", "/nowhere", 1);
+    CHECK(!mil_engine_available("coreml", &reason));
+    CHECK_HAS(reason, "/nowhere");
+    mil_program *program = parse(two_functions);
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_model *model = NULL;
+    options.engine = "coreml", options.entry = "main";
+    CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EUNSUPPORTED, &err);
+    CHECK_HAS(err.message, "engine coreml can't be used here: ");
+    options.engine = NULL;
+    CHECK_OK(mil_program_compile(program, &options, &model, &err), &err);
+    run_often(model);
+    mil_model_free(model);
+    mil_program_free(program);
+}
+
+static void without_frameworks(void) { in_child(no_frameworks); }
+
 static void older_systems(void) {
     in_child(without_asking), in_child(without_names), in_child(without_backings), in_child(without_plans), in_child(without_batches);
 }
@@ -403,73 +587,6 @@ static void plans(void) {
 }
 
 /* ---- images ---- */
-
-static size_t put_varint(uint8_t *to, uint64_t n) {
-    size_t used = 0;
-    for (; n >= 128; n >>= 7) to[used++] = (uint8_t)(n | 128);
-    to[used++] = (uint8_t)n;
-    return used;
-}
-
-/* A message's field of bytes, in place before them. */
-static size_t put_message(uint8_t *to, int field, const uint8_t *bytes, size_t n) {
-    size_t used = put_varint(to, (uint64_t)field << 3 | 2);
-    used += put_varint(to + used, n);
-    memcpy(to + used, bytes, n);
-    return used + n;
-}
-
-static size_t put_number(uint8_t *to, int field, uint64_t n) {
-    size_t used = put_varint(to, (uint64_t)field << 3);
-    return used + put_varint(to + used, n);
-}
-
-/* Input x is described as an image of a color (ImageFeatureType.ColorSpace), as in a package; range: of any size up to 64. */
-static void describe_image(mil_program *program, int color, int64_t width, int64_t height, bool range) {
-    uint8_t image[64], type[80], feature[120], sizes[40], side[8], *kept = NULL;
-    size_t n = put_number(image, 1, (uint64_t)width), m = 0;
-    n += put_number(image + n, 2, (uint64_t)height);
-    n += put_number(image + n, 3, (uint64_t)color);
-    size_t of_side = put_number(side, 1, 1);
-    of_side += put_number(side + of_side, 2, 64);
-    for (int field = 1; field <= 2; field++) m += put_message(sizes + m, field, side, of_side);
-    if (range) n += put_message(image + n, 31, sizes, m);
-    n = put_message(type, 4, image, n);
-    m = put_message(feature, 1, (const uint8_t *)"x", 1);
-    m += put_message(feature + m, 3, type, n);
-    mil_value x = mil_block_input(program, mil_program_entry(program), 0);
-    if (CHECK_OK(mil__program_keep(program, MIL__KEPT_INPUT, x, m, &kept, &err), &err)) memcpy(kept, feature, m);
-}
-
-static const double samples[] = {0, 1, 0.49, 0.51, 1.5, 2.5, 128.2, 254.6, 255, 300, -3, 77};
-
-static double pixel(double value) { return value < 0 ? 0 : value > 255 ? 255 : nearbyint(value); }
-
-/* [1, channels, height, width] of samples, or of what they are as pixels. */
-static mil_tensor *planes(mil_dtype dtype, const int64_t *shape, bool is_rounded) {
-    mil_tensor *out = NULL;
-    int64_t at[4] = {0}, k = 0;
-    CHECK_OK(mil_tensor_new(dtype, 4, shape, &out, NULL), NULL);
-    for (at[1] = 0; at[1] < shape[1]; at[1]++)
-        for (at[2] = 0; at[2] < shape[2]; at[2]++)
-            for (at[3] = 0; at[3] < shape[3]; at[3]++, k++) {
-                double value = samples[k % 12];
-                mil_tensor_set(out, at, is_rounded ? pixel(value) : value, NULL);
-            }
-    return out;
-}
-
-/* As a converter writes an image's scale and bias: y = 0.25 x - (1, 2, 3). */
-static mil_program *image_program(const char *dtype, int channels, bool is_flexible) {
-    char text[900], type[60];
-    snprintf(type, sizeof type, is_flexible ? "tensor<%s, [1, %d, ?, ?]>" : "tensor<%s, [1, %d, 2, 5]>", dtype, channels);
-    snprintf(text, sizeof text,
-             "program(1.3)\n{\nfunc main<ios18>(%s x) {\n%s scaled = mul(x = x, y = %s(0.25))[name = string(\"scaled\")];\n"
-             "tensor<%s, [1, %d, 1, 1]> bias = const()[name = string(\"bias\"), val = tensor<%s, [1, %d, 1, 1]>(%s)];\n"
-             "%s y = sub(x = scaled, y = bias)[name = string(\"y\")];\n} -> (y);\n}\n",
-             type, type, dtype, dtype, channels, dtype, channels, channels == 1 ? "[[[[1]]]]" : "[[[[1]],[[2]],[[3]]]]", type);
-    return parse(text);
-}
 
 static void run_image(mil_model *model, mil_model *cpu, const mil_port *port, const int64_t *shape, bool is_rounded) {
     mil_tensor *given = planes(port->dtype, shape, false), *pixels = planes(port->dtype, shape, is_rounded), *got = NULL, *wanted = NULL;
@@ -711,55 +828,6 @@ static void no_room(void) {
 
 /* ---- each call failing ---- */
 
-/* Two functions in a bundle, an image, a batch, contexts that share a model, states, the plan. */
-typedef struct whole {
-    mil_program *program, *image;
-    mil_tensor *x, *pixels;
-} whole;
-
-static void make_whole(whole *w) {
-    *w = (whole){parse(two_functions), image_program("fp32", 3, false), rows(-3, 6, 1), planes(MIL_FP32, (const int64_t[]){1, 3, 2, 5}, false)};
-    describe_image(w->image, 20, 5, 2, false);
-}
-
-static void free_whole(whole *w) {
-    mil_program_free(w->program), mil_program_free(w->image);
-    mil_tensor_free(w->x), mil_tensor_free(w->pixels);
-}
-
-static mil_status everything(whole *w) {
-    mil_compile_options options = MIL_COMPILE_DEFAULTS;
-    mil_model *model = NULL, *stateful = NULL, *of_image = NULL;
-    mil_tensor *xs[] = {w->x, w->x}, *out[4] = {NULL};
-    mil_context *contexts[2] = {NULL};
-    mil_state *state = NULL;
-    char *words = NULL;
-    options.engine = "coreml", options.entry = "main";
-    mil_status status = mil_program_compile(w->program, &options, &model, &err);
-    options.entry = NULL;
-    if (!status) status = mil_program_compile(w->image, &options, &of_image, &err);
-    options.entry = "other";
-    if (!status) status = mil_program_compile(w->program, &options, &stateful, &err);
-    if (!status) status = mil_state_new(stateful, &state, &err);
-    if (!status) status = mil_model_run(of_image, &w->pixels, out, &err);
-    free_all(out, 4);
-    if (!status) status = mil_model_run_batch(model, 2, xs, out, &err);
-    if (!status) right(w->x, out[2], out[3]);
-    free_all(out, 4);
-    for (int i = 0; i < 2 && !status; i++) {
-        status = mil_context_new(stateful, &contexts[i], &err);
-        if (!status) status = mil_context_set_state(contexts[i], state, &err);
-        if (!status) status = mil_context_set_input(contexts[i], 0, w->x, &err);
-        if (!status) status = mil_context_run(contexts[i], &err);
-    }
-    if (!status) status = mil_model_describe(model, &words, &err);
-    mil_free(words);
-    mil_context_free(contexts[0]), mil_context_free(contexts[1]);
-    mil_state_free(state);
-    mil_model_free(model), mil_model_free(stateful), mil_model_free(of_image);
-    return status;
-}
-
 /* The message names the call, or has the text of the error that it gave, or says what Core ML did not give. */
 static bool is_told(const char *failed) {
     if (strstr(failed, "error:") || strstr(failed, "ompletionHandler:")) return strstr(err.message, "made to fail") != NULL;
@@ -816,6 +884,6 @@ static void each_allocation(void) {
     mil_set_allocator(NULL, NULL);
 }
 
-TEST_MAIN(CASE(older_systems), CASE(each_allocation), CASE(batches), CASE(batches_beside_contexts), CASE(sharing), CASE(sharing_states), CASE(threads),
+TEST_MAIN(CASE(without_frameworks), CASE(each_gone), CASE(older_systems), CASE(each_allocation), CASE(batches), CASE(batches_beside_contexts), CASE(sharing), CASE(sharing_states), CASE(threads),
           CASE(several_started), CASE(functions), CASE(plans), CASE(image_inputs), CASE(images_of_any_size), CASE(outputs), CASE(kept),
           CASE(not_kept), CASE(unloaded), CASE(wrong_inputs), CASE(no_room), CASE(each_call_fails))
