@@ -365,6 +365,14 @@ WHEN(equation_is_unproven) { return rank_of(look, "values") != 4; }
 
 /* ---- movements ---- */
 
+WHEN(indices_are_known) {
+    const mil__value *indices = mil__look_arg(look, "indices"), *x = mil__look_arg(look, "x");
+    int64_t batches;
+    return indices && indices->is_const && x && !x->is_const && (!mil__look_int(look, "batch_dims", &batches) || batches == 0);
+}
+/* By a run, or of a known table. */
+WHEN(indices_are_computed) { return strcmp(look->op->decl->name, "gather") != 0 || !mil__when_indices_are_known(look); }
+
 WHEN(perm_is_not_0321) {
     static const int64_t taken[] = {0, 3, 2, 1};
     int64_t perm[MIL_MAX_RANK];

@@ -2,7 +2,7 @@
 /* Lowering of what moves elements: shapes, the order of axes, slices, concatenations, gathers of known indices. */
 #include "passes/ane.h"
 
-enum { MOST_PIECES = 64 }; /* that are cut, or put together, for one operation */
+enum { MOST_PIECES = 4096 }; /* that are cut, or put together, for one operation */
 
 static bool done(mil__lowering *l, const mil__op *op, mil__ane_form form, mil_value value) {
     mil__ane_give(l, op->outputs[0], form, value);
@@ -331,14 +331,12 @@ bool mil__lower_gather(mil__lowering *l, const mil__op *op) {
     int64_t *indices = mil__ane_number(l, op, "batch_dims", 0) == 0 ? indices_of(l, op, type->shape[axis], &n) : NULL;
     if (!indices || mil__old_data(l, old)) return false;
     int64_t count = count_runs(indices, n);
-    mil_value value;
-    if (!is_last || count == 1) {
-        if (count > MOST_PIECES) return false;
-        value = by_runs(l, mil__ane_get(l, old, MIL__PLAIN), offset_of(type) + (int)axis, indices, n);
-    } else {
-        if (!is_float || n > MOST_ONES / type->shape[axis]) return false;
+    mil_value value = 0;
+    if (is_last && count > 1 && is_float && n <= MOST_ONES / type->shape[axis])
         value = mil__ane_transpose(l, picked(l, old, indices, n), (const int[]){0, 3, 2, 1});
-    }
+    else if (count <= MOST_PIECES)
+        value = by_runs(l, mil__ane_get(l, old, MIL__PLAIN), offset_of(type) + (int)axis, indices, n);
+    else return false;
     mil__ane_give_any(l, op->outputs[0], value);
     return true;
 }

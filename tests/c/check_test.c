@@ -82,7 +82,7 @@ static const struct {
     {"e5rt", NULL, "band_part", "x=" S " lower=1 upper=1", "windows", E}, {"e5rt", NULL, "non_zero", "x=fp16[8]", "data_movement", E}, {"e5rt", NULL, "non_zero", "x=fp16[8]", "data_movement", E},
     {"e5rt", NULL, "scatter", "data=fp16[8, 8] indices=@int32[2] updates=fp16[2, 8] axis=0 mode=\"add\"", "scatter", E},
     {"direct", NULL, "scatter", "data=fp16[8, 8] indices=@int32[2] updates=fp16[2, 8] axis=0 mode=\"add\"", "scatter_direct", W},
-    {"e5rt", NULL, "gather", "x=" S " indices=@int32[2] axis=1", "gather", W},
+    {"e5rt", NULL, "gather", "x=" S " indices=@int32[2] axis=1", "gather_known", W}, {"e5rt", NULL, "gather", "x=" S " indices=int32[2] axis=1", "gather", W},
     {"direct", "m3", "gather_along_axis", "x=fp16[8, 8] indices=@int32[2, 8] axis=0", "gather", W},
     {"e5rt", NULL, "make_list", "init_length=2 elem_shape={4} dtype=\"fp16\" dynamic_length=true", "lists", E},
     {"e5rt", NULL, "rnn", "x=fp16[4, 1, 8] initial_h=fp16[1, 8] weight_ih=@fp16[8, 8] weight_hh=@fp16[8, 8]", "recurrent", E},
@@ -535,6 +535,7 @@ static void rows_are_whole(void) {
         CHECK(rule.severity < MIL_WARNING || rule.fails);
         CHECK(rule.severity != MIL_ERROR || !rule.runs);
         CHECK(rule.severity < MIL_WARNING || rule.advice);
+        CHECK(rule.severity < MIL_WARNING || rule.is_lowered || rule.kept);
         char ops[2048];
         snprintf(ops, sizeof ops, "%s", rule.ops ? rule.ops : "");
         for (char *name = strtok(ops, " "); name; name = strtok(NULL, " ")) CHECK(mil_op_find(name) != NULL);
