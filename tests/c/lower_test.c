@@ -33,6 +33,12 @@ static void type_of(const mil_program *program, mil_value value, char *out, size
     " tensor<fp32, [1, 40, 2]> h = linear(x = x, weight = w, bias = b)[name = string(\"h\")];\n"                             \
     " tensor<fp32, [1, 40, 2]> y = relu(x = h)[name = string(\"y\")];\n} -> (y)"
 
+#define CONV(type, x, shape, more)                                                                                           \
+    "(tensor<fp16, [" x "]> x) {\n"                                                                                          \
+    " tensor<fp16, [" shape "]> w = fill(shape = tensor<int32, [4]>([" shape "]), value = fp16(0.5))[name = string(\"w\")];\n" \
+    " tensor<fp16, [" type "]> y = conv(x = x, weight = w, " more ")[name = string(\"y\")];\n} -> (y)"
+#define SOFTMAX(n) "(tensor<fp16, [1, 4, 1, " n "]> x) { tensor<fp16, [1, 4, 1, " n "]> y = softmax(x = x, axis = int32(3))[name = string(\"y\")]; } -> (y)"
+
 static const struct {
     const char *body, *route;
     bool fp32;
@@ -50,6 +56,17 @@ static const struct {
      "fp16[1, 3, 8, 9]", "fp16[1, 3, 8, 9]", "relu"},
     {"(tensor<fp16, [64]> x) { tensor<fp16, [64]> y = identity(x = x)[name = string(\"y\")]; } -> (y)", "direct", false,
      "fp16[1, 1, 1, 64]", "fp16[1, 1, 1, 64]", "mul"},
+    /* a kernel of 32 columns is three: the first sees all but the last columns of x, and so on */
+    {CONV("1, 2, 1, 1", "1, 2, 1, 32", "2, 2, 1, 32", "pad_type = string(\"valid\")"), "e5rt", false, "fp16[1, 2, 1, 32]", "fp16[1, 2, 1, 1]",
+     "slice_by_size conv slice_by_size conv add slice_by_size conv add"},
+    /* patches of 16 by 16 */
+    {CONV("1, 2, 2, 4", "1, 1, 32, 64", "2, 1, 16, 16", "strides = tensor<int32, [2]>([16, 16])"), "e5rt", false, "fp16[1, 1, 32, 64]", "fp16[1, 2, 2, 4]",
+     "reshape transpose reshape transpose reshape conv"},
+    {CONV("1, 2, 4, 4", "1, 2, 8, 8", "2, 2, 3, 3", "strides = tensor<int32, [2]>([2, 2]), pad_type = string(\"same\")"), "e5rt", false, "fp16[1, 2, 8, 8]",
+     "fp16[1, 2, 4, 4]", "conv"},
+    {SOFTMAX("64"), "direct", false, "fp16[1, 4, 1, 64]", "fp16[1, 4, 1, 64]", "softmax"},
+    {SOFTMAX("96"), "direct", false, "fp16[1, 4, 1, 96]", "fp16[1, 4, 1, 96]", "pad softmax slice_by_size"},
+    {SOFTMAX("96"), "e5rt", false, "fp16[1, 4, 1, 96]", "fp16[1, 4, 1, 96]", "softmax"},
 };
 
 static void lowers(void) {
@@ -191,10 +208,40 @@ static const char many[] =
     " tensor<fp32, [1, 4]> r = reduce_mean(x = t, axes = tensor<int32, [1]>([2]))[name = string(\"r\")];\n"
     "} -> (t, r, g)";
 
+/* Rewrites that make several operations, weights and lists of pieces. */
+static const char more[] =
+    "(tensor<fp16, [1, 3, 3, 8]> x, tensor<fp16, [2, 3, 2, 2]> k, tensor<fp16, [1, 3, 2, 3, 8]> d) {\n"
+    " tensor<fp16, [2, 3, 1, 20]> w = fill(shape = tensor<int32, [4]>([2, 3, 1, 20]), value = fp16(0.5))[name = string(\"w\")];\n"
+    " tensor<fp16, [1, 2, 3, 8]> a = conv(x = x, weight = w, pad_type = string(\"same\"))[name = string(\"a\")];\n"
+    " tensor<fp16, [2, 3, 3, 4]> p = fill(shape = tensor<int32, [4]>([2, 3, 3, 4]), value = fp16(0.5))[name = string(\"p\")];\n"
+    " tensor<fp16, [1, 2, 1, 2]> b = conv(x = x, weight = p, strides = tensor<int32, [2]>([3, 4]))[name = string(\"b\")];\n"
+    " tensor<fp16, [1, 2, 2, 7]> c = conv(x = x, weight = k)[name = string(\"c\")];\n"
+    " tensor<fp16, [2, 3, 2, 1, 1]> v = fill(shape = tensor<int32, [5]>([2, 3, 2, 1, 1]), value = fp16(0.5))[name = string(\"v\")];\n"
+    " tensor<fp16, [1, 2, 1, 3, 8]> e = conv(x = d, weight = v)[name = string(\"e\")];\n"
+    " tensor<fp16, [3, 2, 1, 16]> t = fill(shape = tensor<int32, [4]>([3, 2, 1, 16]), value = fp16(0.5))[name = string(\"t\")];\n"
+    " tensor<fp16, [1, 2, 3, 72]> g = conv_transpose(x = x, weight = t, strides = tensor<int32, [2]>([1, 8]))[name = string(\"g\")];\n"
+    " tensor<fp16, [1, 3, 3, 8]> s = softmax(x = x, axis = int32(2))[name = string(\"s\")];\n"
+    " tensor<fp16, [1, 3, 3, 13]> h = pad(x = s, pad = tensor<int32, [2]>([2, 3]), mode = string(\"reflect\"))[name = string(\"h\")];\n"
+    " tensor<fp16, [1, 3, 3, 1]> i = reduce_prod(x = h, axes = tensor<int32, [1]>([3]), keep_dims = bool(true))[name = string(\"i\")];\n"
+    " tensor<fp16, [1, 3, 3, 8]> n = local_response_norm(x = x, size = int32(3))[name = string(\"n\")];\n"
+    " tensor<fp16, [1, 3, 2, 2, 8]> m = sliding_windows(x = n, axis = int32(2), size = int32(2))[name = string(\"m\")];\n"
+    " tensor<fp16, [1, 3, 3, 8]> z = band_part(x = x, lower = int32(0), upper = int32(1))[name = string(\"z\")];\n"
+    "} -> (a, b, c, e, g, i, m, z)";
+
+static mil_status lower_for_m1(void *ctx, mil_error *err) {
+    mil_lowered *lowered;
+    mil_status status = mil_program_lower(ctx, &(mil_lower_options){.chip = "M1"}, &lowered, err);
+    mil_lowered_free(lowered);
+    return status;
+}
+
 static void every_allocation(void) {
     mil_set_allocator(test_realloc, NULL);
     mil_program *program = parse(many);
     if (program) CHECK(test_each_allocation(lower_once, program) > 50);
+    mil_program_free(program);
+    program = parse(more);
+    if (program) CHECK(test_each_allocation(lower_for_m1, program) > 50);
     mil_program_free(program);
     mil_set_allocator(NULL, NULL);
 }
