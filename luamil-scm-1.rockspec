@@ -161,6 +161,7 @@ build = {
         "core/passes/ane_pointwise.c",
         "core/passes/ane_ports.c",
         "core/passes/ane_products.c",
+        "core/passes/ane_states.c",
         "core/passes/batch_norm.c",
         "core/passes/cse.c",
         "core/passes/dce.c",

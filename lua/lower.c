@@ -115,28 +115,32 @@ static int lowered_pack(lua_State *L) {
     return 1;
 }
 
-/* how:unpack { port = tensor }: the outputs, by their names: views of the ports' tensors. */
-static int lowered_unpack(lua_State *L) {
+/* Sets the original's output, or what a state holds then, under its name in the table at index 3. */
+static int unpack_view(lua_State *L, const luamil_lowered *self, const mil_lowered_view *view) {
     mil_error err;
+    const char *name = port_name(L, self, view->port, true);
+    luamil_tensor *made = luamil_new_tensor(L); /* index 4 */
+    luamil_option(L, 2, name);
+    const luamil_tensor *port = luamil_test(L, 5, LUAMIL_TENSOR);
+    if (!port || !port->tensor) return luamil_fail(L, MIL_EINVAL, "unpack: port %s is a tensor, but was given %s", name, LUAMIL_WHAT(L, 5));
+    if (mil_lowered_tensor(view, port->tensor, &made->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
+    lua_pop(L, 1);
+    lua_setfield(L, 3, view->name);
+    return 0;
+}
+
+/* how:unpack { port = tensor }: the outputs, and the states that are written, by their names: views of the ports' tensors. */
+static int lowered_unpack(lua_State *L) {
     const luamil_lowered *self = check_lowered(L, "unpack");
     lua_settop(L, 2);
     if (!lua_istable(L, 2)) return luamil_fail(L, MIL_EINVAL, "unpack: takes the ports by name, but was given %s", LUAMIL_WHAT(L, 2));
     lua_newtable(L);
-    for (size_t i = 0; i < self->lowered->n_outputs; i++) {
-        const mil_lowered_view *view = &self->lowered->outputs[i];
-        const char *name = port_name(L, self, view->port, true);
-        luamil_tensor *made = luamil_new_tensor(L); /* index 4 */
-        luamil_option(L, 2, name);
-        const luamil_tensor *port = luamil_test(L, 5, LUAMIL_TENSOR);
-        if (!port || !port->tensor) return luamil_fail(L, MIL_EINVAL, "unpack: port %s is a tensor, but was given %s", name, LUAMIL_WHAT(L, 5));
-        if (mil_lowered_tensor(view, port->tensor, &made->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
-        lua_pop(L, 1);
-        lua_setfield(L, 3, view->name);
-    }
+    for (size_t i = 0; i < self->lowered->n_outputs; i++) unpack_view(L, self, &self->lowered->outputs[i]);
+    for (size_t i = 0; i < self->lowered->n_states; i++) unpack_view(L, self, &self->lowered->states[i].after);
     return 1;
 }
 
-/* ---- how.inputs, how.outputs ---- */
+/* ---- how.inputs, how.outputs, how.states ---- */
 
 static void push_numbers(lua_State *L, const char *key, const int64_t *numbers, int n) {
     lua_createtable(L, n, 0);
@@ -165,13 +169,13 @@ static void push_view(lua_State *L, const luamil_lowered *self, const mil_lowere
 
 static bool lowered_field(lua_State *L, const char *name) {
     const luamil_lowered *self = check_lowered(L, name);
-    bool is_output = strcmp(name, "outputs") == 0;
-    size_t n = is_output ? self->lowered->n_outputs : self->lowered->n_inputs;
-    const mil_lowered_view *views = is_output ? self->lowered->outputs : self->lowered->inputs;
-    if (!is_output && strcmp(name, "inputs") != 0) return false;
+    const mil_lowered *how = self->lowered;
+    bool is_input = strcmp(name, "inputs") == 0, is_output = strcmp(name, "outputs") == 0;
+    if (!is_input && !is_output && strcmp(name, "states") != 0) return false;
+    size_t n = is_input ? how->n_inputs : is_output ? how->n_outputs : how->n_states;
     lua_createtable(L, (int)n, 0);
     for (size_t i = 0; i < n; i++) {
-        push_view(L, self, &views[i], is_output);
+        push_view(L, self, is_input ? &how->inputs[i] : is_output ? &how->outputs[i] : &how->states[i].after, !is_input);
         lua_rawseti(L, -2, (int)i + 1);
     }
     return true;
@@ -236,7 +240,7 @@ const luaL_Reg luamil_lowerings[] = {{"lower", lower}, {"dialect", dialect}, {NU
 
 static const luaL_Reg lowered_meta[] = {{"__gc", lowered_gc}, {"__tostring", lowered_tostring}, {NULL, NULL}};
 static const luaL_Reg lowered_methods[] = {{"pack", lowered_pack}, {"unpack", lowered_unpack}, {NULL, NULL}};
-static const char *const lowered_fields[] = {"inputs", "outputs", NULL};
+static const char *const lowered_fields[] = {"inputs", "outputs", "states", NULL};
 static const luaL_Reg dialect_meta[] = {{"__gc", dialect_gc}, {NULL, NULL}};
 
 void luamil_open_lowered(lua_State *L) {

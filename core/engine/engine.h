@@ -52,9 +52,13 @@ typedef struct mil__engine {
     /* From now on what a run is given stays what it is, most likely, and is there until the next: the engine may hold on to its memory.
      * NULL: that makes no difference. */
     mil_status (*keep)(void *context, mil_error *err);
-    /* Tensors in shared memory as runs like them best, one an input and output; owned. NULL: contiguous ones. */
+    /* Tensors in shared memory as runs like them best, one for all that the function takes and gives; owned. NULL: contiguous ones. */
     mil_status (*shared)(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err);
-    /* inputs: what the function takes, in order, of their dtypes and ranks; a state is written too. outputs, owned by the
+    /* Memory for a state, what the function takes at place i, zeros, laid out as runs like it best; owned. NULL in *out, or for the
+     * function: contiguous memory does as well. Also of what is unloaded. */
+    mil_status (*state)(void *compiled, size_t i, mil_tensor **out, mil_error *err);
+    /* inputs: what the function takes, in order, of their dtypes and ranks; a state is written too, and
+     * may have other memory after a run, where nobody but its owner holds the tensor. outputs, owned by the
      * caller: NULL entries are made, others written; one that is not `given` (NULL there) is made anew where it has another
      * shape than the run's result. */
     mil_status (*run)(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,

@@ -445,7 +445,7 @@ mil_status mil_context_set_output(mil_context *context, size_t i, mil_tensor *te
 /* Does nobody but the context see this tensor, or its memory through a view, and may it be written? (Not where it was a const.) */
 static bool is_ours_alone(const mil_tensor *tensor) {
     bool held_once = atomic_load_explicit(&tensor->count, memory_order_acquire) == 1;
-    return held_once && tensor->buffer && mil__buffer_held_once(tensor->buffer) && !mil__buffer_why_not(tensor->buffer);
+    return held_once && tensor->buffer && mil__buffer_holds(tensor->buffer) == 1 && !mil__buffer_why_not(tensor->buffer);
 }
 
 /* An output that nobody set is written into the last run's tensor if nobody else has that, else made anew. One that was set
@@ -574,12 +574,26 @@ static void drop_tensors(mil_tensor **tensors, size_t n) {
     }
 }
 
+/* States have memory of their own. */
+static mil_status share_by_engine(mil_model *model, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
+    size_t n = model->n_inputs + model->n_states;
+    mil_tensor **taken = mil__calloc(n, sizeof(mil_tensor *));
+    if (!taken) return mil__nomem(err);
+    mil_status status = model->engine->shared(model->impl, taken, outputs, err);
+    for (size_t i = 0; i < model->n_inputs; i++) {
+        inputs[i] = taken[model->places[i]];
+        taken[model->places[i]] = NULL;
+    }
+    drop_tensors(taken, n);
+    mil__free(taken);
+    return status;
+}
+
 mil_status mil_model_shared(mil_model *model, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
     for (size_t i = 0; i < model->n_inputs; i++) inputs[i] = NULL;
     for (size_t i = 0; i < model->n_outputs; i++) outputs[i] = NULL;
     MIL__TRY(mil__model_enter(model, err));
-    bool by_engine = model->engine->shared && !model->n_states;
-    mil_status status = by_engine ? model->engine->shared(model->impl, inputs, outputs, err) : share_ports(model, inputs, outputs, err);
+    mil_status status = model->engine->shared ? share_by_engine(model, inputs, outputs, err) : share_ports(model, inputs, outputs, err);
     mil__model_leave(model);
     if (status == MIL_OK) return MIL_OK;
     drop_tensors(inputs, model->n_inputs);
@@ -599,7 +613,9 @@ mil_status mil_state_new(mil_model *model, mil_state **out, mil_error *err) {
     mil_status status = MIL_OK;
     for (size_t i = 0; i < model->n_states && status == MIL_OK; i++) {
         const mil_port *port = &model->states[i];
-        status = mil_tensor_new(port->dtype, port->rank, port->shape, &state->tensors[i], err);
+        mil_tensor **tensor = &state->tensors[i];
+        if (model->engine->state) status = model->engine->state(model->impl, model->places[model->n_inputs + i], tensor, err);
+        if (status == MIL_OK && !*tensor) status = mil_tensor_new(port->dtype, port->rank, port->shape, tensor, err);
     }
     if (status == MIL_OK) *out = state;
     else mil_state_free(state);

@@ -482,6 +482,17 @@ static mil_status keep(void *context, mil_error *err) {
     return MIL_OK;
 }
 
+/* As the first part that has a liking likes it best. */
+static mil_status state(void *compiled, size_t at, mil_tensor **out, mil_error *err) {
+    const split_model *model = compiled;
+    for (uint32_t p = 0; p < model->n; p++) {
+        const split_part *part = &model->parts[p];
+        for (uint32_t i = 0; part->engine->state && i < part->n_inputs; i++)
+            if (part->inputs[i] == at) return part->engine->state(part->impl, i, out, err);
+    }
+    return MIL_OK;
+}
+
 /* ---- runs ---- */
 
 static mil_status run_part(split_context *c, uint32_t p, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel, mil_error *err) {
@@ -566,6 +577,7 @@ const mil__engine mil__engine_split = {
     .context_new = context_new,
     .context_free = context_free,
     .keep = keep,
+    .state = state,
     .run = run,
     .takes_surfaces = true,
     .unload = unload,

@@ -254,6 +254,11 @@ static mil_status keep(void *context, mil_error *err) {
     return c->model->engine->keep ? c->model->engine->keep(c->impl, err) : MIL_OK;
 }
 
+static mil_status state(void *compiled, size_t i, mil_tensor **out, mil_error *err) {
+    const verified_model *model = compiled;
+    return model->engine->state ? model->engine->state(model->impl, i, out, err) : MIL_OK;
+}
+
 static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     const verified_model *model = compiled;
     mil__str_puts(out, atomic_load(&model->is_done) ? "verified: a run agreed with the cpu engine's\n" : "to be verified by the next run\n");
@@ -276,6 +281,7 @@ const mil__engine mil__engine_verified = {
     .context_new = context_new,
     .context_free = context_free,
     .keep = keep,
+    .state = state,
     .run = run,
     .takes_surfaces = true,
     .unload = unload,

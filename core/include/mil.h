@@ -731,20 +731,29 @@ typedef struct mil_lowered_view {
     int axis[MIL_MAX_RANK];
     int64_t step[MIL_MAX_RANK];
     int64_t begin[MIL_MAX_RANK];
+    bool is_state;            /* an input that is what a state holds, or that of after a run */
 } mil_lowered_view;
+
+/* A state that the function writes: what it holds goes in by an input, and comes out by a port that has just its layout. */
+typedef struct mil_lowered_state {
+    size_t input;             /* its place among the inputs */
+    mil_lowered_view after;   /* what it holds after a run, of an output of the lowered program */
+} mil_lowered_state;
 
 /* Owned whole. */
 typedef struct mil_lowered {
     mil_program *program;     /* one function, main; any engine can run it. Who sets this to NULL owns it instead */
-    const mil_lowered_view *inputs, *outputs; /* in the program's order */
+    const mil_lowered_view *inputs, *outputs; /* in the program's order; what a state holds is an input */
     size_t n_inputs, n_outputs;
+    const mil_lowered_state *states; /* those that the function writes, in the order of the inputs */
+    size_t n_states;
 } mil_lowered;
 
 /* Lowers a function of fixed sizes. Inside all floats are fp16; ports have names that ascend in their order. Inputs and outputs are
- * floats, bools or integers of 8 bits; a port has all of them as floats. Results are those of the program, as far as fp16
- * goes. options may be NULL.
- * Fails: MIL_EINVAL (options), MIL_ENAME (no such function), MIL_ETYPE (a size that is not fixed), MIL_EUNSUPPORTED (states, lists,
- * control flow; inputs and outputs of other dtypes; an output that is a const), MIL_ESTATE (weights that are not at hand), what
+ * floats, bools or integers of 8 bits; a port has all of them as floats, and likewise states, whose ports of outputs come behind
+ * those of the outputs. Results are those of the program, as far as fp16 goes. options may be NULL.
+ * Fails: MIL_EINVAL (options), MIL_ENAME (no such function), MIL_ETYPE (a size that is not fixed), MIL_EUNSUPPORTED (lists, control
+ * flow; inputs, outputs and states of other dtypes; an output that is a const, or a state that is written one), MIL_ESTATE (weights that are not at hand), what
  * inference says, MIL_ENOMEM. Threads: any. */
 mil_status mil_program_lower(const mil_program *program, const mil_lower_options *options, mil_lowered **out, mil_error *err);
 void mil_lowered_free(mil_lowered *lowered);
@@ -932,7 +941,8 @@ mil_status mil_state_new(mil_model *model, mil_state **out, mil_error *err);
 mil_status mil_state_copy(mil_state *state, mil_state **out, mil_error *err);
 mil_state *mil_state_retain(mil_state *state);
 void mil_state_free(mil_state *state);
-/* What port i holds: may be read and written between runs. Borrowed; NULL beyond the end. */
+/* What port i holds: may be read and written between runs. Borrowed; NULL beyond the end. On engine ane it is shared memory (mil_buffer_lock),
+ * with strides, and mil_tensor_data may be another after a run, unless the tensor was retained or a view of it made. */
 mil_tensor *mil_state_tensor(const mil_state *state, size_t i);
 
 /* One run: inputs in the order of the ports, NULL for optional ones that are left out. outputs: for each, a tensor to be written (its shape must be the result's),

@@ -45,7 +45,11 @@ typedef bool mil__ane_rule(mil__lowering *l, const mil__op *op);
 
 /* ---- values of the old program ---- */
 
-static inline const mil_type *mil__old_type(const mil__lowering *l, mil_value old) { return l->from->values[old]->type; }
+/* Of a state: what it holds. */
+static inline const mil_type *mil__old_type(const mil__lowering *l, mil_value old) {
+    const mil_type *type = l->from->values[old]->type;
+    return type->kind == MIL_STATE ? type->items[0] : type;
+}
 static inline const mil_tensor *mil__old_data(const mil__lowering *l, mil_value old) { return l->from->values[old]->data; }
 mil_value mil__ane_arg(const mil__op *op, const char *name); /* the one value given to a parameter; 0: none */
 /* A known scalar; `none` where the parameter is absent. */
@@ -128,12 +132,16 @@ typedef struct mil__ports {
     bool is_e5rt, is_fp32, is_packed;
     const char **input_names, **output_names; /* as they are to be called, in order */
     const bool *wants_channels; /* by value of `from` */
+    const size_t *states; /* places of the states that are written among the inputs; their outputs' names follow those of the outputs */
+    size_t n_states;
 } mil__ports;
 
 /* Makes the inputs of `to`, and of the old ones what they are in them. views: an entry an old input. */
 void mil__ane_inputs(mil__lowering *l, const mil__ports *ports, mil_lowered_view *views);
 /* The same of the outputs, when all operations are made. */
 void mil__ane_outputs(mil__lowering *l, const mil__ports *ports, mil_lowered_view *views);
+/* And of the states that are written, behind them. */
+void mil__ane_states(mil__lowering *l, const mil__ports *ports, mil_lowered_state *states);
 
 #define RULE(op, rule, becomes, source) mil__ane_rule mil__lower_##rule;
 #include "passes/ane_rules.def"

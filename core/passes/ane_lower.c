@@ -8,6 +8,7 @@
 typedef struct lowered {
     mil_lowered shown;        /* first: what the caller has */
     mil__arena arena;         /* of names */
+    mil_lowered_state *states; /* behind the views */
     mil_lowered_view views[]; /* of inputs, then of outputs */
 } lowered;
 
@@ -33,6 +34,7 @@ static const rule *rule_of(const mil__op *op) {
 /* ---- making it simple ---- */
 
 static bool is_static(const mil_type *type) {
+    if (type->kind == MIL_STATE) type = type->items[0];
     if (type->kind != MIL_TENSOR) return true; /* refused where it is used */
     for (int i = 0; i < type->rank; i++)
         if (type->shape[i] < 0) return false;
@@ -44,8 +46,8 @@ static mil_status check_sizes(const mil_program *program, mil_block function, mi
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         const mil__value *value = program->values[body->inputs[i]];
         if (!is_static(value->type))
-            return mil__fail(err, MIL_ETYPE, "input %s, %s, has a size that is not fixed: the Neural Engine's programs have fixed ones",
-                             value->name, MIL__TYPE_TEXT(program->types, value->type));
+            return mil__fail(err, MIL_ETYPE, "%s %s, %s, has a size that is not fixed: the Neural Engine's programs have fixed ones",
+                             value->type->kind == MIL_STATE ? "state" : "input", value->name, MIL__TYPE_TEXT(program->types, value->type));
     }
     return MIL_OK;
 }
@@ -109,7 +111,7 @@ static bool takes_channels(const mil_program *program, const mil__op *op) {
 
 /* Is its result in the form of its first operand? */
 static bool keeps_form(const mil__op *op) {
-    static const char *const more[] = {"mul", "pow", "square", "gelu", "softplus", "cast", "identity", "layer_norm", "log", "rsqrt", "sin", "cos"};
+    static const char *const more[] = {"mul", "pow", "square", "gelu", "softplus", "cast", "identity", "layer_norm", "log", "rsqrt", "sin", "cos", "read_state"};
     const rule *r = rule_of(op);
     return (r && r->lower == mil__lower_elementwise) || is_among(op->decl->name, more, MIL__COUNT(more));
 }
@@ -123,8 +125,8 @@ static void find_wants(const mil_program *program, bool *wants) {
         if (takes_channels(program, op)) wants[mil__ane_arg(op, "x")] = true;
         const mil_type *result = program->values[op->outputs[0]]->type;
         for (int a = 0; wants[op->outputs[0]] && keeps_form(op) && a < op->n_args; a++) {
-            const mil__value *value = program->values[op->args[a].values[0]];
-            if (value->type == result) wants[op->args[a].values[0]] = true;
+            const mil_type *type = program->values[op->args[a].values[0]]->type;
+            if (type == result || (type->kind == MIL_STATE && type->items[0] == result)) wants[op->args[a].values[0]] = true;
         }
     }
 }
@@ -154,12 +156,58 @@ static mil_status order_names(const char **names, size_t n, char letter, mil__ar
     return MIL_OK;
 }
 
-static mil_status names_of(const mil_program *program, const mil_value *values, size_t n, char letter, mil__arena *arena,
-                           const char ***out, mil_error *err) {
-    *out = mil__arena_zero(arena, n + 1, sizeof **out);
+static bool is_named(const mil_program *program, const mil_value *values, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(program->values[values[i]]->name, name) == 0) return true;
+    return false;
+}
+
+/* The output that a state goes out by: "cache_after", with more behind it where an input or output is called so. */
+static mil_status name_after(const mil_program *program, const mil__block *body, mil_value state, mil__arena *arena, const char **out, mil_error *err) {
+    const char *name = program->values[state]->name;
+    size_t bytes = strlen(name) + 32;
+    char *made = mil__arena_alloc(arena, bytes);
+    if (!made) return mil__nomem(err);
+    snprintf(made, bytes, "%s_after", name);
+    for (unsigned i = 1; is_named(program, body->inputs, body->n_inputs, made) || is_named(program, body->outputs, body->n_outputs, made); i++)
+        snprintf(made, bytes, "%s_after_%u", name, i);
+    *out = made;
+    return MIL_OK;
+}
+
+static mil_status input_names(const mil_program *program, const mil__block *body, mil__arena *arena, const char ***out, mil_error *err) {
+    *out = mil__arena_zero(arena, (size_t)body->n_inputs + 1, sizeof **out);
     if (!*out) return mil__nomem(err);
-    for (size_t i = 0; i < n; i++) (*out)[i] = program->values[values[i]]->name;
-    return order_names(*out, n, letter, arena, err);
+    for (size_t i = 0; i < body->n_inputs; i++) (*out)[i] = program->values[body->inputs[i]]->name;
+    return order_names(*out, body->n_inputs, 'i', arena, err);
+}
+
+/* Of the outputs, then of the states that are written. */
+static mil_status output_names(const mil_program *program, const mil__block *body, const size_t *states, size_t n_states, mil__arena *arena,
+                               const char ***out, mil_error *err) {
+    *out = mil__arena_zero(arena, body->n_outputs + n_states + 1, sizeof **out);
+    if (!*out) return mil__nomem(err);
+    for (size_t i = 0; i < body->n_outputs; i++) (*out)[i] = program->values[body->outputs[i]]->name;
+    for (size_t i = 0; i < n_states; i++) MIL__TRY(name_after(program, body, body->inputs[states[i]], arena, &(*out)[body->n_outputs + i], err));
+    return order_names(*out, body->n_outputs + n_states, 'o', arena, err);
+}
+
+/* ---- states ---- */
+
+/* The places among the inputs of those that are written. */
+static mil_status find_states(const mil_program *program, const mil__block *body, mil__arena *arena, const size_t **out, size_t *n, mil_error *err) {
+    bool *is_written = mil__arena_zero(arena, program->n_values, sizeof *is_written);
+    size_t *states = mil__arena_zero(arena, (size_t)body->n_inputs + 1, sizeof *states);
+    if (!is_written || !states) return mil__nomem(err);
+    for (mil_operation at = body->first; at; at = program->ops[at]->next) {
+        const mil__op *op = program->ops[at];
+        if (!(op->decl->flags & MIL__EFFECT)) continue;
+        for (uint16_t a = 0; a < op->n_args; a++) is_written[op->args[a].values[0]] = true;
+    }
+    for (size_t i = 0; i < body->n_inputs; i++)
+        if (program->values[body->inputs[i]]->type->kind == MIL_STATE && is_written[body->inputs[i]]) states[(*n)++] = i;
+    *out = states;
+    return MIL_OK;
 }
 
 /* ---- making it anew ---- */
@@ -174,7 +222,7 @@ static bool is_known(const mil__lowering *l, const mil__op *op) {
 static void keep(mil__lowering *l, const mil__op *op) {
     if (op->n_blocks || op->n_outputs == 0 || (op->decl->flags & MIL__EFFECT)) {
         mil__ane_fail(l, MIL_EUNSUPPORTED, "%s can't be lowered: the Neural Engine has %s", op->decl->name,
-                      op->n_blocks ? "no control flow" : "no states on these routes");
+                      op->n_blocks ? "no control flow" : "nothing but values");
         return;
     }
     mil_value *made = mil__arena_zero(&l->arena, op->n_outputs, sizeof *made);
@@ -217,6 +265,7 @@ static mil_status lower(mil__lowering *l, mil__ports *ports, lowered *made) {
         mil__ane_inputs(l, ports, made->views);
         lower_body(l);
         mil__ane_outputs(l, ports, made->views + made->shown.n_inputs);
+        mil__ane_states(l, ports, made->states);
     }
     if (l->status == MIL_OK) l->status = mil_program_prune(l->to, l->err);
     mil__free(wants);
@@ -246,8 +295,9 @@ static mil_status lower_function(const mil_program *program, mil_block function,
     const mil__block *body = program->blocks[function];
     mil_program *from;
     mil__ports ports = {.is_e5rt = options->route && *options->route == 'e', .is_fp32 = options->fp32_ports, .is_packed = options->pack};
-    MIL__TRY(names_of(program, body->inputs, body->n_inputs, 'i', arena, &ports.input_names, err));
-    MIL__TRY(names_of(program, body->outputs, body->n_outputs, 'o', arena, &ports.output_names, err));
+    MIL__TRY(find_states(program, body, arena, &ports.states, &ports.n_states, err));
+    MIL__TRY(input_names(program, body, arena, &ports.input_names, err));
+    MIL__TRY(output_names(program, body, ports.states, ports.n_states, arena, &ports.output_names, err));
     if (ports.is_packed && body->n_inputs > 1) ports.input_names[0] = "packed";
     MIL__TRY(simplify(program, function, &from, err));
     mil__lowering l = {.from = from, .is_e5rt = ports.is_e5rt, .opset = from->functions[0].opset, .err = err};
@@ -256,6 +306,7 @@ static mil_status lower_function(const mil_program *program, mil_block function,
     mil_status status = lower(&l, &ports, made);
     mil__arena_free(&l.arena);
     mil_program_free(from);
+    made->shown.n_states = ports.n_states;
     if (status == MIL_OK) made->shown.program = l.to;
     else mil_program_free(l.to);
     return status;
@@ -267,7 +318,8 @@ static mil_status describe(const mil_program *program, const mil_value *values, 
     for (size_t i = 0; i < n; i++) {
         const mil__value *value = program->values[values[i]];
         views[i].name = mil__arena_text(arena, value->name, strlen(value->name));
-        views[i].dtype = value->type->dtype;
+        views[i].dtype = mil_type_dtype(value->type);
+        views[i].is_state = value->type->kind == MIL_STATE;
         if (!views[i].name) return mil__nomem(err);
     }
     return MIL_OK;
@@ -284,13 +336,20 @@ mil_status mil_program_lower(const mil_program *program, const mil_lower_options
     MIL__TRY(check_sizes(program, function, err));
     const mil__block *body = program->blocks[function];
     size_t n = (size_t)body->n_inputs + body->n_outputs;
-    lowered *made = mil__calloc(1, sizeof *made + (n + 1) * sizeof *made->views);
+    lowered *made = mil__calloc(1, sizeof *made + (n + 1) * sizeof *made->views + body->n_inputs * sizeof *made->states);
     if (!made) return mil__nomem(err);
+    made->states = (mil_lowered_state *)(made->views + n + 1);
     made->shown = (mil_lowered){.inputs = made->views, .outputs = made->views + body->n_inputs, .n_inputs = body->n_inputs,
-                                .n_outputs = body->n_outputs};
+                                .n_outputs = body->n_outputs, .states = made->states};
     mil_status status = lower_function(program, function, options, &arena, made, err);
     if (status == MIL_OK) status = describe(program, body->inputs, body->n_inputs, made->views, &made->arena, err);
     if (status == MIL_OK) status = describe(program, body->outputs, body->n_outputs, made->views + body->n_inputs, &made->arena, err);
+    for (size_t i = 0; i < made->shown.n_states && status == MIL_OK; i++) {
+        const mil_lowered_view *before = &made->views[made->states[i].input];
+        made->states[i].after.name = before->name;
+        made->states[i].after.dtype = before->dtype;
+        made->states[i].after.is_state = true;
+    }
     mil__arena_free(&arena);
     if (status == MIL_OK) *out = &made->shown;
     else mil_lowered_free(&made->shown);

@@ -7,7 +7,9 @@
  *     [2, 12, 64]         ->  [1, 24, 1, 64]         [1, 3, 28, 28]  ->  [1, 3, 1, 800], 784 of which count
  *
  * or, where its first use is a linear layer, the last one to C and all others to S: [1, 100, 768]  ->  [1, 768, 1, 128].
- * By e5rt a port has the shape of the PLAIN form. Packed inputs lie behind one another, by channels where that wastes less. */
+ * By e5rt a port has the shape of the PLAIN form. Packed inputs lie behind one another, by channels where that wastes less.
+ * What a state holds comes in by one port and goes out by another, both laid out alike: so a run's result can be where the next one
+ * finds it. */
 #include "passes/ane.h"
 
 static void no_memory(mil__lowering *l) { mil__ane_fail(l, MIL_ENOMEM, "out of memory"); }
@@ -68,14 +70,20 @@ static bool fits_port(mil_dtype dtype) {
     return mil__dtype_is_float(dtype) || dtype == MIL_BOOL || dtype == MIL_INT8 || dtype == MIL_UINT8;
 }
 
-/* MIL_ETYPE where a port can't have it. */
 static bool check_type(mil__lowering *l, const char *name, const mil_type *type, const char *what) {
     bool fits = type->kind == MIL_TENSOR && fits_port(type->dtype);
     if (fits) return true;
-    mil__ane_fail(l, MIL_EUNSUPPORTED, "%s %s, %s, can't be a port of the Neural Engine, which has floats there%s", what, name,
-                  MIL__TYPE_TEXT(l->from->types, type),
-                  type->kind == MIL_STATE ? ": a state is to be an input and an output" : " (bools and 8 bits go in them)");
+    mil__ane_fail(l, MIL_EUNSUPPORTED, "%s %s, %s, can't be a port of the Neural Engine, which has floats there (bools and 8 bits go in them)",
+                  what, name, MIL__TYPE_TEXT(l->from->types, type));
     return false;
+}
+
+static bool is_state(const mil__lowering *l, mil_value old) { return l->from->values[old]->type->kind == MIL_STATE; }
+
+static port port_of_input(const mil__lowering *l, const mil__ports *ports, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    bool as_channels = ports->wants_channels[old] && type->rank > 1 && mil__rows(type) > 1;
+    return port_for(ports, type, as_channels ? MIL__CHANNELS : MIL__PLAIN);
 }
 
 static mil_value add_input(mil__lowering *l, const mil__ports *ports, const char *name, int rank, const int64_t *shape) {
@@ -130,9 +138,8 @@ void mil__ane_inputs(mil__lowering *l, const mil__ports *ports, mil_lowered_view
     if (!all) no_memory(l);
     for (uint32_t i = 0; l->status == MIL_OK && i < body->n_inputs; i++) {
         const mil_type *type = mil__old_type(l, body->inputs[i]);
-        if (!check_type(l, l->from->values[body->inputs[i]]->name, type, "input")) break;
-        bool as_channels = ports->wants_channels[body->inputs[i]] && type->rank > 1 && mil__rows(type) > 1;
-        all[i] = port_for(ports, type, as_channels ? MIL__CHANNELS : MIL__PLAIN);
+        if (!check_type(l, l->from->values[body->inputs[i]]->name, type, is_state(l, body->inputs[i]) ? "state" : "input")) break;
+        all[i] = port_of_input(l, ports, body->inputs[i]);
         all[i].view.port = ports->is_packed ? 0 : i;
     }
     bool packs = ports->is_packed && body->n_inputs > 0;
@@ -178,8 +185,23 @@ static void free_name(mil__lowering *l, const char *name) {
     mil__str_free(&made);
 }
 
-static void make_output(mil__lowering *l, const mil__ports *ports, mil_value old, const char *name, size_t number, mil_lowered_view *view) {
+/* `old`, in the form that p has, as the output of that number. */
+static void add_output(mil__lowering *l, const mil__ports *ports, mil_value old, const port *p, size_t number) {
+    const char *name = ports->output_names[number];
+    mil_value value = mil__ane_get(l, old, p->form), out = 0;
+    mil_dtype dtype = value ? mil__new_type(l, value)->dtype : MIL_NO_DTYPE;
+    if (dtype == MIL_BOOL) value = mil__ane_half_of_bool(l, value);
+    else if (mil__dtype_is_int(dtype)) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp16"));
+    value = padded(l, mil__ane_reshape(l, value, p->rank, p->used), p);
+    if (ports->is_fp32) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp32"));
+    value = fit_for_output(l, value);
+    free_name(l, name);
+    if (l->status == MIL_OK) l->status = mil_program_output(l->to, l->block, name, value, &out, l->err);
+}
+
+static void make_output(mil__lowering *l, const mil__ports *ports, mil_value old, size_t number, mil_lowered_view *view) {
     const mil_type *type = mil__old_type(l, old);
+    const char *name = ports->output_names[number];
     if (!check_type(l, name, type, "output")) return;
     if (mil__old_data(l, old)) {
         mil__ane_fail(l, MIL_EUNSUPPORTED, "output %s is a const, which no operation of the Neural Engine makes", name);
@@ -187,15 +209,7 @@ static void make_output(mil__lowering *l, const mil__ports *ports, mil_value old
     }
     bool is_channels = l->values[old].native == MIL__CHANNELS && type->rank > 1 && mil__rows(type) > 1;
     port p = port_for(ports, type, is_channels ? MIL__CHANNELS : MIL__PLAIN);
-    mil_value value = mil__ane_get(l, old, p.form), out = 0;
-    mil_dtype dtype = value ? mil__new_type(l, value)->dtype : MIL_NO_DTYPE;
-    if (dtype == MIL_BOOL) value = mil__ane_half_of_bool(l, value);
-    else if (mil__dtype_is_int(dtype)) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp16"));
-    value = padded(l, mil__ane_reshape(l, value, p.rank, p.used), &p);
-    if (ports->is_fp32) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp32"));
-    value = fit_for_output(l, value);
-    free_name(l, name);
-    if (l->status == MIL_OK) l->status = mil_program_output(l->to, l->block, name, value, &out, l->err);
+    add_output(l, ports, old, &p, number);
     p.view.port = number;
     *view = p.view;
 }
@@ -203,7 +217,18 @@ static void make_output(mil__lowering *l, const mil__ports *ports, mil_value old
 void mil__ane_outputs(mil__lowering *l, const mil__ports *ports, mil_lowered_view *views) {
     const mil__block *body = l->from->blocks[l->from->functions[0].block];
     for (uint32_t i = 0; l->status == MIL_OK && i < body->n_outputs; i++)
-        make_output(l, ports, body->outputs[i], ports->output_names[i], i, &views[i]);
+        make_output(l, ports, body->outputs[i], i, &views[i]);
+}
+
+void mil__ane_states(mil__lowering *l, const mil__ports *ports, mil_lowered_state *states) {
+    const mil__block *body = l->from->blocks[l->from->functions[0].block];
+    for (size_t i = 0; l->status == MIL_OK && i < ports->n_states; i++) {
+        mil_value state = body->inputs[ports->states[i]];
+        port p = port_of_input(l, ports, state);
+        add_output(l, ports, state, &p, body->n_outputs + i);
+        p.view.port = body->n_outputs + i;
+        states[i] = (mil_lowered_state){ports->states[i], p.view};
+    }
 }
 
 /* ---- for those who run it ---- */

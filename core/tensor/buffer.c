@@ -111,9 +111,7 @@ void mil__buffer_give_back(const mil_buffer *buffer, const void *data, size_t by
     if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
-bool mil__buffer_held_once(const mil_buffer *buffer) {
-    return atomic_load_explicit(&buffer->count, memory_order_acquire) == 1;
-}
+int mil__buffer_holds(const mil_buffer *buffer) { return atomic_load_explicit(&buffer->count, memory_order_acquire); }
 
 void mil_buffer_freeze(mil_buffer *buffer) { atomic_store_explicit(&buffer->frozen, true, memory_order_relaxed); }
 

@@ -29,8 +29,8 @@ const char *mil__buffer_why_not(const mil_buffer *buffer);
 /* Memory of a mapped file that was read and won't be again soon need not be held: it is read anew where it is. Nothing
  * happens for other buffers (NULL among them). */
 void mil__buffer_give_back(const mil_buffer *buffer, const void *data, size_t bytes);
-/* Is one hold on the buffer the only one? */
-bool mil__buffer_held_once(const mil_buffer *buffer);
+/* How many hold the buffer. */
+int mil__buffer_holds(const mil_buffer *buffer);
 /* Access to a tensor's elements by this process: every function that reads or writes those of a tensor that it was given does
  * so between these. On a surface (shared.c) they lock and unlock; elsewhere they are nothing. Nests. what: the operation.
  * Fails: MIL_ESTATE (a device is using it), MIL_EIO. */

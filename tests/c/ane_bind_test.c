@@ -63,7 +63,7 @@ static void one_surface_for_two(void) {
     make();
     CHECK(surface_of(A) == surface_of(B) && surface_of(A) != surface_of(Y));
     CHECK((char *)mil_tensor_data(tensors[B]) - (char *)mil_tensor_data(tensors[A]) == 128);
-    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, &source, &b, &err), &err);
+    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, NULL, 0, &source, &b, &err), &err);
     for (int i = 0; i < 3; i++) CHECK_OK(mil__ane_binding_choose(b, tensors, tensors + Y, &err), &err);
     CHECK(noted.bound[0] == surface_of(A) && noted.bound[1] == surface_of(Y));
     CHECK_EQ(noted.n, 2);
@@ -77,7 +77,7 @@ static void two_that_disagree(void) {
     mil_tensor *others[N_VIEWS];
     make();
     CHECK_OK(mil__ane_shared_tensors(&route, NULL, views, N_VIEWS, others, &err), &err);
-    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, &source, &b, &err), &err);
+    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, NULL, 0, &source, &b, &err), &err);
     mil_tensor *rows[][2] = {{tensors[A], others[B]}, {others[A], tensors[B]}, {tensors[B], tensors[A]}, {tensors[A], tensors[A]}};
     for (size_t i = 0; i < MIL__COUNT(rows); i++) {
         CHECK_OK(mil__ane_binding_choose(b, rows[i], tensors + Y, &err), &err);
@@ -93,7 +93,7 @@ static void two_that_disagree(void) {
 static void locks(void) {
     mil__ane_binding *b;
     make();
-    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, &source, &b, &err), &err);
+    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, NULL, 0, &source, &b, &err), &err);
     CHECK_OK(mil__ane_binding_choose(b, tensors, tensors + Y, &err), &err);
     CHECK_OK(mil_buffer_lock(mil_tensor_buffer(tensors[Y]), false, &err), &err);
     CHECK_STATUS(mil__ane_binding_begin(b, &err), MIL_ESTATE, &err);
@@ -112,7 +112,7 @@ static void locks(void) {
 static void lost_in_a_run(void) {
     mil__ane_binding *b;
     make();
-    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, &source, &b, &err), &err);
+    CHECK_OK(mil__ane_binding_new(&route, &noted, views, 2, 1, NULL, 0, &source, &b, &err), &err);
     CHECK_OK(mil__ane_binding_choose(b, tensors, tensors + Y, &err), &err);
     CHECK_OK(mil__ane_binding_begin(b, &err), &err);
     noted.bound[1] = NULL;
@@ -125,7 +125,7 @@ static void a_route_that_copies(void) {
     mil__ane_binding *b;
     mil_tensor *plain[N_VIEWS];
     make();
-    CHECK_OK(mil__ane_binding_new(&copying, &noted, views, 2, 1, &source, &b, &err), &err);
+    CHECK_OK(mil__ane_binding_new(&copying, &noted, views, 2, 1, NULL, 0, &source, &b, &err), &err);
     CHECK(!b && !mil__ane_is_bound(b, 0));
     CHECK_OK(mil__ane_shared_tensors(&copying, NULL, views, N_VIEWS, plain, &err), &err);
     CHECK(mil_tensor_buffer(plain[A]) != mil_tensor_buffer(plain[B]) && mil_tensor_is_contiguous(plain[A]));

@@ -167,6 +167,11 @@ static const struct {
      MIL_EUNSUPPORTED, "x, fp16[9223372036854775807], is larger than anything"},
     {"(tensor<fp16, [1048576, 1]> x, tensor<fp16, [2097152]> z) { tensor<fp16, [1048576, 2097152]> y = add(x = x, y = z)[name = string(\"y\")]; } -> (y)",
      {.pack = true}, MIL_EUNSUPPORTED, "y, fp16[1048576, 2097152], is larger than anything"},
+    {"(state<tensor<int32, [4]>> s) { tensor<int32, [4]> v = read_state(input = s)[name = string(\"v\")]; tensor<fp16, [4]> y = cast(x = v, dtype = string(\"fp16\"))[name = string(\"y\")]; } -> (y)",
+     {0}, MIL_EUNSUPPORTED, "state s, int32[4], can't be a port of the Neural Engine"},
+    {"(tensor<fp16, [4]> x, state<tensor<fp16, [4]>> s) { tensor<fp16, [4]> c = const()[name = string(\"c\"), val = tensor<fp16, [4]>([1, 2, 3, 4])];\n"
+     " write_state(data = c, input = s)[name = string(\"w\")];\n tensor<fp16, [4]> y = relu(x = x)[name = string(\"y\")]; } -> (y)",
+     {0}, MIL_EUNSUPPORTED, "write_state: state s is written a const"},
     {MLP, {.engine = "gpu"}, MIL_EINVAL, "engine is \"ane\", not \"gpu\""},
     {MLP, {.route = "fast"}, MIL_EINVAL, "route is \"direct\" or \"e5rt\", not \"fast\""},
     {MLP, {.chip = "A17"}, MIL_EINVAL, "chip is M1, M2 and so on, not \"A17\""},

@@ -55,6 +55,43 @@ describe("lowering for the Neural Engine", function()
     end)
   end
 
+  -- A cache of keys that grows by one step a run, the sum of all that came, and one that is only read.
+  it("states go in and come out by ports", function()
+    local g = mil.func { opset = "ios18" }
+    local x = g:input("x", "fp16", { 1, 5, 16 })
+    local cache, sum, bias = g:state("cache", "fp16", { 1, 4, 5, 16 }), g:state("sum", "fp16", { 1, 5, 16 }), g:state("bias", "fp16", { 16 })
+    local old = cache:read_state()
+    local new = g:concat { values = { old:slice_by_size { begin = { 0, 1, 0, 0 }, size = { 1, 3, 5, 16 } }, x:expand_dims { axes = { 1 } } }, axis = 1 }
+    cache:write_state { data = new }
+    local h = sum:read_state():linear { weight = mil.randn("fp16", { 16, 16 }, { seed = 3 }) } * 0.1
+    local total = sum:coreml_update_state { value = h + x }
+    g:output("y", cache:read_state():reduce_mean { axes = { 1 } } + bias:read_state())
+    g:output("z", total * old:reduce_max { axes = { 1 } })
+    local model = g:compile { engine = "cpu" }
+    for _, options in ipairs(all) do
+      local lowered, how = g:lower(options)
+      lowered.program:verify()
+      local ours, state = lowered:compile { engine = "cpu" }, model:state()
+      state:tensor("bias"):write(mil.randn("fp16", { 16 }, { seed = 4 }))
+      local held = { bias = state:tensor "bias", cache = mil.zeros("fp16", { 1, 4, 5, 16 }), sum = mil.zeros("fp16", { 1, 5, 16 }) }
+      for turn = 1, 6 do
+        held.x = mil.randn("fp16", { 1, 5, 16 }, { seed = turn })
+        local wanted = model:run({ x = held.x }, { state = state })
+        local got = how:unpack(ours:run(how:pack(held)))
+        for _, name in ipairs { "y", "z" } do assert.is_true(furthest(got[name], wanted[name]) < 8e-3, name) end
+        for _, name in ipairs { "cache", "sum" } do
+          assert.is_true(furthest(got[name], state:tensor(name)) < 8e-3, name)
+          held[name] = got[name]
+        end
+      end
+      assert.same({ "x", "cache", "sum", "bias" }, { how.inputs[1].name, how.inputs[2].name, how.inputs[3].name, how.inputs[4].name })
+      assert.same({ "cache", "sum" }, { how.states[1].name, how.states[2].name })
+      assert.equal(2, #how.states)
+      local before, after = how.inputs[2], how.states[1]
+      assert.same({ before.shape, before.axis, before.step }, { after.shape, after.axis, after.step })
+    end
+  end)
+
   it("says what ports are given and lack", function()
     local g = build({ "", { { 2, 8 } }, function(x) return x:relu() end }, "fp32")
     local lowered, how = g:lower()

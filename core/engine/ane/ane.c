@@ -3,8 +3,9 @@
  *
  *     compile:  program -> lowered -> text in both spellings, ports -> route->load, which finds the layout of the ports
  *     context:  the ports' memory, and for each input and output of the model a view of the port that it lies in, as the
- *               lowering says; a text's are the ports themselves
- *     run:      inputs copied into their views (which converts them), route->run, outputs copied out of theirs */
+ *               lowering says; a text's are the ports themselves. What states hold goes in as inputs do, and out by ports more
+ *     run:      inputs copied into their views (which converts them), route->run, outputs copied out of theirs; but for those
+ *               whose memory the ports have as it is (bind.c) */
 #include <stdio.h>
 
 #include "engine/ane/ane.h"
@@ -16,7 +17,7 @@ typedef struct ane_model {
     const mil__ane_route *route;
     mil__ane_source source;
     mil_lowered *lowered;  /* NULL: of a text; without its program, once that is loaded */
-    size_t n_inputs, n_outputs; /* of the model: views */
+    size_t n_inputs, n_outputs, n_states; /* of the model: views */
     void *loaded;
     atomic_size_t n_runs, n_copies;
 } ane_model;
@@ -24,8 +25,8 @@ typedef struct ane_model {
 typedef struct ane_context {
     ane_model *model;
     void *impl;            /* the route's */
-    mil__ane_view *views;  /* of the model's inputs, then of its outputs */
-    mil__ane_binding *binding; /* of a user's context; NULL: everything is copied */
+    mil__ane_view *views;  /* of the model's inputs, then of its outputs, then of what its states hold after a run */
+    mil__ane_binding *binding; /* of a user's context, or one with states; NULL: everything is copied */
 } ane_context;
 
 /* ---- what there is ---- */
@@ -140,6 +141,8 @@ static mil_status load_program(ane_model *model, const mil_program *program, mil
     MIL__TRY(mil_program_lower(program, &options, &model->lowered, err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;
+    model->n_states = model->lowered->n_states;
+    model->source.keeps_states = model->n_states > 0;
     mil_status status = load_plain(model, model->lowered->program, err);
     mil_program_free(model->lowered->program);
     model->lowered->program = NULL;
@@ -279,22 +282,29 @@ static void context_free(void *context) {
 
 /* The view i of the model: of a lowered program's, where its elements lie in the port. */
 static void make_view(const ane_model *model, size_t i, mil__ane_view *out) {
+    const mil_lowered *l = model->lowered;
     bool is_input = i < model->n_inputs;
-    const mil_lowered_view *lowered = !model->lowered ? NULL
-                                      : is_input      ? &model->lowered->inputs[i]
-                                                      : &model->lowered->outputs[i - model->n_inputs];
+    size_t k = i - model->n_inputs; /* among outputs, then states */
+    const mil_lowered_view *lowered = !l ? NULL : is_input ? &l->inputs[i] : k < l->n_outputs ? &l->outputs[k] : &l->states[k - l->n_outputs].after;
     out->port = !lowered ? i : lowered->port + (is_input ? 0 : model->source.n_inputs);
     const mil__ane_port *port = &model->source.ports[out->port];
     out->dtype = lowered ? lowered->dtype : port->own_dtype;
+    out->is_state = lowered && lowered->is_state;
     mil__tensor_init(&out->tensor, port->dtype, lowered ? lowered->rank : port->rank, lowered ? lowered->shape : port->shape, NULL);
     for (int k = 0; k < out->tensor.rank; k++)
         out->tensor.strides[k] = lowered ? lowered->step[k] * port->strides[lowered->axis[k]] : port->strides[k];
     for (int a = 0; lowered && a < port->rank; a++) out->offset += lowered->begin[a] * port->strides[a] * (mil_dtype_bits(port->dtype) / 8);
 }
 
+static mil_status new_binding(ane_context *c, mil_error *err) {
+    const ane_model *m = c->model;
+    const mil_lowered_state *states = m->n_states ? m->lowered->states : NULL;
+    return mil__ane_binding_new(m->route, c->impl, c->views, m->n_inputs, m->n_outputs, states, m->n_states, &m->source, &c->binding, err);
+}
+
 static mil_status context_new(void *compiled, void **out, mil_error *err) {
     ane_model *model = compiled;
-    size_t n = model->n_inputs + model->n_outputs;
+    size_t n = model->n_inputs + model->n_outputs + model->n_states;
     MIL__TRY(mil__ane_check_process(err));
     ane_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
@@ -302,6 +312,10 @@ static mil_status context_new(void *compiled, void **out, mil_error *err) {
     c->views = mil__calloc(n, sizeof *c->views);
     mil_status status = c->views ? model->route->context_new(model->loaded, &c->impl, err) : mil__nomem(err);
     for (size_t i = 0; i < n && status == MIL_OK; i++) make_view(model, i, &c->views[i]);
+    bool has_states = false;
+    for (size_t i = 0; i < model->n_inputs && status == MIL_OK; i++) has_states |= c->views[i].is_state;
+    if (status == MIL_OK && has_states) status = new_binding(c, err);
+    if (c->binding) c->binding->has_states_only = true;
     if (status == MIL_OK) *out = c;
     else context_free(c);
     return status;
@@ -309,8 +323,18 @@ static mil_status context_new(void *compiled, void **out, mil_error *err) {
 
 static mil_status keep(void *context, mil_error *err) {
     ane_context *c = context;
-    const ane_model *m = c->model;
-    return mil__ane_binding_new(m->route, c->impl, c->views, m->n_inputs, m->n_outputs, &m->source, &c->binding, err);
+    if (!c->binding) return new_binding(c, err);
+    c->binding->has_states_only = false;
+    return MIL_OK;
+}
+
+/* One that shares its port with something is always copied, and so is one of another dtype. */
+static mil_status state(void *compiled, size_t i, mil_tensor **out, mil_error *err) {
+    const ane_model *m = compiled;
+    mil__ane_view view = {0};
+    make_view(m, i, &view);
+    bool has_port = m->source.n_inputs == m->n_inputs && view.dtype == view.tensor.dtype;
+    return has_port && m->route->bind ? mil__ane_shared_tensors(m->route, m->loaded, &view, 1, out, err) : MIL_OK;
 }
 
 static mil_status shared(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
@@ -342,6 +366,10 @@ static mil_status copy_view(ane_context *c, mil__ane_view *view, const mil_tenso
     return status == MIL_OK ? ended : status;
 }
 
+static void count_copies(ane_context *c, size_t n) {
+    if (n) atomic_fetch_add_explicit(&c->model->n_copies, n, memory_order_relaxed);
+}
+
 /* The views [from, from + n), of inputs or of outputs, that no memory of the user's stands for. */
 static mil_status copy_views(ane_context *c, size_t from, size_t n, mil_tensor *const *tensors, mil_error *err) {
     bool is_input = from < c->model->n_inputs;
@@ -352,8 +380,22 @@ static mil_status copy_views(ane_context *c, size_t from, size_t n, mil_tensor *
         MIL__TRY(copy_view(c, view, is_input ? tensors[i] : NULL, is_input ? NULL : tensors[i], err));
         n_copies++;
     }
-    if (n_copies) atomic_fetch_add_explicit(&c->model->n_copies, n_copies, memory_order_relaxed);
+    count_copies(c, n_copies);
     return MIL_OK;
+}
+
+/* What the run wrote becomes what the states hold. */
+static mil_status keep_states(ane_context *c, mil_tensor *const *inputs, mil_error *err) {
+    const ane_model *m = c->model;
+    size_t n_copies = 0;
+    for (size_t i = 0; i < m->n_states; i++) {
+        mil__ane_view *view = &c->views[m->n_inputs + m->n_outputs + i];
+        if (mil__ane_is_bound(c->binding, view->port)) continue;
+        MIL__TRY(copy_view(c, view, NULL, inputs[m->lowered->states[i].input], err));
+        n_copies++;
+    }
+    count_copies(c, n_copies);
+    return c->binding ? mil__ane_binding_settle(c->binding, inputs, err) : MIL_OK;
 }
 
 static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs, const mil__cancel *cancel,
@@ -373,7 +415,8 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
     mil_status status = c->model->route->run(c->impl, err);
     if (c->binding) mil__ane_binding_end(c->binding);
     atomic_fetch_add_explicit(&c->model->n_runs, 1, memory_order_relaxed);
-    return status == MIL_OK ? copy_views(c, n_inputs, n_outputs, outputs, err) : status;
+    if (status == MIL_OK) status = copy_views(c, n_inputs, n_outputs, outputs, err);
+    return status == MIL_OK ? keep_states(c, inputs, err) : status;
 }
 
 /* ---- telling ---- */
@@ -412,6 +455,7 @@ const mil__engine mil__engine_ane = {
     .context_free = context_free,
     .keep = keep,
     .shared = shared,
+    .state = state,
     .run = run,
     .takes_surfaces = true,
     .unload = unload,

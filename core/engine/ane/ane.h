@@ -81,6 +81,7 @@ typedef struct mil__ane_source {
     mil__ane_findings findings; /* order, rows: how the layout of the ports is to be understood */
     bool counts;               /* the engine's own clock is to be asked */
     bool is_given;             /* the text is a user's: nothing in it stands for the weights */
+    bool keeps_states;         /* what comes out of some ports of outputs goes into inputs of the next run */
 } mil__ane_source;
 
 /* ---- routes ---- */
@@ -108,6 +109,7 @@ typedef struct mil__ane_route {
     mil__iosurface (*bound)(const void *context, size_t port); /* a run may find that it can't keep it */
     bool (*takes)(const void *context, size_t port, size_t bytes); /* surfaces of so many bytes */
     size_t (*surface_bytes)(const void *loaded, size_t port);  /* of one that is made for it */
+    bool is_in_place;          /* one surface may be an input's and an output's at once: read first, written at the run's end */
     mil_status (*run)(void *context, mil_error *err);
     void (*print)(const void *loaded, mil__str *out);
     size_t (*context_bytes)(const void *loaded);
@@ -134,30 +136,44 @@ typedef struct mil__ane_view {
     mil_dtype dtype;   /* the model's own */
     size_t port;
     int64_t offset;    /* bytes, of its first element */
+    bool is_state;
 } mil__ane_view;
 
-/* Which ports have the memory of the user's tensors in the place of their own, in a context whose tensors stay what they are from
- * run to run. */
+/* A state that is written: its view as an input, and that of the output which has what it holds after a run. */
+typedef struct mil__ane_kept {
+    size_t before, after;
+    mil_tensor *twin;          /* where the route needs other memory to write than it reads; NULL: not yet. Owned */
+} mil__ane_kept;
+
+/* Which ports have the memory of the user's tensors in the place of their own: states', and where the others stay what they are
+ * from run to run, theirs too. */
 typedef struct mil__ane_binding {
     const mil__ane_route *route;
     void *context;             /* the route's */
     const mil__ane_source *source; /* the ports */
     const mil__ane_view *views; /* of the model's inputs, then of its outputs */
     size_t n_inputs, n_outputs;
+    bool has_states_only;
+    mil__ane_kept *states;
+    size_t n_states;
     struct mil__ane_bound {
         mil_buffer *buffer;    /* of the run under way, borrowed; NULL: the port has its own memory */
         mil_buffer *held;      /* what the route may still know of; retained */
     } ports[];
 } mil__ane_binding;
-/* NULL in *out: the route can't. views and ports live longer. Fails: MIL_ENOMEM. */
+/* views: of inputs, of outputs, of what is after a run in each of the states. NULL in *out: the route can't. views and ports live longer.
+ * Fails: MIL_ENOMEM. */
 mil_status mil__ane_binding_new(const mil__ane_route *route, void *context, const mil__ane_view *views, size_t n_inputs, size_t n_outputs,
-                                const mil__ane_source *source, mil__ane_binding **out, mil_error *err);
+                                const mil_lowered_state *states, size_t n_states, const mil__ane_source *source, mil__ane_binding **out,
+                                mil_error *err);
 void mil__ane_binding_free(mil__ane_binding *binding); /* after the route's context */
 /* Chooses the ports for a run on these, and binds them. */
 mil_status mil__ane_binding_choose(mil__ane_binding *binding, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_error *err);
 /* The run has the chosen memory between these. Fails: MIL_ESTATE (it is locked). */
 mil_status mil__ane_binding_begin(mil__ane_binding *binding, mil_error *err);
 void mil__ane_binding_end(mil__ane_binding *binding);
+/* After a run that went well: states whose ports are bound have what was written. */
+mil_status mil__ane_binding_settle(mil__ane_binding *binding, mil_tensor *const *inputs, mil_error *err);
 static inline bool mil__ane_is_bound(const mil__ane_binding *binding, size_t port) { return binding && binding->ports[port].buffer; }
 /* A tensor for each view, in shared memory of zeros that a run can be bound to, or is copied from and to where that can't be. */
 mil_status mil__ane_shared_tensors(const mil__ane_route *route, const void *loaded, const mil__ane_view *views, size_t n, mil_tensor **out, mil_error *err);
@@ -233,7 +249,7 @@ struct mil__ane_loaded {
     bool was_compiled; /* false: the system had a compiled copy */
     bool was_elsewhere; /* another process compiled it */
     const char *naming; /* of a text of the user's with weights: what tells programs apart; NULL: not asked */
-    bool counts;
+    bool counts, keeps_states;
     atomic_ullong hardware_ns; /* of the last run, by the engine's own clock; 0: none was given */
     atomic_size_t least_bytes; /* of a surface: grows once, where the engine finds them too small */
 };

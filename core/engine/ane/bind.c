@@ -4,6 +4,13 @@
  *     tensor x in an IOSurface     | row 0 ..... pad | row 1 ..... pad | ..        its strides, its place in the surface
  *     port   x as the engine has   | row 0 ..... pad | row 1 ..... pad | ..        the same: the surface goes into the request
  *
+ * A state's tensor is an input's, and what the run writes must come to be in it. Where the route takes one surface for both ports,
+ * that is all. Else the run writes into a twin, which then changes places with the tensor's memory:
+ *
+ *     run 1: reads A, writes B; the tensor has B        run 2: reads B, writes A; the tensor has A        ..
+ *
+ * unless somebody beside the state holds the tensor, or looks into it by a view: then the twin is copied into it.
+ *
  * All of a port's views must lie in one surface so. What is beside the views is nobody's: the lowered program cuts it off an input
  * (core/passes/ane_ports.c), and the engine may write it in an output. Whatever does not fit is copied. */
 #include "engine/ane/ane.h"
@@ -11,19 +18,23 @@
 static size_t n_ports(const mil__ane_binding *b) { return b->source->n_inputs + b->source->n_outputs; }
 
 mil_status mil__ane_binding_new(const mil__ane_route *route, void *context, const mil__ane_view *views, size_t n_inputs, size_t n_outputs,
-                                const mil__ane_source *source, mil__ane_binding **out, mil_error *err) {
+                                const mil_lowered_state *states, size_t n_states, const mil__ane_source *source, mil__ane_binding **out,
+                                mil_error *err) {
     *out = NULL;
     if (!route->bind) return MIL_OK;
     size_t n = source->n_inputs + source->n_outputs;
-    mil__ane_binding *b = mil__calloc(1, sizeof *b + n * sizeof *b->ports);
+    mil__ane_binding *b = mil__calloc(1, sizeof *b + n * sizeof *b->ports + n_states * sizeof *b->states);
     if (!b) return mil__nomem(err);
-    *b = (mil__ane_binding){.route = route, .context = context, .source = source, .views = views, .n_inputs = n_inputs, .n_outputs = n_outputs};
+    *b = (mil__ane_binding){.route = route, .context = context, .source = source, .views = views, .n_inputs = n_inputs, .n_outputs = n_outputs,
+                            .states = (mil__ane_kept *)(b->ports + n), .n_states = n_states};
+    for (size_t i = 0; i < n_states; i++) b->states[i] = (mil__ane_kept){.before = states[i].input, .after = n_inputs + n_outputs + i};
     *out = b;
     return MIL_OK;
 }
 
 void mil__ane_binding_free(mil__ane_binding *b) {
     for (size_t p = 0; b && p < n_ports(b); p++) mil_buffer_free(b->ports[p].held);
+    for (size_t i = 0; b && i < b->n_states; i++) mil_tensor_free(b->states[i].twin);
     mil__free(b);
 }
 
@@ -38,15 +49,17 @@ static bool lies_so(const mil_tensor *tensor, const mil__ane_view *view) {
 /* The buffer that view i lets its port have; NULL: none. */
 static mil_buffer *buffer_for(const mil__ane_binding *b, size_t i, const mil_tensor *tensor) {
     const mil__ane_view *view = &b->views[i];
+    if (b->has_states_only && !view->is_state) return NULL;
     bool fits = lies_so(tensor, view) && b->route->takes(b->context, view->port, mil_buffer_bytes(tensor->buffer));
     return fits ? tensor->buffer : NULL;
 }
 
-/* A surface that is read by the run is not also written by it. */
-static bool is_read(const mil__ane_binding *b, const mil_buffer *buffer) {
+/* By how many ports the run reads a surface. */
+static size_t n_reads(const mil__ane_binding *b, const mil_buffer *buffer) {
+    size_t n = 0;
     for (size_t p = 0; p < b->source->n_inputs; p++)
-        if (b->ports[p].buffer && mil__buffer_surface(b->ports[p].buffer) == mil__buffer_surface(buffer)) return true;
-    return false;
+        n += b->ports[p].buffer && mil__buffer_surface(b->ports[p].buffer) == mil__buffer_surface(buffer);
+    return n;
 }
 
 /* Of n views from `first` on, whose ports are [from, to): all of a port's must agree. */
@@ -57,6 +70,36 @@ static void choose_side(mil__ane_binding *b, mil_tensor *const *tensors, size_t 
         mil_buffer **buffer = &b->ports[b->views[i].port].buffer;
         if (*buffer && *buffer != buffer_for(b, i, tensors[i - first])) *buffer = NULL;
     }
+}
+
+static mil_status tensor_of_view(const mil__ane_view *view, mil_buffer *buffer, mil_tensor **out, mil_error *err) {
+    const mil_tensor *t = &view->tensor;
+    return mil_tensor_over(buffer, (size_t)view->offset, t->dtype, t->rank, t->shape, t->strides, out, err);
+}
+
+/* Made once, unless the tensor's memory is of another size. */
+static mil_status make_twin(const mil__ane_binding *b, mil__ane_kept *state, size_t bytes, mil_error *err) {
+    mil_buffer *buffer;
+    if (state->twin && mil_buffer_bytes(state->twin->buffer) == bytes) return MIL_OK;
+    mil_tensor_free(state->twin);
+    state->twin = NULL;
+    MIL__TRY(mil_buffer_shared(bytes, &buffer, err));
+    mil_status status = tensor_of_view(&b->views[state->after], buffer, &state->twin, err);
+    mil_buffer_free(buffer);
+    return status;
+}
+
+/* What the state's port of outputs has, where its port of inputs has the tensor's memory. */
+static mil_status choose_state(mil__ane_binding *b, mil__ane_kept *state, mil_tensor *tensor, mil_error *err) {
+    const mil__ane_view *after = &b->views[state->after];
+    mil_buffer *buffer = b->ports[b->views[state->before].port].buffer;
+    bool fits = buffer && buffer == tensor->buffer && !mil__buffer_why_not(buffer) && n_reads(b, buffer) == 1 && lies_so(tensor, after) &&
+                b->route->takes(b->context, after->port, mil_buffer_bytes(buffer));
+    b->ports[after->port].buffer = NULL;
+    if (!fits) return MIL_OK;
+    if (!b->route->is_in_place) MIL__TRY(make_twin(b, state, mil_buffer_bytes(buffer), err));
+    b->ports[after->port].buffer = b->route->is_in_place ? buffer : state->twin->buffer;
+    return MIL_OK;
 }
 
 static mil_status bind_port(const mil__ane_binding *b, struct mil__ane_bound *port, size_t at, mil_error *err) {
@@ -70,8 +113,9 @@ static mil_status bind_port(const mil__ane_binding *b, struct mil__ane_bound *po
 mil_status mil__ane_binding_choose(mil__ane_binding *b, mil_tensor *const *inputs, mil_tensor *const *outputs, mil_error *err) {
     choose_side(b, inputs, 0, b->n_inputs, 0, b->source->n_inputs);
     choose_side(b, outputs, b->n_inputs, b->n_outputs, b->source->n_inputs, n_ports(b));
-    for (size_t p = b->source->n_inputs; p < n_ports(b); p++)
-        if (b->ports[p].buffer && is_read(b, b->ports[p].buffer)) b->ports[p].buffer = NULL;
+    for (size_t p = b->source->n_inputs; p < n_ports(b); p++) /* what is read by the run is not also written by it */
+        if (b->ports[p].buffer && n_reads(b, b->ports[p].buffer)) b->ports[p].buffer = NULL;
+    for (size_t i = 0; i < b->n_states; i++) MIL__TRY(choose_state(b, &b->states[i], inputs[b->states[i].before], err));
     for (size_t p = 0; p < n_ports(b); p++) MIL__TRY(bind_port(b, &b->ports[p], p, err));
     return MIL_OK;
 }
@@ -97,12 +141,34 @@ void mil__ane_binding_end(mil__ane_binding *b) {
         if (b->ports[p].buffer && !b->route->bound(b->context, p)) b->ports[p].buffer = NULL;
 }
 
-/* ---- tensors that a run can be bound to ---- */
+/* ---- what states hold after a run ---- */
 
-static mil_status tensor_of_view(const mil__ane_view *view, mil_buffer *buffer, mil_tensor **out, mil_error *err) {
-    const mil_tensor *t = &view->tensor;
-    return mil_tensor_over(buffer, (size_t)view->offset, t->dtype, t->rank, t->shape, t->strides, out, err);
+/* Does nobody but its owner hold the tensor, and nobody but that and the ports its memory? */
+static bool is_held_alone(const mil__ane_binding *b, const mil_tensor *tensor) {
+    int n = 1;
+    for (size_t p = 0; p < n_ports(b); p++) n += b->ports[p].held == tensor->buffer;
+    return atomic_load_explicit(&tensor->count, memory_order_acquire) == 1 && mil__buffer_holds(tensor->buffer) == n;
 }
+
+static void change_places(mil_tensor *a, mil_tensor *b) {
+    mil_buffer *buffer = a->buffer;
+    void *data = a->data;
+    a->buffer = b->buffer, a->data = b->data;
+    b->buffer = buffer, b->data = data;
+}
+
+mil_status mil__ane_binding_settle(mil__ane_binding *b, mil_tensor *const *inputs, mil_error *err) {
+    for (size_t i = 0; i < b->n_states; i++) {
+        mil__ane_kept *state = &b->states[i];
+        mil_tensor *tensor = inputs[state->before];
+        if (!state->twin || b->ports[b->views[state->after].port].buffer != state->twin->buffer) continue;
+        if (is_held_alone(b, tensor)) change_places(tensor, state->twin);
+        else MIL__TRY(mil_tensor_copy(tensor, state->twin, err));
+    }
+    return MIL_OK;
+}
+
+/* ---- tensors that a run can be bound to ---- */
 
 /* Of all views of one port, in one buffer. */
 static mil_status share_port(const mil__ane_view *views, size_t n, size_t port, size_t bytes, mil_tensor **out, mil_error *err) {

@@ -216,6 +216,7 @@ static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **ou
     loaded->options = mil__apple.objc_retain(options);
     loaded->qos = source->qos;
     loaded->counts = source->counts;
+    loaded->keeps_states = source->keeps_states;
     loaded->ports = source->ports;
     loaded->n_inputs = source->n_inputs;
     loaded->n_outputs = source->n_outputs;

@@ -168,7 +168,7 @@ static mil_status compile(program *p, const mil__ane_source *source, mil_error *
 
 static void release_context(context *c) {
     if (c->stream) mil__apple.e5rt_execution_stream_release(&c->stream);
-    for (size_t i = c->program->n_inputs + c->program->n_outputs; i-- > 0;) mil__e5rt_port_release(&c->ports[i]);
+    for (size_t i = c->program->n_inputs + c->program->n_outputs; i > 0; i--) mil__e5rt_port_release(c->ports, i);
     if (c->operation) mil__apple.e5rt_execution_stream_operation_release(&c->operation);
     n_operations -= c->is_counted;
     if (c->options) mil__apple.e5rt_precompiled_compute_op_create_options_release(&c->options);
@@ -278,7 +278,7 @@ static mil_status end(void *object, size_t port, mil_error *err) {
 
 /* What was encoded names the buffers that there were. */
 static mil_status rebind(context *c, size_t port, mil__iosurface surface, mil_error *err) {
-    MIL__TRY(mil__e5rt_port_rebind(&c->ports[port], surface, err));
+    MIL__TRY(mil__e5rt_port_rebind(c->ports, c->program->n_inputs + c->program->n_outputs, port, surface, err));
     if (c->stage == ENCODED) c->stage = FAILED;
     return MIL_OK;
 }
@@ -393,6 +393,7 @@ const mil__ane_route mil__ane_e5rt = {
     .bound = bound,
     .takes = takes,
     .surface_bytes = surface_bytes,
+    .is_in_place = true,
     .run = run,
     .print = print,
     .context_bytes = context_bytes,

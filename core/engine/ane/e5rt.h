@@ -11,7 +11,7 @@ typedef struct mil__e5rt_port {
     void *port, *buffer;
     void *memory; /* the buffer's */
     mil__iosurface surface; /* someone else's, which stands in for it; NULL: none */
-    void *over_surface;     /* the buffer over that */
+    void *over_surface;     /* the buffer over that; of ports with one surface (a state's) it is one */
 } mil__e5rt_port;
 
 /* Each fails with what e5rt says; *out is to be released then too. */
@@ -22,9 +22,10 @@ mil_status mil__e5rt_port_find(void *operation, bool is_input, const char *name,
 mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, bool is_asked, mil__ane_port *port, bool *is_reported, mil_error *err);
 /* Binds memory to it, which is zeros. */
 mil_status mil__e5rt_port_bind(mil__e5rt_port *found, const mil__ane_port *port, mil_error *err);
-/* Binds someone else's surface, or NULL: its own memory again. */
-mil_status mil__e5rt_port_rebind(mil__e5rt_port *found, mil__iosurface surface, mil_error *err);
-void mil__e5rt_port_release(mil__e5rt_port *port);
+/* Of n ports, binds someone else's surface to one, or NULL: its own memory again. */
+mil_status mil__e5rt_port_rebind(mil__e5rt_port *ports, size_t n, size_t at, mil__iosurface surface, mil_error *err);
+/* The last of n. */
+void mil__e5rt_port_release(mil__e5rt_port *ports, size_t n);
 size_t mil__e5rt_buffer_bytes(const mil__ane_port *port);
 
 /* Fails with what e5rt says of its function's failure: "compile: e5rt_..: its reason (11 its name)". Code 0: it gave nothing. */

@@ -129,20 +129,38 @@ mil_status mil__e5rt_port_bind(mil__e5rt_port *found, const mil__ane_port *port,
     return MIL_OK;
 }
 
-mil_status mil__e5rt_port_rebind(mil__e5rt_port *found, mil__iosurface surface, mil_error *err) {
-    void *buffer = NULL;
-    if (surface) MIL__E5RT_GET("run", buffer, e5rt_buffer_object_create_from_iosurface, &buffer, surface);
+/* The buffer that a port has over the surface; NULL: none has. */
+static void *buffer_over(const mil__e5rt_port *ports, size_t n, mil__iosurface surface) {
+    for (size_t i = 0; i < n; i++)
+        if (ports[i].surface == surface) return ports[i].over_surface;
+    return NULL;
+}
+
+/* Unless one of the ports has it (still). */
+static void release_buffer(const mil__e5rt_port *ports, size_t n, void *buffer) {
+    for (size_t i = 0; i < n; i++)
+        if (ports[i].over_surface == buffer) return;
+    mil__apple.e5rt_buffer_object_release(&buffer);
+}
+
+mil_status mil__e5rt_port_rebind(mil__e5rt_port *ports, size_t n, size_t at, mil__iosurface surface, mil_error *err) {
+    mil__e5rt_port *found = &ports[at];
+    void *buffer = surface ? buffer_over(ports, n, surface) : NULL, *old = found->over_surface;
+    if (surface && !buffer) MIL__E5RT_GET("run", buffer, e5rt_buffer_object_create_from_iosurface, &buffer, surface);
     int32_t code = mil__apple.e5rt_io_port_bind_buffer_object(found->port, buffer ? buffer : found->buffer);
-    void *old = code ? buffer : found->over_surface;
-    if (old) mil__apple.e5rt_buffer_object_release(&old);
-    if (code) return mil__e5rt_fail(err, "run", "e5rt_io_port_bind_buffer_object", code);
+    if (code) {
+        if (buffer) release_buffer(ports, n, buffer);
+        return mil__e5rt_fail(err, "run", "e5rt_io_port_bind_buffer_object", code);
+    }
     found->surface = surface;
     found->over_surface = buffer;
+    if (old) release_buffer(ports, n, old);
     return MIL_OK;
 }
 
-void mil__e5rt_port_release(mil__e5rt_port *port) {
-    if (port->over_surface) mil__apple.e5rt_buffer_object_release(&port->over_surface);
+void mil__e5rt_port_release(mil__e5rt_port *ports, size_t n) {
+    mil__e5rt_port *port = &ports[n - 1];
+    if (port->over_surface) release_buffer(ports, n - 1, port->over_surface);
     if (port->buffer) mil__apple.e5rt_buffer_object_release(&port->buffer);
     if (port->port) mil__apple.e5rt_io_port_release(&port->port);
     *port = (mil__e5rt_port){0};

@@ -5,6 +5,7 @@
 #include "engine/ane/ane.h"
 
 static bool is_held(const mil_type *type) {
+    if (type->kind == MIL_STATE) type = type->items[0];
     bool is_held = type->kind == MIL_TENSOR && type->rank >= 0 &&
                    (type->dtype == MIL_FP16 || type->dtype == MIL_FP32 || type->dtype == MIL_BOOL || type->dtype == MIL_INT8 || type->dtype == MIL_UINT8);
     for (int i = 0; is_held && i < type->rank; i++) is_held = type->shape[i] > 0;
@@ -28,12 +29,18 @@ static bool is_known(const mil_program *program, const mil__op *op) {
     return is_known;
 }
 
+static bool writes_const(const mil_program *program, const mil__op *op) {
+    const mil__values *data = mil__op_arg_named(op, op->n_outputs ? "value" : "data");
+    return op->decl->flags & MIL__EFFECT && data && program->values[data->values[0]]->is_const;
+}
+
 static bool is_refused(const mil_program *program, mil_operation at, const mil__check_target *target, mil_error *why) {
     const mil__op *op = program->ops[at];
     if (!mil__check_takes(program, at, target, why)) return true;
     mil_value value = find_not_held(program, op);
     const mil__value *v = program->values[value ? value : 0];
-    if (op->n_blocks || op->n_outputs == 0) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has no control flow and no states", op->decl->name);
+    if (op->n_blocks) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has no control flow", op->decl->name);
+    else if (writes_const(program, op)) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: what is written is known before a run", op->decl->name);
     else if (is_known(program, op)) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: its result is known before a run", op->decl->name);
     else if (value) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has floats of fixed sizes, and %s is %s", op->decl->name,
                               v->name ? v->name : "an argument", MIL__TYPE_TEXT(program->types, v->type));

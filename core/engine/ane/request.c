@@ -3,7 +3,10 @@
  *
  * All inputs' surfaces have one size and all outputs' another, the largest that one of them needs, in whole pages of 16 KiB:
  * some sources saw surfaces of different sizes refused, none saw a larger one refused. Where the first run finds them
- * too small all the same (status 0x1d), they are made anew with 48 KiB at least, and the run is tried again. */
+ * too small all the same (status 0x1d), they are made anew with 48 KiB at least, and the run is tried again.
+ *
+ * A request names its surfaces for good: where others are bound, another is made. With states, whose memory is one surface and
+ * another by turns, two are kept, and all sizes are one. */
 #include <stdio.h>
 
 #include "engine/ane/ane.h"
@@ -14,16 +17,27 @@ enum { PAGE = 16384, LARGER = 49152 };
 typedef struct slot {
     mil__iosurface surface; /* its own */
     mil__id object;
-    mil__iosurface bound;   /* someone else's, in its place; NULL: none */
-    mil__id bound_object;
+    mil__iosurface bound;   /* someone else's, in its place, borrowed; NULL: none */
 } slot;
+
+/* A request, and by port the surfaces that are in it in the place of the ports' own. */
+typedef struct made {
+    mil__id request;          /* _ANERequest, retained; NULL: to be made */
+    struct bound {
+        mil__iosurface surface;
+        mil__id object;       /* NULL: the port's own */
+    } *bound;
+} made;
+
+enum { MOST_REQUESTS = 2 };
 
 struct mil__ane_request {
     const mil__ane_loaded *loaded;
     size_t n;                 /* ports */
     size_t least_bytes;
     slot *slots;              /* by port */
-    mil__id request;          /* _ANERequest, retained; NULL: to be made */
+    made made[MOST_REQUESTS];
+    size_t at;                /* the one of the run under way, or of the last */
     mil__id statistics;       /* _ANEPerformanceStats, retained, that the request fills; NULL: none */
 };
 
@@ -35,7 +49,8 @@ static size_t needed(const mil__ane_loaded *loaded, size_t from, size_t to) {
 }
 
 static size_t surface_bytes(const mil__ane_loaded *loaded, size_t port, size_t least) {
-    size_t n = loaded->n_inputs, bytes = port < n ? needed(loaded, 0, n) : needed(loaded, n, n + loaded->n_outputs);
+    size_t n = loaded->n_inputs, all = n + loaded->n_outputs;
+    size_t bytes = loaded->keeps_states ? needed(loaded, 0, all) : port < n ? needed(loaded, 0, n) : needed(loaded, n, all);
     if (bytes < least) bytes = least;
     return (bytes + PAGE - 1) / PAGE * PAGE;
 }
@@ -50,16 +65,22 @@ static void release_object(mil__id object) {
     if (object) mil__apple.objc_release(object);
 }
 
+static void release_made(struct mil__ane_request *r, made *m) {
+    release_object(m->request);
+    for (size_t i = 0; i < r->n && m->bound; i++) release_object(m->bound[i].object);
+    mil__free(m->bound);
+    *m = (made){NULL, NULL};
+}
+
 static void release(struct mil__ane_request *r) {
-    release_object(r->request);
+    for (size_t i = 0; i < MOST_REQUESTS; i++) release_made(r, &r->made[i]);
     release_object(r->statistics);
     for (size_t i = 0; i < r->n && r->slots; i++) {
-        release_object(r->slots[i].bound_object);
         release_object(r->slots[i].object);
         mil__surface_free(r->slots[i].surface);
     }
     mil__free(r->slots);
-    r->request = r->statistics = NULL, r->slots = NULL;
+    r->statistics = NULL, r->slots = NULL;
 }
 
 static mil_status lock(mil__iosurface surface, uint32_t options, void **memory, mil_error *err) {
@@ -98,8 +119,8 @@ static mil_status make_surface(struct mil__ane_request *r, size_t port, mil_erro
 /* The ports [from, to) in the loaded model's order; their indices are 0, 1, 2, .. then. */
 static void in_order(const struct mil__ane_request *r, size_t from, size_t to, mil__id *room, mil__id *objects, mil__id *indices) {
     for (size_t i = from; i < to; i++) {
-        const slot *slot = &r->slots[i];
-        room[r->loaded->ports[i].symbol] = slot->bound ? slot->bound_object : slot->object;
+        mil__id bound = r->made[r->at].bound[i].object;
+        room[r->loaded->ports[i].symbol] = bound ? bound : r->slots[i].object;
     }
     *objects = mil__ns_array(room, to - from);
     for (size_t i = 0; i < to - from; i++) room[i] = mil__ns_number(i);
@@ -116,7 +137,7 @@ static void set_statistics(struct mil__ane_request *r) {
     mil__id statistics = r->statistics ? r->statistics : mil__send_class(ANEPerformanceStats, fromTime, 0);
     if (!statistics) return;
     if (!r->statistics) r->statistics = mil__apple.objc_retain(statistics);
-    mil__send(r->request, ANERequest, setPerfStats, statistics);
+    mil__send(r->made[r->at].request, ANERequest, setPerfStats, statistics);
 }
 
 static void read_statistics(const struct mil__ane_request *r) {
@@ -138,15 +159,52 @@ static mil_status make_request(struct mil__ane_request *r, mil_error *err) {
     if (!request) return mil__fail_nothing(err, "run", MIL__METHOD(ANERequest, make));
     if (mil__responds(ANERequest, validate) && !mil__send(request, ANERequest, validate))
         return mil__fail(err, MIL_EIO, "run: the Neural Engine's framework finds its own request not valid (-[_ANERequest validate])");
-    r->request = mil__apple.objc_retain(request);
+    r->made[r->at].request = mil__apple.objc_retain(request);
     if (r->loaded->counts && mil__ane_can_count()) set_statistics(r);
     return MIL_OK;
+}
+
+static bool is_current(const struct mil__ane_request *r, const made *m) {
+    if (!m->request) return false;
+    for (size_t i = 0; i < r->n; i++)
+        if (m->bound[i].surface != r->slots[i].bound) return false;
+    return true;
+}
+
+/* The port's surface in the request that is being made, where it is another than that had. */
+static mil_status bind_port(struct mil__ane_request *r, size_t port, mil_error *err) {
+    struct bound *bound = &r->made[r->at].bound[port];
+    mil__iosurface surface = r->slots[port].bound;
+    if (bound->surface == surface) return MIL_OK;
+    release_object(bound->object);
+    *bound = (struct bound){NULL, NULL};
+    if (surface) MIL__TRY(make_object(surface, &bound->object, err));
+    bound->surface = surface;
+    return MIL_OK;
+}
+
+/* r->at becomes that of a request that names what is bound now. */
+static mil_status find_request(struct mil__ane_request *r, mil_error *err) {
+    size_t n = r->loaded->keeps_states ? MOST_REQUESTS : 1;
+    for (size_t i = 0; i < n; i++) {
+        if (is_current(r, &r->made[r->at])) return MIL_OK;
+        r->at = (r->at + 1) % n;
+    }
+    r->at = (r->at + 1) % n; /* the one that was used longest ago */
+    release_object(r->made[r->at].request);
+    r->made[r->at].request = NULL;
+    for (size_t i = 0; i < r->n; i++) MIL__TRY(bind_port(r, i, err));
+    return make_request(r, err);
 }
 
 /* In a pool. */
 static mil_status make(struct mil__ane_request *r, mil_error *err) {
     r->slots = mil__calloc(r->n, sizeof *r->slots);
     if (!r->slots) return mil__nomem(err);
+    for (size_t i = 0; i < MOST_REQUESTS; i++) {
+        r->made[i].bound = mil__calloc(r->n, sizeof *r->made[i].bound);
+        if (!r->made[i].bound) return mil__nomem(err);
+    }
     for (size_t i = 0; i < r->n; i++) MIL__TRY(make_surface(r, i, err));
     return make_request(r, err);
 }
@@ -194,25 +252,10 @@ mil_status mil__ane_request_end(void *request, size_t port, mil_error *err) {
 
 /* ---- someone else's memory in place of a port's ---- */
 
-static mil_status bind_in_pool(struct mil__ane_request *r, size_t port, mil__iosurface surface, mil_error *err) {
-    slot *slot = &r->slots[port];
-    mil__id object = NULL;
-    if (surface) MIL__TRY(make_object(surface, &object, err));
-    release_object(slot->bound_object);
-    slot->bound = surface;
-    slot->bound_object = object;
-    release_object(r->request); /* it names what there was */
-    r->request = NULL;
-    return MIL_OK;
-}
-
 mil_status mil__ane_request_bind(void *request, size_t port, mil__iosurface surface, mil_error *err) {
-    struct mil__ane_request *r = request;
-    if (r->slots[port].bound == surface) return MIL_OK;
-    void *pool = mil__apple.objc_autoreleasePoolPush();
-    mil_status status = bind_in_pool(r, port, surface, err);
-    mil__apple.objc_autoreleasePoolPop(pool);
-    return status;
+    (void)err;
+    ((struct mil__ane_request *)request)->slots[port].bound = surface; /* the next run has it in its request */
+    return MIL_OK;
 }
 
 mil__iosurface mil__ane_request_bound(const void *request, size_t port) { return ((const struct mil__ane_request *)request)->slots[port].bound; }
@@ -229,7 +272,7 @@ bool mil__ane_request_takes(const void *request, size_t port, size_t bytes) {
 
 static bool evaluate(const struct mil__ane_request *r, mil_error *why) {
     mil__id error = NULL;
-    if (mil__send(r->loaded->model, ANEInMemoryModel, evaluate, r->loaded->qos, r->loaded->options, r->request, &error)) return true;
+    if (mil__send(r->loaded->model, ANEInMemoryModel, evaluate, r->loaded->qos, r->loaded->options, r->made[r->at].request, &error)) return true;
     mil__fail_nserror(why, MIL_EIO, error, "run: the Neural Engine failed");
     return false;
 }
@@ -280,7 +323,7 @@ mil_status mil__ane_request_run(void *request, mil_error *err) {
     struct mil__ane_request *r = request;
     mil_error why;
     void *pool = mil__apple.objc_autoreleasePoolPush();
-    mil_status status = r->request ? MIL_OK : make_request(r, &why);
+    mil_status status = find_request(r, &why);
     if (status == MIL_OK) status = evaluate(r, &why) ? MIL_OK : run_again(r, &why);
     if (status == MIL_OK) read_statistics(r);
     mil__apple.objc_autoreleasePoolPop(pool);

@@ -192,6 +192,7 @@ static mil_status slot_for_value(mil__lower *lower, mil_value value) {
     lower->slot_of[value] = slot;
     mil__slot *s = &lower->plan->slots[slot];
     s->value = value;
+    s->is_state = v->type->kind == MIL_STATE;
     bool is_const = v->op && lower->program->ops[v->op]->decl == mil__op_const();
     return is_const ? const_slot(lower, s, v->data) : MIL_OK;
 }

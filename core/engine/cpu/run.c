@@ -301,6 +301,15 @@ static mil_status deliver(mil__cpu_context *c, mil_tensor *const *given, mil_ten
     return MIL_OK;
 }
 
+/* What states hold that are not as steps want them, and so were copied before. */
+static mil_status return_states(mil__cpu_context *c, mil_tensor *const *inputs, mil_error *err) {
+    for (uint32_t i = 0; i < c->n_inputs; i++) {
+        bool is_copy = c->staged_in[i] && c->t[c->plan->inputs[i]].data == c->staged_in[i]->data;
+        if (is_copy && c->plan->slots[c->plan->inputs[i]].is_state) MIL__TRY(mil_tensor_copy(inputs[i], c->staged_in[i], err));
+    }
+    return MIL_OK;
+}
+
 /* ---- steps ---- */
 
 typedef struct tiles {
@@ -390,6 +399,7 @@ mil_status mil__cpu_run(void *context, mil_tensor *const *inputs, mil_tensor *co
     if (c->model->options.memory_limit) mil__dynamic_give_back(c); /* what another run needed does not count in this one */
     mil_status status = walk(&run, plan);
     if (status == MIL_OK) status = deliver(c, given, outputs, err);
+    if (status == MIL_OK) status = return_states(c, inputs, err);
     if (status != MIL_OK) mil__dynamic_give_back(c);
     return status;
 }

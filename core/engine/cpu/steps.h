@@ -42,6 +42,7 @@ typedef struct mil__slot {
     uint32_t until;               /* of a root: the last group that reads its memory, by number (control.c); 0: none */
     size_t offset;                /* ARENA roots */
     mil_value value;              /* 0: made by the compiler */
+    bool is_state;                /* INPUT: the run may write it */
 } mil__slot;
 
 typedef struct mil__cpu_context mil__cpu_context;
