@@ -657,14 +657,15 @@ function state:reset() end
 ---@class mil.lowered
 ---@field inputs {name: string, dtype: string, port: string, shape: integer[], axis: integer[], step: integer[], begin: integer[]}[] # Each input: its port, for each of its axes the axis of the port and the step there, and where it begins, by the port's axes.
 ---@field outputs {name: string, dtype: string, port: string, shape: integer[], axis: integer[], step: integer[], begin: integer[]}[] # The same of outputs.
+---@field states {name: string, dtype: string, port: string, shape: integer[], axis: integer[], step: integer[], begin: integer[]}[] # The same of the states that are written: where what they hold comes out. It goes in as an input.
 local lowered = {}
 
----The lowered program's inputs, by the names of its ports, from the original's.
+---The lowered program's inputs, by the names of its ports, from the original's, and from what its states hold.
 ---@param inputs table<string, mil.tensor>
 ---@return table<string, mil.tensor>
 function lowered:pack(inputs) end
 
----The original's outputs, as views of what the lowered program's ports hold.
+---The original's outputs, and what its states hold then, as views of what the lowered program's ports hold.
 ---@param outputs table<string, mil.tensor>
 ---@return table<string, mil.tensor>
 function lowered:unpack(outputs) end
