@@ -78,6 +78,9 @@ const mil__rule *mil__rule_at(size_t i);
 const mil__ran *mil__ran_at(size_t i);        /* NULL beyond the end */
 bool mil__names_have(const char *names, const char *name); /* is the name among those, with blanks between? */
 
+/* "m1", "M4 Max", "Apple M2": its number; 0: that is no chip's name. */
+int mil__chip_number(const char *chip);
+
 /* ---- asking about one operation ---- */
 
 enum { MIL__RULE_WORDS = 3, MIL__MAX_OPS = 192 };

@@ -91,13 +91,18 @@ const char *mil_op_ran(const mil_op *op, const char *engine, const char *route) 
 
 /* ---- those that matter ---- */
 
-/* "m1", "M4 Max", "Apple M2": its family; 0: no such chip. */
-static uint8_t family_of(const char *chip) {
+int mil__chip_number(const char *chip) {
     if (strncmp(chip, "Apple ", 6) == 0) chip += 6;
+    if ((*chip != 'm' && *chip != 'M') || chip[1] < '1' || chip[1] > '9') return 0;
     char *end;
-    long n = *chip == 'm' || *chip == 'M' ? strtol(chip + 1, &end, 10) : 0;
-    if (n < 1 || (*end && *end != ' ')) return 0;
-    return n > 4 ? M4 : (uint8_t)(1 << (n - 1));
+    long n = strtol(chip + 1, &end, 10);
+    return n < 1000 && (!*end || *end == ' ') ? (int)n : 0;
+}
+
+/* 0: no such chip. */
+static uint8_t family_of(const char *chip) {
+    int n = mil__chip_number(chip);
+    return n > 4 ? M4 : n ? (uint8_t)(1 << (n - 1)) : 0;
 }
 
 static mil_status read_route(const char *route, uint8_t *out, mil_error *err) {

@@ -714,7 +714,7 @@ mil_status mil_program_save(const mil_program *program, const char *path, const 
 typedef struct mil_lower_options {
     const char *engine;       /* NULL: "ane", the only one that needs it */
     const char *route;        /* of it: "direct" (NULL), "e5rt" */
-    const char *chip;         /* "M1" to "M5", with what follows ("M1 Max"); NULL: any */
+    const char *chip;         /* "m1" to "m5" and later, whatever follows ("M1 Pro"); NULL: any of them */
     const char *entry;        /* function; NULL: mil_program_entry */
     bool fp32_ports;          /* inputs and outputs are fp32, cast inside; else fp16 */
     bool pack;                /* one input that holds all */

@@ -2,6 +2,7 @@
 /* Lowering a program for the Neural Engine: what is needed of it is made simple, then made anew by the rules. See ane.h. */
 #include <stdio.h>
 
+#include "check/check.h"
 #include "passes/ane.h"
 
 /* What mil_lowered is made of. */
@@ -280,8 +281,7 @@ static mil_status check_options(const mil_lower_options *options, mil_error *err
     if (engine && strcmp(engine, "ane") != 0) return mil__fail(err, MIL_EINVAL, "lower: engine is \"ane\", not \"%.40s\"", engine);
     if (route && strcmp(route, "direct") != 0 && strcmp(route, "e5rt") != 0)
         return mil__fail(err, MIL_EINVAL, "lower: route is \"direct\" or \"e5rt\", not \"%.40s\"", route);
-    bool is_chip = !chip || (chip[0] == 'M' && chip[1] >= '1' && chip[1] <= '9' && !(chip[2] >= '0' && chip[2] <= '9'));
-    return is_chip ? MIL_OK : mil__fail(err, MIL_EINVAL, "lower: chip is M1, M2 and so on, not \"%.40s\"", chip);
+    return !chip || mil__chip_number(chip) ? MIL_OK : mil__fail(err, MIL_EINVAL, "lower: chip is M1, M2 and so on, not \"%.40s\"", chip);
 }
 
 static mil_status find_entry(const mil_program *program, const char *name, mil_block *out, mil_error *err) {
@@ -301,7 +301,7 @@ static mil_status lower_function(const mil_program *program, mil_block function,
     if (ports.is_packed && body->n_inputs > 1) ports.input_names[0] = "packed";
     MIL__TRY(simplify(program, function, &from, err));
     mil__lowering l = {.from = from, .is_e5rt = ports.is_e5rt, .opset = from->functions[0].opset, .err = err};
-    l.chip = options->chip ? options->chip[1] - '0' : 0;
+    l.chip = options->chip ? mil__chip_number(options->chip) : 0;
     l.is_old = l.chip == 1 || l.chip == 2;
     mil_status status = lower(&l, &ports, made);
     mil__arena_free(&l.arena);

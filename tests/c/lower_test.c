@@ -175,6 +175,9 @@ static const struct {
     {MLP, {.engine = "gpu"}, MIL_EINVAL, "engine is \"ane\", not \"gpu\""},
     {MLP, {.route = "fast"}, MIL_EINVAL, "route is \"direct\" or \"e5rt\", not \"fast\""},
     {MLP, {.chip = "A17"}, MIL_EINVAL, "chip is M1, M2 and so on, not \"A17\""},
+    {MLP, {.chip = "M"}, MIL_EINVAL, "chip is M1, M2 and so on, not \"M\""},
+    {MLP, {.chip = "M1x"}, MIL_EINVAL, "chip is M1, M2 and so on, not \"M1x\""},
+    {MLP, {.chip = "Apple m10 Max", .route = "fast"}, MIL_EINVAL, "route is"}, /* it is one */
     {MLP, {.entry = "prefill"}, MIL_ENAME, "there is no function \"prefill\""},
 };
 

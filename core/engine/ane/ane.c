@@ -117,11 +117,14 @@ static mil_status print_texts(ane_model *model, const mil_program *program, mil_
     return MIL_OK;
 }
 
-/* M1 and M2 compute some things otherwise; the names of their engines are known (docs/explanation/neural-engine.md). */
+/* Chips compute some things otherwise; h13 is M1's engine, h14g one of M2's, and so on. NULL: the
+ * engine's name says no chip. Source: ANEForge's table of engines. */
 static const char *chip_of_machine(void) {
+    static const char *const chips[] = {"M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8", "M9"};
     mil__ane_device device;
     mil__ane_device_get(&device);
-    return strncmp(device.chip, "h13", 3) == 0 ? "M1" : strncmp(device.chip, "h14", 3) == 0 ? "M2" : NULL;
+    long n = device.chip[0] == 'h' ? strtol(device.chip + 1, NULL, 10) - 13 : -1;
+    return n >= 0 && n < (long)MIL__COUNT(chips) ? chips[n] : NULL;
 }
 
 /* Of a program as it is. */
