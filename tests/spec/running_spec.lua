@@ -557,3 +557,18 @@ describe("an image one element wide", function()
     end)
   end
 end)
+
+describe("what engines keep", function()
+  local luamil = dofile "tests/spec/luamil.lua"
+  teardown(luamil.remove)
+
+  it("goes where that is asked for", function()
+    os.execute("mkdir -p " .. luamil.path "coreml/a.mlmodelc" .. " " .. luamil.path "ane")
+    luamil.write("else", "")
+    local script = luamil.write("clear.lua", [[print(require "mil".clear_cache())]])
+    local lua = os.getenv "MIL_TEST_LUA" or "lua"
+    assert.equal("true\n", select(2, luamil.shell(("MIL_CACHE=%s %s %s"):format(luamil.folder, lua, script))))
+    local _, left = luamil.shell("ls " .. luamil.folder)
+    assert.equal("clear.lua else err out", (left:gsub("\n", " "):gsub(" $", "")))
+  end)
+end)
