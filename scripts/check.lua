@@ -45,14 +45,12 @@ end
 
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
-  if given.estimate and not require("mil.estimate").chip_of(given.chip) then
-    options.usage("--estimate has figures for m1, m2 and m5, not for %s", given.chip)
-  end
+  local wanted = { engine = given.engine, route = given.route, chip = given.chip, system = given.system }
+  local understood, why = pcall(function() require("mil").func():check(wanted) end) -- said before a model is read
+  if not understood then options.usage("%s", (why.message:gsub("^check: ", ""))) end
   local program = require("mil.progress").load(arguments[1], given.quiet)
-  local report = program:check {
-    engine = given.engine, route = given.route, chip = given.chip, system = given.system, entry = given["function"],
-    strict = given.strict, all = given.all,
-  }
+  wanted.entry, wanted.strict, wanted.all = given["function"], given.strict, given.all
+  local report = program:check(wanted)
   local estimate = given.estimate and require("mil.estimate").of(program, { chip = given.chip, entry = given["function"] })
   if given.json then
     print(as_json(report, estimate or nil))

@@ -8,6 +8,8 @@
 --
 -- As lua does, it takes -e, -l, -i, -v and -- before the script.
 
+local io = io -- a script may give the name to something of its own
+
 local subcommands = { "run", "print", "check", "inspect", "convert", "graph", "diff", "compare", "bench", "compile", "probe", "serve", "ops" }
 
 local usage = [==[

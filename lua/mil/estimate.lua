@@ -29,16 +29,14 @@ local function bytes_of(values)
   return sum
 end
 
--- The chip of that name that there are figures for ("M1 Pro": m1; nil: m1); nil where there are none.
+-- The chip whose figures are taken for that name ("M1 Pro": m1; nil: m1): where it has none, those of the one before; and the name's own.
 function estimate.chip_of(name)
-  local key = name and (name:lower():match "m%d+") or "m1"
-  return estimate.chips[key] and key
-end
-
-local function chip_of(name)
-  local key = estimate.chip_of(name)
-  if not key then error(("estimate: there are figures for m1, m2 and m5, not for %s"):format(name), 0) end
-  return key, estimate.chips[key]
+  local number = tonumber(name and (name:lower():match "^%s*m(%d+)") or not name and 1 or nil)
+  if not number or number < 1 then error(("estimate: chip is m1, m2 .. or \"M1 Pro\", but was given %q"):format(name), 0) end
+  local key = "m" .. number
+  for before = number, 1, -1 do
+    if estimate.chips["m" .. before] then return "m" .. before, key end
+  end
 end
 
 -- A function is itself; of a program, the one that is named or meant.
@@ -47,13 +45,14 @@ local function function_of(what, name)
   return is_function and what or require("mil.inputs").entry(what, name)
 end
 
--- what: a program or function; options: {chip = "m1", entry = name}. Gives {chip, us, flops, bytes, unknown, source, error, rows = {{op, name, flops, bytes, us, bound}}}:
--- bound is what an operation waits for, of the whole too: "compute", "bytes" or "dispatch". unknown counts operations without an estimate.
+-- what: a program or function; options: {chip = "m1", entry = name}. Gives {chip, asked, us, flops, bytes, unknown, source, error, rows = {{op, name, flops, bytes, us, bound}}}:
+-- chip is the one whose figures were taken, asked that which was named. bound is what an operation waits for, of the whole too: "compute", "bytes" or "dispatch". unknown counts operations without an estimate.
 function estimate.of(what, given)
   local mil = require "mil"
   given = given or {}
-  local key, chip = chip_of(given.chip)
-  local sums = { chip = key, us = chip.floor, flops = 0, bytes = 0, dispatch_us = chip.floor, unknown = 0, rows = {}, source = estimate.source,
+  local key, asked = estimate.chip_of(given.chip)
+  local chip = estimate.chips[key]
+  local sums = { chip = key, asked = asked, us = chip.floor, flops = 0, bytes = 0, dispatch_us = chip.floor, unknown = 0, rows = {}, source = estimate.source,
     error = estimate.error }
   local by = { compute = 0, bytes = 0 }
   local entry = function_of(what, given.entry)
@@ -92,7 +91,8 @@ function estimate.text(sums, most)
   lines[1] = ("estimate on %s: %.0f us in one dispatch (%.0f us of it the dispatch), bound by %s; %sFLOPs, %s"):format(sums.chip, sums.us, sums.dispatch_us,
     sums.bound, units.count(sums.flops) .. " ", units.bytes(math.floor(sums.bytes)))
   lines[2] = ("    an estimate, not a measurement: %s (%s)"):format(sums.error, sums.source)
-  if sums.unknown > 0 then lines[3] = ("    without %d operations whose sizes only a run knows"):format(sums.unknown) end
+  if sums.asked ~= sums.chip then lines[#lines + 1] = ("    by the figures of %s: none were published of %s"):format(sums.chip, sums.asked) end
+  if sums.unknown > 0 then lines[#lines + 1] = ("    without %d operations whose sizes only a run knows"):format(sums.unknown) end
   local cells = {}
   for i = 1, math.min(#rows, most or 10) do
     cells[i] = { "", ("%.1f us"):format(rows[i].us), rows[i].name, rows[i].op, rows[i].bound }
