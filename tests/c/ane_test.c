@@ -310,6 +310,9 @@ static void spend_all(void) {
     expect_beyond("echo before >&2; kill -SEGV $$", MIL_EIO, "died of signal 11, Segmentation fault: before");
     by_an_odd_host();
     another_process_compiles();
+    setenv("MIL_COMMAND", "/there/is/no/luamil", 1);
+    kit_route = NULL; /* the other has no such budget */
+    CHECK_OK(kit_whole(&err), &err);
     kit_end();
 }
 

@@ -244,7 +244,7 @@ static mil_status compile_either(const mil_program *program, const mil__engine_t
         if (status == MIL_OK) return MIL_OK;
         if (!first.code || (opens && !is_opened)) first = why;
         is_opened |= opens;
-        if (status != MIL_EUNSUPPORTED) break;
+        if (status != MIL_EUNSUPPORTED && status != MIL_ELIMIT) break; /* ELIMIT: of the compiles of this process, which are the direct route's */
     }
     if (!first.code) return mil__fail(err, MIL_EINVAL, "compile: route is \"direct\" or \"e5rt\", but was given \"%.40s\"", options->route);
     if (err) *err = first;
