@@ -153,6 +153,9 @@ function command.main(given, arguments)
   if #list < 2 then options.usage "--engine takes two engines or more" end
   local f = inputs.entry(require("mil.progress").load(arguments[1], given.quiet), given["function"])
   local tensors = inputs.read(f, given)
+  for _, engine in ipairs(list) do
+    if engine.name == "ane" and not engine.missing then inputs.fix(f, given.shape, tensors) end
+  end
   local line, status = require("mil.progress").new(given.quiet), 0
   for i, engine in ipairs(list) do
     if not engine.missing then

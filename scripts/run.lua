@@ -18,16 +18,12 @@ where peak_bytes is the most memory that the process has had resident, pages of 
     { "--output", "FILE", "write all outputs to one npz or safetensors file", short = "-o" },
     { "--keep", "NAME,..", "give these intermediate values too", many = true },
     { "--function", "NAME", "the function to run; the package's default, main or the only one unless given" },
-    { "--engine", "NAME", "the engine; the best there is unless given" },
-    { "--fallback", "run what the engine does not take on the cpu engine, and say where the model was cut" },
-    { "--threads", "N", "threads of the cpu engine; 0: as many as processors", number = true },
-    { "--precision", "default|strict", "strict rounds at every op" },
-    { "--optimize", "N", "0: no passes and no fusion", number = true },
     { "--repeat", "N", "run N times and print the times", number = true },
     { "--json", "print the times as JSON instead of the outputs" },
     { "--quiet", "no progress on a terminal" },
   },
 }
+for i, row in ipairs(require("mil.engines").rows) do table.insert(command.options, 4 + i, row) end
 for i, row in ipairs(require("mil.inputs").options) do table.insert(command.options, i, row) end
 
 -- ---- intermediate values ----
@@ -119,27 +115,44 @@ local function put_outputs(f, outputs, known, given)
   for _, name in ipairs(names) do print(name .. " : " .. tostring(outputs[name])) end
 end
 
+-- Where the model was cut for the engines.
+local function put_cut(model)
+  local text = model:describe():match "^(.-\n)\n" or ""
+  io.stderr:write((text:gsub("^to be verified[^\n]*\n", "")))
+end
+
+-- What the model tells of itself beside its outputs: whether it agreed with the cpu engine, the engine's own clock.
+local function put_findings(model, chosen)
+  local text = model:describe()
+  if chosen.verify then io.stderr:write(text:match "^[^\n]*", "\n") end
+  if not chosen.counters then return end
+  local clock = {}
+  for line in text:gmatch "counters: [^\n]*" do clock[#clock + 1] = line .. "\n" end
+  io.stderr:write(#clock > 0 and table.concat(clock) or "counters: the engine has given no time\n")
+end
+
 function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
   options.check_count(given, "repeat")
+  local chosen = require("mil.engines").chosen(given)
   local mil, system, inputs = require "mil", require "mil.system", require "mil.inputs"
   mil.width = system.width() or mil.width
   local f = inputs.entry(require("mil.progress").load(arguments[1], given.quiet), given["function"])
   local tensors = inputs.read(f, given)
+  if chosen.engine == "ane" then inputs.fix(f, given.shape, tensors) end
   local known = keep(f, given.keep, tensors)
   local line = require("mil.progress").new(given.quiet)
   local start = system.now()
-  local model = f:compile {
-    engine = given.engine, fallback = given.fallback, threads = given.threads, precision = given.precision, optimize = given.optimize,
-    progress = line.report,
-  }
+  chosen.progress = line.report
+  local model = f:compile(chosen)
   line.clear()
   local compile_ms = (system.now() - start) * 1e3
-  if given.fallback and not given.quiet then io.stderr:write(model:describe():match "^(.-\n)\n" or "") end
+  if given.fallback and not given.quiet then put_cut(model) end
   local state = #model:states() > 0 and { state = model:state() } or nil
   local times, outputs = require("mil.timing").of(function() return model:run(tensors, state) end, { runs = given["repeat"] or 1 })
   local median, least = times.median * 1e3, times.min * 1e3
   put_outputs(f, outputs, known, given)
+  if not given.quiet then put_findings(model, chosen) end
   if given.json then
     print(('{"median_ms": %.6g, "min_ms": %.6g, "compile_ms": %.6g, "peak_bytes": %.0f}'):format(median, least,
       compile_ms, system.peak_bytes()))

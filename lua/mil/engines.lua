@@ -3,7 +3,8 @@
 --
 --     --engine cpu --engine cpu:strict --engine ane:direct,coreml:cpu_and_gpu
 --
--- What stands behind the colon is cpu's precision, ane's route, coreml's units.
+-- What stands behind the colon is cpu's precision, ane's route, coreml's units. A command that takes one engine has engines.rows among its
+-- options, which say the same and more.
 
 local mil = require "mil"
 local options = require "mil.options"
@@ -12,6 +13,19 @@ local engines = {}
 
 engines.option = { "--engine", "NAME,..", "engines; cpu:strict rounds at every op, ane:ROUTE, coreml:UNITS; unless given, every one there is",
   many = true }
+
+engines.rows = {
+  { "--engine", "NAME", "the engine: cpu, ane, coreml; ane:ROUTE, coreml:UNITS, cpu:strict; the best there is unless given" },
+  { "--fallback", "run what the engine does not take on the cpu engine, and say where the model was cut" },
+  { "--verify", "have the first run computed by the cpu engine too; an error where an output is off" },
+  { "--route", "direct|e5rt", "of engine ane: the way to the Neural Engine" },
+  { "--qos", "N", "of engine ane: the system's quality of service, 9 to 33; 21 unless given", number = true },
+  { "--counters", "of engine ane: what the last run took by the engine's own clock" },
+  { "--units", "UNITS", "of engine coreml: all, cpu, cpu_and_gpu or cpu_and_ane" },
+  { "--threads", "N", "threads of the cpu engine; 0: as many as processors", number = true },
+  { "--precision", "default|strict", "of the cpu engine: strict rounds at every op" },
+  { "--optimize", "N", "0: no passes and no fusion", number = true },
+}
 
 local variants = { cpu = "precision", ane = "route", coreml = "units" }
 
@@ -24,6 +38,22 @@ function engines.one(text)
   local chosen = { engine = name }
   if variant ~= "" then chosen[variants[name]] = variant end
   return { label = text, name = name, options = chosen }
+end
+
+local owners = { route = "ane", qos = "ane", counters = "ane", units = "coreml" }
+
+-- The options of f:compile that a command line with engines.rows says.
+function engines.chosen(given)
+  local chosen = given.engine and engines.one(given.engine).options or {}
+  for _, key in ipairs { "fallback", "verify", "route", "qos", "counters", "units", "threads", "precision", "optimize" } do
+    local value = given[key]
+    if value ~= nil then
+      if owners[key] and owners[key] ~= chosen.engine then options.usage("--%s is engine %s's: --engine %s", key, owners[key], owners[key]) end
+      if chosen[key] ~= nil and chosen[key] ~= value then options.usage("--engine %s and --%s %s don't agree", given.engine, key, value) end
+      chosen[key] = value
+    end
+  end
+  return chosen
 end
 
 -- The list that --engine's values name, in order; nil where none was given.

@@ -161,6 +161,12 @@ function inputs.sizes(f, list, tensors)
   return sizes
 end
 
+-- Makes sizes that may vary those of the tensors: the Neural Engine's programs have fixed ones.
+function inputs.fix(f, list, tensors)
+  local sizes = inputs.sizes(f, list, tensors)
+  if next(sizes) then f:fix(sizes) end
+end
+
 -- ---- random ones ----
 
 -- Each input has numbers of its own: they don't depend on the order of inputs, which MIL text changes, nor on which are given.

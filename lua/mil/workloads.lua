@@ -247,8 +247,7 @@ function workloads.model(path, given)
     if value.type.kind == "state" then error(("%s keeps a state, %s, which would change from run to run; bench takes models without"):format(path, value.name), 0) end
   end
   local tensors = inputs.read(f, { input = given.input, shape = given.shape, random = given.random or 0, seed = given.seed })
-  local sizes = inputs.sizes(f, given.shape, tensors)
-  if next(sizes) then f:fix(sizes) end
+  inputs.fix(f, given.shape, tensors)
   local wanted, against
   local function check(out)
     if not wanted then wanted, against = wanted_of(f, tensors) end

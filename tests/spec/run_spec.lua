@@ -152,6 +152,11 @@ describe("luamil run", function()
     { 1, "--input x=@ --random", "cannot read @: Is a directory" },
     { 1, "--input x=@wide.npy --random", "input x is fp32[?, 3], but was given fp32[1, 4]" },
     { 2, "--input x=@x.npy --input @both.npz", "--input gives x twice" },
+    { 2, "--random --engine tpu", "there is no engine tpu; there is cpu, ane, coreml" },
+    { 2, "--random --engine ane:direct --route e5rt", "--engine ane:direct and --route e5rt don't agree" },
+    { 2, "--random --route e5rt", "--route is engine ane's: --engine ane" },
+    { 2, "--random --engine cpu --units all", "--units is engine coreml's: --engine coreml" },
+    { 1, "--random --engine cpu:sloppy", 'compile: precision is "default" or "strict", but was given "sloppy"' },
   }
   for _, row in ipairs(refused) do
     it("refuses '" .. row[2] .. "'", function()
@@ -161,6 +166,47 @@ describe("luamil run", function()
       assert.are.equal(wanted, (err:gsub("%?%d", "?"):gsub("\n$", ""):gsub(" %(luamil run %-%-help%)$", "")))
     end)
   end
+end)
+
+-- On the stand-in for Apple's frameworks, where it is built.
+describe("luamil run by other engines", function()
+  local standin = (os.getenv "MIL_TEST_BUILD" or "build") .. "/standin"
+  local folder = luamil.folder .. "-engines"
+  setup(function() os.execute("mkdir -p " .. luamil.folder) end)
+  teardown(function() os.execute(("rm -rf %s %s"):format(luamil.folder, folder)) end)
+
+  local function on_standin(arguments)
+    local path = luamil.write("flexible.mil", [[
+program(1.3)
+{
+  func main<ios18>(tensor<fp16, [1, ?, 1, 32]> x) {
+    tensor<fp16, [1, ?, 1, 32]> r = relu(x = x)[name = string("r")];
+    tensor<fp16, [1, ?, 1, 32]> y = add(x = r, y = r)[name = string("y")];
+  } -> (y);
+}
+]])
+    return luamil.shell(("MIL_FRAMEWORKS=%s MIL_CACHE=%s %s bin/luamil run %s --random %s"):format(standin, folder,
+      os.getenv "MIL_TEST_LUA" or "lua", path, arguments))
+  end
+
+  local built = io.open(standin .. "/libobjc.A.so")
+  local test = built and it or pending
+  if built then built:close() end
+
+  test("takes a route behind the engine's name or as an option, and fixes sizes", function()
+    local _, wanted = on_standin "--engine cpu --shape x=1,4,1,32 --keep r"
+    assert.truthy(wanted:find("y : fp16[1, 4, 1, 32]", 1, true), wanted)
+    for _, arguments in ipairs { "ane", "ane:direct", "ane:e5rt", "ane --route e5rt", "ane:direct --route direct" } do
+      assert.are.same({ 0, wanted, "" }, { on_standin("--shape x=1,4,1,32 --keep r --engine " .. arguments) })
+    end
+  end)
+
+  test("verifies, and tells what the engine's clock says", function()
+    local status, _, err = on_standin "--engine ane:direct --counters --qos 25 --verify --fallback --repeat 3"
+    assert.are.equal(0, status, err)
+    assert.truthy(err:find "^ane with fallback, 1 part, [^\n]*\npart 1: ane, 2 operations, r to y\nverified: a run agreed with the cpu engine's\ncounters: the [^\n]*\n$", err)
+    assert.are.same({ 0, "" }, { select(1, on_standin "--engine ane --verify --quiet"), select(3, on_standin "--engine ane --verify --quiet") })
+  end)
 end)
 
 -- Indices are walked 256 at a time.
