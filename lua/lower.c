@@ -35,7 +35,7 @@ static void keep_function(lua_State *L, int lowered, int function) {
 }
 
 static int lower(lua_State *L) {
-    static const char *const keys[] = {"engine", "route", "chip", "entry", "fp32", "pack", NULL};
+    static const char *const keys[] = {"engine", "route", "chip", "entry", "fp32", "pack", "conv", NULL};
     mil_error err;
     const char *entry;
     lua_settop(L, 2);
@@ -45,6 +45,7 @@ static int lower(lua_State *L) {
                                  .chip = luamil_option_text(L, 2, "lower", "chip"), .entry = luamil_option_text(L, 2, "lower", "entry")};
     options.fp32_ports = luamil_option_bool(L, 2, "lower", "fp32");
     options.pack = luamil_option_bool(L, 2, "lower", "pack");
+    options.conv = luamil_option_bool(L, 2, "lower", "conv");
     if (!options.entry) options.entry = entry;
     luamil_program *made = luamil_new_program(L);
     luamil_function *function = luamil_new_function(L, lua_gettop(L), made);
@@ -211,13 +212,14 @@ static int dialect_gc(lua_State *L) {
 
 /* The text, and { name = bytes } of its weights files. */
 static int dialect(lua_State *L) {
-    static const char *const keys[] = {"route", "long", NULL};
+    static const char *const keys[] = {"route", "long", "inline", NULL};
     mil_error err;
     const char *entry;
     lua_settop(L, 2);
     mil_program *program = program_of(L, "dialect", &entry);
     luamil_check_keys(L, 2, "dialect", keys);
-    mil_dialect_options options = {.route = luamil_option_text(L, 2, "dialect", "route"), .is_long = luamil_option_bool(L, 2, "dialect", "long")};
+    mil_dialect_options options = {.route = luamil_option_text(L, 2, "dialect", "route"), .is_long = luamil_option_bool(L, 2, "dialect", "long"),
+                                   .is_inline = luamil_option_bool(L, 2, "dialect", "inline")};
     luamil_dialect *holder = luamil_new_plain(L, sizeof *holder);
     holder->dialect = NULL;
     luamil_set_class(L, LUAMIL_DIALECT);

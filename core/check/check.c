@@ -155,7 +155,7 @@ bool mil__check_takes(const mil_program *program, mil_operation operation, const
 
 /* ---- functions ---- */
 
-static bool is_elementwise(const mil__op *op) {
+bool mil__is_elementwise(const mil__op *op) {
     return mil__names_have("elementwise_unary elementwise_binary activation", op->decl->family);
 }
 
@@ -176,7 +176,7 @@ static void count_operation(mil__tally *tally, const mil_program *program, mil_o
     const mil_value *values = mil__op_values(op, &n);
     for (uint32_t i = 0; i < n + op->n_outputs; i++) add_bytes(program->values[i < n ? values[i] : op->outputs[i - n]]->type, &touched);
     tally->n_operations++;
-    tally->is_elementwise &= is_elementwise(op);
+    tally->is_elementwise &= mil__is_elementwise(op);
     if (touched > tally->largest_bytes) tally->largest_bytes = touched, tally->largest = operation;
 }
 

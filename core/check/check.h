@@ -99,6 +99,7 @@ mil_status mil__check_target_of(const mil_check_options *options, mil__check_tar
 /* Would the engine take this operation? No where a row says that it fails (a doubt too, where the target is strict); then
  * err (may be NULL) has why, as MIL_EUNSUPPORTED, with op, value and place. Whole-program rules are not asked. */
 bool mil__check_takes(const mil_program *program, mil_operation operation, const mil__check_target *target, mil_error *err);
+bool mil__is_elementwise(const mil__op *op); /* or an activation */
 
 /* ---- the conditions ---- */
 

@@ -626,6 +626,7 @@ typedef struct mil_dialect {
 typedef struct mil_dialect_options {
     const char *route;        /* "direct" (NULL): a file for each const, its record at 64. "e5rt": one, "@model_path/weights.bin" */
     bool is_long;             /* program(1.0), ios16 and tensor<int32, []>, as older compilers want it; else program(1.3), ios18, int32 */
+    bool is_inline;           /* no files: all consts stand in the text */
 } mil_dialect_options;
 /* options may be NULL. It reads back as the same program. A line of versions begins it, which also holds a number that stands
  * for what is in the files: programs that differ in their weights alone differ in their text.
@@ -718,6 +719,8 @@ typedef struct mil_lower_options {
     const char *entry;        /* function; NULL: mil_program_entry */
     bool fp32_ports;          /* inputs and outputs are fp32, cast inside; else fp16 */
     bool pack;                /* one input that holds all */
+    bool conv;                /* the first output comes through a 1x1 convolution by ones: for where a program that only works element by
+                                 element is refused */
 } mil_lower_options;
 
 /* How an input or output of the program lies in one of the lowered program's ports, which has four axes (by e5rt, up to eight): its

@@ -118,6 +118,8 @@ mil_value mil__ane_patches(mil__lowering *l, mil_value x, int64_t high, int64_t 
 mil_value mil__ane_places(mil__lowering *l, mil_value x, int64_t high, int64_t wide);
 /* A 1x1 convolution of x [1, in, 1, S] by rows of a weight [out, in], + bias [out] or NULL. Neither is taken over. */
 mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias);
+/* x [n, c, h, w] as it is, but by a convolution of each channel by 1. */
+mil_value mil__ane_as_conv(mil__lowering *l, mil_value x);
 mil_value mil__ane_matmul(mil__lowering *l, mil_value x, mil_value y, bool transpose_x, bool transpose_y);
 
 /* A fresh fp16 tensor of known elements, numbers that fp16 can't hold at its limits; NULL: failed. */
@@ -129,7 +131,7 @@ mil_tensor *mil__ane_shaped(mil__lowering *l, mil_tensor *data, int rank, const 
 /* ---- inputs and outputs (ane_ports.c) ---- */
 
 typedef struct mil__ports {
-    bool is_e5rt, is_fp32, is_packed;
+    bool is_e5rt, is_fp32, is_packed, has_conv;
     const char **input_names, **output_names; /* as they are to be called, in order */
     const bool *wants_channels; /* by value of `from` */
     const size_t *states; /* places of the states that are written among the inputs; their outputs' names follow those of the outputs */

@@ -57,6 +57,16 @@ static mil_value convolved(mil__lowering *l, mil_value x, mil_value weight, cons
                     MIL__INTS("dilations", 2, s->dilations), MIL__INT_("groups", s->groups));
 }
 
+mil_value mil__ane_as_conv(mil__lowering *l, mil_value x) {
+    if (!x || l->status != MIL_OK) return 0;
+    int64_t channels = mil__new_type(l, x)->shape[1];
+    const settled each = {.groups = channels, .strides = {1, 1}, .dilations = {1, 1}};
+    mil_tensor *ones = NULL;
+    if (mil_tensor_new(MIL_FP16, 4, (const int64_t[]){channels, 1, 1, 1}, &ones, l->err) != MIL_OK) return mil__ane_fail(l, MIL_ENOMEM, "out of memory"), 0;
+    for (int64_t c = 0; c < channels; c++) ((uint16_t *)ones->data)[c] = mil__double_to_half(1);
+    return convolved(l, x, mil__ane_const(l, ones), &each);
+}
+
 /* ---- by a known weight ---- */
 
 static mil_value by_known(mil__lowering *l, mil_value x, mil_tensor *weight, settled s); /* takes the weight over */

@@ -294,7 +294,8 @@ static mil_status lower_function(const mil_program *program, mil_block function,
                                  lowered *made, mil_error *err) {
     const mil__block *body = program->blocks[function];
     mil_program *from;
-    mil__ports ports = {.is_e5rt = options->route && *options->route == 'e', .is_fp32 = options->fp32_ports, .is_packed = options->pack};
+    mil__ports ports = {.is_e5rt = options->route && *options->route == 'e', .is_fp32 = options->fp32_ports, .is_packed = options->pack,
+                        .has_conv = options->conv};
     MIL__TRY(find_states(program, body, arena, &ports.states, &ports.n_states, err));
     MIL__TRY(input_names(program, body, arena, &ports.input_names, err));
     MIL__TRY(output_names(program, body, ports.states, ports.n_states, arena, &ports.output_names, err));

@@ -192,7 +192,9 @@ static void add_output(mil__lowering *l, const mil__ports *ports, mil_value old,
     mil_dtype dtype = value ? mil__new_type(l, value)->dtype : MIL_NO_DTYPE;
     if (dtype == MIL_BOOL) value = mil__ane_half_of_bool(l, value);
     else if (mil__dtype_is_int(dtype)) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp16"));
-    value = padded(l, mil__ane_reshape(l, value, p->rank, p->used), p);
+    value = mil__ane_reshape(l, value, p->rank, p->used);
+    if (ports->has_conv && number == 0 && p->rank == 4) value = mil__ane_as_conv(l, value);
+    value = padded(l, value, p);
     if (ports->is_fp32) value = MIL__ADD(l, "cast", MIL__VALUE("x", value), MIL__WORD("dtype", "fp32"));
     value = fit_for_output(l, value);
     free_name(l, name);

@@ -22,7 +22,7 @@ typedef struct placed { /* where a const's elements are; offset 0: in the text *
 
 typedef struct writing {
     const mil_program *program;
-    bool one_file, is_long;
+    bool one_file, is_long, is_inline;
     mil_opset opset;
     mil__arena arena;
     const char **names;       /* by value; NULL: it is not in the text */
@@ -101,7 +101,7 @@ static mil_status meet_const(writing *w, const mil__op *op, int slot, mil_value 
     if (!is_const(w, id)) return MIL_OK;
     MIL__TRY(check_value(w, id));
     if (!value->data) return fail(w, MIL_ESTATE, op, "the elements of a const that it takes are not at hand");
-    if (is_large(value->data) && !w->places[id].offset) {
+    if (!w->is_inline && is_large(value->data) && !w->places[id].offset) {
         w->places[id].offset = 1; /* to be found */
         w->large[w->n_large++] = id;
     }
@@ -269,7 +269,7 @@ mil_status mil_text_dialect(const mil_program *program, const mil_dialect_option
     if (strcmp(route, "direct") != 0 && strcmp(route, "e5rt") != 0)
         return mil__fail(err, MIL_EINVAL, "the Neural Engine's routes are \"direct\" and \"e5rt\", not \"%.40s\"", route);
     bool is_long = options && options->is_long;
-    writing w = {.program = program, .one_file = *route == 'e', .is_long = is_long,
+    writing w = {.program = program, .one_file = *route == 'e', .is_long = is_long, .is_inline = options && options->is_inline,
                  .opset = is_long ? MIL_IOS16 : MIL_IOS18, .err = err};
     mil_status status = begin(&w);
     if (status == MIL_OK) status = finish(&w, out);

@@ -329,14 +329,14 @@ function program:remove_output(output) end
 ---@return mil.function
 function program:extract(part) end
 
----Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all.
----@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?}
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}
 ---@return mil.function
 ---@return mil.lowered
 function program:lower(options) end
 
----Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names.
----@param options? {route: string?, long: boolean?}
+---Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names (inline: none; all stand in the text).
+---@param options? {route: string?, long: boolean?, inline: boolean?}
 ---@return string
 ---@return table<string, string>
 function program:dialect(options) end
@@ -472,14 +472,14 @@ function func:remove_output(output) end
 ---@return mil.function
 function func:extract(part) end
 
----Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all.
----@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?}
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}
 ---@return mil.function
 ---@return mil.lowered
 function func:lower(options) end
 
----Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names.
----@param options? {route: string?, long: boolean?}
+---Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names (inline: none; all stand in the text).
+---@param options? {route: string?, long: boolean?, inline: boolean?}
 ---@return string
 ---@return table<string, string>
 function func:dialect(options) end

@@ -70,7 +70,7 @@ describe("luamil compile", function()
       end]])
     luamil.shell("mkdir -p " .. luamil.path "copies" .. " " .. luamil.path "cache/ane")
     luamil.write("luamil", "#!/bin/sh\nexec " .. command .. ' "$@"\n')
-    luamil.write("cache/ane/direct-h15g-25D125.txt", "luamil self-test 1\norder: right\n") -- that costs compiles too
+    luamil.write("cache/ane/direct-h15g-25D125.txt", "luamil self-test 2\norder: right\n") -- that costs compiles too
     luamil.shell("chmod +x " .. luamil.path "luamil")
     local status, out, err = on_standin(script, ("STANDIN_COPIES=%s MIL_COMMAND=%s"):format(luamil.path "copies", luamil.path "luamil"))
     assert.same({ 0, "115\tcompiled\ttrue\n116\tcompiled by another process\ttrue\n117\tcompiled by another process\ttrue\n" }, { status, out }, err)

@@ -18,6 +18,7 @@ typedef struct ane_model {
     mil__ane_source source;
     mil_lowered *lowered;  /* NULL: of a text; without its program, once that is loaded */
     size_t n_inputs, n_outputs, n_states; /* of the model: views */
+    bool has_conv;         /* the lowered program was refused without one */
     void *loaded;
     atomic_size_t n_runs, n_copies;
 } ane_model;
@@ -105,7 +106,7 @@ static mil_status make_ports(ane_model *model, const mil_program *program, uint3
 /* The program in both spellings; some can be said in the first alone. */
 static mil_status print_texts(ane_model *model, const mil_program *program, mil_dialect *texts[2], mil_error *err) {
     mil__ane_source *s = &model->source;
-    mil_dialect_options options = {.route = model->route->name};
+    mil_dialect_options options = {.route = model->route->name, .is_inline = s->findings.files == MIL__ANE_REFUSED};
     MIL__TRY(mil_text_dialect(program, &options, &texts[0], err));
     options.is_long = true;
     mil_status status = mil_text_dialect(program, &options, &texts[1], err);
@@ -138,18 +139,32 @@ static mil_status load_plain(ane_model *model, const mil_program *program, mil_e
     return status;
 }
 
-static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
-    const mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine(),
-                                       .pack = model->source.findings.order == MIL__ANE_REFUSED};
-    MIL__TRY(mil_program_lower(program, &options, &model->lowered, err));
+/* may_do_more: one that was refused is worth another attempt, with a convolution in it. */
+static mil_status load_lowered(ane_model *model, const mil_program *program, const mil_lower_options *options, bool *may_do_more, mil_error *err) {
+    MIL__TRY(mil_program_lower(program, options, &model->lowered, err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;
     model->n_states = model->lowered->n_states;
     model->source.keeps_states = model->n_states > 0;
     mil_status status = load_plain(model, model->lowered->program, err);
+    *may_do_more = status == MIL_EUNSUPPORTED && mil__ane_is_elementwise(model->lowered->program);
     mil_program_free(model->lowered->program);
     model->lowered->program = NULL;
     return status;
+}
+
+/* By the direct route a program that only works element by element is refused, say some, and runs, say others (ane-bridge-rs; Orion,
+ * tmc/apple). The reason that counts is the first. */
+static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
+    mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine(),
+                                 .pack = model->source.findings.order == MIL__ANE_REFUSED};
+    bool may_do_more = false;
+    mil_status status = load_lowered(model, program, &options, &may_do_more, err);
+    if (!may_do_more || model->route != &mil__ane_direct) return status;
+    mil_lowered_free(model->lowered);
+    model->lowered = NULL;
+    options.conv = model->has_conv = true;
+    return load_lowered(model, program, &options, &may_do_more, NULL) == MIL_OK ? MIL_OK : status;
 }
 
 static mil_status load_text(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
@@ -266,10 +281,14 @@ static mil_status compile_text(const mil_program *program, const mil__engine_tex
 static mil_status refusals(const mil_program *program, mil_block function, const mil_compile_options *options, const char **why,
                            mil__arena *arena, mil_error *err) {
     const char *route = options->route;
+    mil__ane_findings findings = {0};
     for (size_t i = 0; !route && i < MIL__COUNT(routes); i++)
         if (routes[i]->open(NULL) == MIL_OK) route = routes[i]->name;
-    for (size_t i = 0; i < MIL__COUNT(routes); i++)
-        if (route && strcmp(route, routes[i]->name) == 0) return mil__ane_refusals(program, function, route, chip_of_machine(), why, arena, err);
+    for (size_t i = 0; i < MIL__COUNT(routes); i++) {
+        if (!route || strcmp(route, routes[i]->name) != 0) continue;
+        if (routes[i]->open(NULL) == MIL_OK && mil__ane_check_process(NULL) == MIL_OK) mil__ane_self_test(routes[i], &findings);
+        return mil__ane_refusals(program, function, route, chip_of_machine(), &findings, why, arena, err);
+    }
     return mil__fail(err, MIL_EINVAL, "compile: route is \"direct\" or \"e5rt\", but was given \"%.40s\"", options->route);
 }
 
@@ -436,6 +455,7 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     add_device(out);
     mil__str_putc(out, '\n');
     model->route->print(model->loaded, out);
+    if (model->has_conv) mil__str_puts(out, "a 1x1 convolution by ones stands before the first output: it was refused as a program of elementwise operations alone\n");
     mil__ane_print_findings(&model->source.findings, out);
     mil__str_printf(out, "so far: %zu runs, %zu copies of inputs and outputs\n", atomic_load(&model->n_runs), atomic_load(&model->n_copies));
     return MIL_OK;

@@ -50,6 +50,9 @@ typedef struct mil__ane_text {
     X(rows,   "rows")                        /* as reported (of whole 64 bytes); packed */                              \
     X(concat, "concat")                                                                                                 \
     X(bias,   "bias of a conv")                                                                                         \
+    X(files,  "weights in files")            /* else all stand in the text */                                           \
+    X(sums,   "sums along channels")                                                                                    \
+    X(powers, "powers")                                                                                                 \
     X(cast,   "fp32 ports")                                                                                             \
     X(reload, "weights reloaded")            /* other weights in the files of a compiled program, which is loaded anew */
 typedef enum mil__ane_answer {
@@ -199,9 +202,11 @@ bool mil__ane_is_forked(void);
 
 /* ---- what is refused (refuse.c) ---- */
 
-/* As an engine's refusals, by that route; chip: "M1" ..; NULL: any. */
-mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const char **why, mil__arena *arena,
-                             mil_error *err);
+/* As an engine's refusals, by that route; chip: "M1" ..; NULL: any. What the self-test found to be refused is too. */
+mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const mil__ane_findings *findings,
+                             const char **why, mil__arena *arena, mil_error *err);
+
+bool mil__ane_is_elementwise(const mil_program *program); /* all operations of its first function */
 
 /* ---- folders (folder.c) ---- */
 

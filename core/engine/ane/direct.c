@@ -106,15 +106,22 @@ static bool load_once(const mil__ane_loaded *loaded, mil__id *error) {
     return mil__send(loaded->model, ANEInMemoryModel, load, loaded->qos, loaded->options, error);
 }
 
+/* Is it the program that is at fault? */
+static bool is_refusal(const mil_error *why) { return strstr(why->message, "InvalidMILProgram") || strstr(why->message, "CompilationFailure"); }
+
 /* The daemon may be busy: tried twice. */
 static mil_status load_program(const mil__ane_loaded *loaded, mil_error *err) {
     mil__id error;
+    mil_error why;
     char what[120];
     if (load_once(loaded, &error)) return MIL_OK;
     nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
     if (load_once(loaded, &error)) return MIL_OK;
     snprintf(what, sizeof what, "compile: the Neural Engine can't load the program (%u are loaded by this process)", n_loaded);
-    return mil__fail_nserror(err, MIL_EIO, error, what);
+    mil__fail_nserror(&why, MIL_EIO, error, what);
+    if (is_refusal(&why)) why.code = MIL_EUNSUPPORTED;
+    if (err) *err = why;
+    return why.code;
 }
 
 /* A copy that the system compiled before, in this process or another. False: there is none, or it can't be loaded. */
@@ -296,6 +303,17 @@ static void print_counters(const mil__ane_loaded *l, mil__str *out) {
     else mil__str_printf(out, "counters: %s\n", mil__ane_can_count() ? "the engine has given no time" : "the classes that give them are not here");
 }
 
+/* What the sources disagree about and nothing here relies on, so that it need not be found out. */
+static const char avoided[] =
+    "avoided, since the sources disagree: a conv's bias, tile, reduce_mean; surfaces that are mapped before, parts of surfaces; other ways to "
+    "evaluate, completion handlers, chained requests; weights that are nil, weights that are reloaded, models in files\n";
+
+static void print_process(mil__str *out) {
+    pthread_mutex_lock(&lock);
+    mil__str_printf(out, "this process: %u of %d compiles, %u programs loaded\n", n_compiles, (int)MAX_COMPILES, n_loaded);
+    pthread_mutex_unlock(&lock);
+}
+
 static void print(const void *loaded, mil__str *out) {
     const mil__ane_loaded *l = loaded;
     mil__str_printf(out, "route: direct, in the %s spelling, %s; procedure %u\n", l->spelling ? "long" : "short",
@@ -306,6 +324,9 @@ static void print(const void *loaded, mil__str *out) {
         mil__ane_print_port(&l->ports[i], i < l->n_inputs, out);
         mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
     }
+    if (atomic_load(&l->least_bytes)) mil__str_printf(out, "surfaces have %zu bytes at least, since smaller ones were refused\n", atomic_load(&l->least_bytes));
+    mil__str_puts(out, avoided);
+    print_process(out);
     if (l->naming) mil__str_printf(out, "the system tells programs apart by %s\n", l->naming);
     if (l->counts) print_counters(l, out);
 }

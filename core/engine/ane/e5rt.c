@@ -84,6 +84,21 @@ mil_status mil__e5rt_fail(mil_error *err, const char *what, const char *function
     return status;
 }
 
+/* ---- releasing ---- */
+
+/* A release takes the handle's address, say Apple's own callers and ANEForge; the handle, says ane-bridge-rs. The first release of the
+ * process tells: where the address is refused, the handle is tried. */
+static enum { UNKNOWN, BY_ADDRESS, BY_HANDLE } releasing;
+
+void mil__e5rt_release(int32_t (*release)(void **handle), void **handle) {
+    void *was = *handle;
+    if (!was) return;
+    bool is_done = releasing != BY_HANDLE && release(handle) == 0;
+    if (releasing == UNKNOWN) releasing = !is_done && release(was) == 0 ? BY_HANDLE : BY_ADDRESS;
+    else if (releasing == BY_HANDLE) release(was);
+    *handle = NULL;
+}
+
 /* ---- compiling ---- */
 
 /* What is needed only while a program is compiled. */
@@ -103,9 +118,9 @@ static mil_status set_up_compiler(compiler *c, const char *folder, mil_error *er
 }
 
 static void end_compiler(compiler *c) {
-    if (c->options) mil__apple.e5rt_e5_compiler_options_release(&c->options);
-    if (c->compiler) mil__apple.e5rt_e5_compiler_release(&c->compiler);
-    if (c->config) mil__apple.e5rt_e5_compiler_config_options_release(&c->config);
+    mil__e5rt_release(mil__apple.e5rt_e5_compiler_options_release, &c->options);
+    mil__e5rt_release(mil__apple.e5rt_e5_compiler_release, &c->compiler);
+    mil__e5rt_release(mil__apple.e5rt_e5_compiler_config_options_release, &c->config);
 }
 
 static mil_status compile_file(const compiler *c, const char *path, void **library, mil_error *err) {
@@ -131,8 +146,8 @@ static mil_status compile_folder(program *p, mil_error *err) {
 }
 
 static void release_program(program *p) {
-    if (p->function) mil__apple.e5rt_program_function_release(&p->function);
-    if (p->library) mil__apple.e5rt_program_library_release(&p->library);
+    mil__e5rt_release(mil__apple.e5rt_program_function_release, &p->function);
+    mil__e5rt_release(mil__apple.e5rt_program_library_release, &p->library);
     mil__folder_remove(p->folder);
     mil__free(p->folder);
     p->function = p->library = p->folder = NULL;
@@ -167,11 +182,11 @@ static mil_status compile(program *p, const mil__ane_source *source, mil_error *
 /* ---- contexts ---- */
 
 static void release_context(context *c) {
-    if (c->stream) mil__apple.e5rt_execution_stream_release(&c->stream);
+    mil__e5rt_release(mil__apple.e5rt_execution_stream_release, &c->stream);
     for (size_t i = c->program->n_inputs + c->program->n_outputs; i > 0; i--) mil__e5rt_port_release(c->ports, i);
-    if (c->operation) mil__apple.e5rt_execution_stream_operation_release(&c->operation);
+    mil__e5rt_release(mil__apple.e5rt_execution_stream_operation_release, &c->operation);
     n_operations -= c->is_counted;
-    if (c->options) mil__apple.e5rt_precompiled_compute_op_create_options_release(&c->options);
+    mil__e5rt_release(mil__apple.e5rt_precompiled_compute_op_create_options_release, &c->options);
 }
 
 static mil_status make_operation(context *c, mil_error *err) {
@@ -370,6 +385,11 @@ static void print(const void *loaded, mil__str *out) {
         mil__ane_print_port(&p->ports[i], i < p->n_inputs, out);
         mil__str_printf(out, ", buffer of %zu bytes\n", mil__e5rt_buffer_bytes(&p->ports[i]));
     }
+    pthread_mutex_lock(&lock);
+    mil__str_printf(out, "e5rt: codes of 32 bits; texts of errors are %s; releases take the handle%s\n"
+                    "this process: %zu of %d operations\n", mil__apple.e5rt_get_last_error_message ? "there" : "not there",
+                    releasing == BY_HANDLE ? "" : "'s address", n_operations, (int)MAX_OPERATIONS);
+    pthread_mutex_unlock(&lock);
 }
 
 static size_t context_bytes(const void *loaded) {

@@ -28,6 +28,9 @@ mil_status mil__e5rt_port_rebind(mil__e5rt_port *ports, size_t n, size_t at, mil
 void mil__e5rt_port_release(mil__e5rt_port *ports, size_t n);
 size_t mil__e5rt_buffer_bytes(const mil__ane_port *port);
 
+/* Releases what the handle stands for, if it is not NULL. The lock is held. */
+void mil__e5rt_release(int32_t (*release)(void **handle), void **handle);
+
 /* Fails with what e5rt says of its function's failure: "compile: e5rt_..: its reason (11 its name)". Code 0: it gave nothing. */
 mil_status mil__e5rt_fail(mil_error *err, const char *what, const char *function, int32_t code);
 

@@ -108,7 +108,7 @@ mil_status mil__e5rt_port_lay_out(const mil__e5rt_port *found, bool is_asked, mi
     if (!*is_reported) return MIL_OK;
     MIL__E5RT_GET("compile", description, e5rt_io_port_retain_tensor_desc, found->port, &description);
     mil_status status = read_description(description, port, err);
-    mil__apple.e5rt_tensor_desc_release(&description);
+    mil__e5rt_release(mil__apple.e5rt_tensor_desc_release, &description);
     return status;
 }
 
@@ -140,7 +140,7 @@ static void *buffer_over(const mil__e5rt_port *ports, size_t n, mil__iosurface s
 static void release_buffer(const mil__e5rt_port *ports, size_t n, void *buffer) {
     for (size_t i = 0; i < n; i++)
         if (ports[i].over_surface == buffer) return;
-    mil__apple.e5rt_buffer_object_release(&buffer);
+    mil__e5rt_release(mil__apple.e5rt_buffer_object_release, &buffer);
 }
 
 mil_status mil__e5rt_port_rebind(mil__e5rt_port *ports, size_t n, size_t at, mil__iosurface surface, mil_error *err) {
@@ -161,7 +161,7 @@ mil_status mil__e5rt_port_rebind(mil__e5rt_port *ports, size_t n, size_t at, mil
 void mil__e5rt_port_release(mil__e5rt_port *ports, size_t n) {
     mil__e5rt_port *port = &ports[n - 1];
     if (port->over_surface) release_buffer(ports, n - 1, port->over_surface);
-    if (port->buffer) mil__apple.e5rt_buffer_object_release(&port->buffer);
-    if (port->port) mil__apple.e5rt_io_port_release(&port->port);
+    mil__e5rt_release(mil__apple.e5rt_buffer_object_release, &port->buffer);
+    mil__e5rt_release(mil__apple.e5rt_io_port_release, &port->port);
     *port = (mil__e5rt_port){0};
 }

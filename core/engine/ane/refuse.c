@@ -34,31 +34,59 @@ static bool writes_const(const mil_program *program, const mil__op *op) {
     return op->decl->flags & MIL__EFFECT && data && program->values[data->values[0]]->is_const;
 }
 
-static bool is_refused(const mil_program *program, mil_operation at, const mil__check_target *target, mil_error *why) {
+/* What the lowering can't do without where it has one of these ops. */
+static const struct {
+    size_t finding;
+    const char *ops, *what;
+} needs[] = {
+    {offsetof(mil__ane_findings, concat), "concat stack tile", "a concat"},
+    {offsetof(mil__ane_findings, sums), "reduce_sum reduce_mean reduce_sum_square reduce_l1_norm reduce_l2_norm reduce_log_sum reduce_log_sum_exp "
+                                        "layer_norm instance_norm l2_norm", "a sum along channels"},
+    {offsetof(mil__ane_findings, powers), "pow layer_norm instance_norm l2_norm", "a power"},
+};
+
+/* NULL: nothing that was found speaks against the op. */
+static const char *found_missing(const mil__ane_findings *findings, const char *op) {
+    for (size_t i = 0; i < MIL__COUNT(needs); i++) {
+        mil__ane_answer answer = *(const mil__ane_answer *)((const char *)findings + needs[i].finding);
+        if ((answer == MIL__ANE_REFUSED || answer == MIL__ANE_WRONG) && mil__names_have(needs[i].ops, op)) return needs[i].what;
+    }
+    return NULL;
+}
+
+static bool is_refused(const mil_program *program, mil_operation at, const mil__check_target *target, const mil__ane_findings *findings, mil_error *why) {
     const mil__op *op = program->ops[at];
+    const char *missing = found_missing(findings, op->decl->name);
     if (!mil__check_takes(program, at, target, why)) return true;
     mil_value value = find_not_held(program, op);
     const mil__value *v = program->values[value ? value : 0];
     if (op->n_blocks) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has no control flow", op->decl->name);
     else if (writes_const(program, op)) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: what is written is known before a run", op->decl->name);
     else if (is_known(program, op)) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: its result is known before a run", op->decl->name);
+    else if (missing) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: this machine has not computed %s in the self-test", op->decl->name, missing);
     else if (value) mil__fail(why, MIL_EUNSUPPORTED, "ane: %s: the engine has floats of fixed sizes, and %s is %s", op->decl->name,
                               v->name ? v->name : "an argument", MIL__TYPE_TEXT(program->types, v->type));
     else return false;
     return true;
 }
 
-mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const char **why, mil__arena *arena,
-                             mil_error *err) {
+mil_status mil__ane_refusals(const mil_program *program, mil_block function, const char *route, const char *chip, const mil__ane_findings *findings,
+                             const char **why, mil__arena *arena, mil_error *err) {
     const mil_check_options options = {.route = route, .chip = chip};
     mil__check_target target;
     mil_error reason;
     MIL__TRY(mil__check_target_of(&options, &target, err));
     target.is_lowered = true;
     for (mil_operation at = program->blocks[function]->first; at; at = program->ops[at]->next) {
-        if (program->ops[at]->decl == mil__op_const() || !is_refused(program, at, &target, &reason)) continue;
+        if (program->ops[at]->decl == mil__op_const() || !is_refused(program, at, &target, findings, &reason)) continue;
         why[at] = mil__arena_text(arena, reason.message, strlen(reason.message));
         if (!why[at]) return mil__nomem(err);
     }
     return MIL_OK;
+}
+
+bool mil__ane_is_elementwise(const mil_program *program) {
+    for (mil_operation at = program->blocks[program->functions[0].block]->first; at; at = program->ops[at]->next)
+        if (program->ops[at]->decl != mil__op_const() && !mil__is_elementwise(program->ops[at])) return false;
+    return true;
 }
