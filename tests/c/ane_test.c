@@ -7,7 +7,7 @@
 
 #include "standin_kit.h"
 
-#include "apple/apple.h"
+#include "engine/ane/ane.h"
 
 static const char route[] = "direct";
 
@@ -308,6 +308,10 @@ static void spend_all(void) {
     expect_beyond("echo not today >&2; echo or ever >&2; exit 1", MIL_EUNSUPPORTED, "not today or ever");
     expect_beyond("exit 3", MIL_EIO, "it failed and said nothing");
     expect_beyond("echo before >&2; kill -SEGV $$", MIL_EIO, "died of signal 11, Segmentation fault: before");
+    mil__ane_child_seconds = 1;
+    expect_beyond("exec sleep 100", MIL_EIO, "did not end within 1 s, and was ended");
+    expect_beyond("exec sleep 100 2>/dev/null", MIL_EIO, "did not end within 1 s, and was ended");
+    mil__ane_child_seconds = 900;
     by_an_odd_host();
     another_process_compiles();
     setenv("MIL_COMMAND", "/there/is/no/luamil", 1);

@@ -219,6 +219,7 @@ mil_status mil__ane_check_names(const mil_text_file *files, size_t n, mil_error 
 mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, const mil_text_file *files, size_t n,
                                 mil__ane_folder **out, mil_error *err);
 const char *mil__ane_folder_path(const mil__ane_folder *folder);
+void mil__ane_folder_list(const mil__ane_folder *folder, mil__str *out); /* "data, model.mil, weights": what is in it but marks */
 void mil__ane_folder_close(mil__ane_folder *folder);
 /* Writes the same files into a folder that is there; text NULL: weights alone. Fails: the same. */
 mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, const mil_text_file *files, size_t n, mil_error *err);
@@ -226,7 +227,8 @@ mil_status mil__ane_folder_fill(const char *path, const mil__ane_text *text, con
 /* ---- the direct route's parts ---- */
 
 /* Has another process compile the folder's program (child.c). Fails: MIL_ELIMIT (none can be started), MIL_EUNSUPPORTED (what it said),
- * MIL_EIO (it died). */
+ * MIL_EIO (it died, or did not end in time). */
+extern unsigned mil__ane_child_seconds; /* that it may take */
 mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error *err);
 
 /* What the loaded model reports of its ports, into the source's; out says what it reported, for people. The foundation is open.

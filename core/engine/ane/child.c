@@ -5,10 +5,12 @@
  * The process is spawned, not forked: a fork of one that used the engine is good for nothing. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The system's, so declared before what hides our own. A Mac's shared libraries have no environ. */
@@ -23,6 +25,15 @@ extern char **environ;
 #include "engine/ane/ane.h"
 
 enum { MOST_WORDS = 400 };
+
+/* The longest compile that somebody tells of took 162 (ANEForge); a route's lock is held meanwhile, so there is an end to waiting. */
+unsigned mil__ane_child_seconds = 900;
+
+static int64_t now(void) { /* milliseconds */
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 static const char *command(void) {
     const char *set = getenv("MIL_COMMAND");
@@ -56,25 +67,42 @@ static int spawn(char *const arguments[], int messages, pid_t *out) {
     return error;
 }
 
+/* Is there something to read before the time is over? */
+static bool has_more(int pipe, int64_t deadline) {
+    struct pollfd fd = {.fd = pipe, .events = POLLIN};
+    for (int64_t left; (left = deadline - now()) > 0;) {
+        int ready = poll(&fd, 1, left < 1000 ? (int)left : 1000);
+        if (ready != 0 && !(ready < 0 && errno == EINTR)) return ready > 0;
+    }
+    return false;
+}
+
 /* The beginning of what comes, on one line; to its end, so that the other side never waits. */
-static void read_messages(int pipe, char *words, size_t room) {
+static void read_messages(int pipe, int64_t deadline, char *words, size_t room) {
     char more[512];
     size_t n = 0;
-    for (ssize_t got; (got = read(pipe, more, sizeof more)) > 0 || (got < 0 && errno == EINTR);)
+    for (ssize_t got; has_more(pipe, deadline) && ((got = read(pipe, more, sizeof more)) > 0 || (got < 0 && errno == EINTR));)
         for (ssize_t i = 0; i < got && n + 1 < room; i++) words[n++] = more[i] == '\n' || more[i] == '\r' ? ' ' : more[i];
     while (n > 0 && words[n - 1] == ' ') n--;
     words[n] = 0;
 }
 
 /* Where the host has arranged that nobody can wait for its children, it may have gone well. */
-static int wait_for(pid_t child) {
+static int wait_for(pid_t child, int64_t deadline, bool *is_late) {
+    enum { PAUSE = 2000000 }; /* nanoseconds: it has closed its messages, and is about to end */
     int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return 0;
+    for (pid_t ended; (ended = waitpid(child, &status, *is_late ? 0 : WNOHANG)) != child;) {
+        if (ended < 0 && errno != EINTR) return 0;
+        if (ended == 0 && now() >= deadline) *is_late = kill(child, SIGKILL) == 0;
+        else if (ended == 0) nanosleep(&(struct timespec){0, PAUSE}, NULL);
+    }
     return status;
 }
 
-static mil_status judge(int status, const char *words, mil_error *err) {
+static mil_status judge(int status, bool is_late, const char *words, mil_error *err) {
+    if (is_late)
+        return mil__fail(err, MIL_EIO, "compile: the process that was to compile the program (%s) did not end within %u s, and was ended", command(),
+                         mil__ane_child_seconds);
     if (WIFSIGNALED(status))
         return mil__fail(err, MIL_EIO, "compile: the process that was to compile the program (%s) died of signal %d, %s%s%s", command(), WTERMSIG(status),
                          strsignal(WTERMSIG(status)), *words ? ": " : "", words);
@@ -104,16 +132,19 @@ mil_status mil__ane_compile_in_child(const char *folder, unsigned qos, mil_error
     char path[1100], number[16], words[MOST_WORDS];
     char *const arguments[] = {(char *)command(), "compile", path, "--route", "direct", "--qos", number, NULL};
     int ends[2], error = open_pipe(ends);
+    int64_t deadline = now() + (int64_t)mil__ane_child_seconds * 1000;
+    bool is_late = false;
     pid_t child;
     snprintf(path, sizeof path, "%s/model.mil", folder);
     snprintf(number, sizeof number, "%u", qos);
     if (!error) {
         error = spawn(arguments, ends[1], &child);
         close(ends[1]);
-        if (!error) read_messages(ends[0], words, sizeof words);
+        if (!error) read_messages(ends[0], deadline, words, sizeof words);
         close(ends[0]);
     }
-    if (!error) return judge(wait_for(child), words, err);
+    int status = error ? 0 : wait_for(child, deadline, &is_late);
+    if (!error) return judge(status, is_late, words, err);
     return mil__fail(err, MIL_ELIMIT, "compile: this process can compile no more programs for the Neural Engine, and %s, which would in its place, can't be started: %s "
                      "(MIL_COMMAND may name another)", command(), strerror(error));
 }

@@ -325,6 +325,9 @@ static void print(const void *loaded, mil__str *out) {
         mil__str_printf(out, ", surface of %zu bytes\n", mil__ane_surface_bytes(l, i));
     }
     if (atomic_load(&l->least_bytes)) mil__str_printf(out, "surfaces have %zu bytes at least, since smaller ones were refused\n", atomic_load(&l->least_bytes));
+    mil__str_puts(out, "files, with what the compiler left: ");
+    mil__ane_folder_list(l->folder, out);
+    mil__str_putc(out, '\n');
     mil__str_puts(out, avoided);
     print_process(out);
     if (l->naming) mil__str_printf(out, "the system tells programs apart by %s\n", l->naming);

@@ -243,6 +243,20 @@ mil_status mil__ane_folder_open(const char *name, const mil__ane_text *text, con
 
 const char *mil__ane_folder_path(const mil__ane_folder *folder) { return folder->path; }
 
+static int by_text(const void *a, const void *b) { return strcmp(a, b); }
+
+void mil__ane_folder_list(const mil__ane_folder *folder, mil__str *out) {
+    enum { MOST = 16 };
+    char names[MOST][64];
+    size_t n = 0;
+    DIR *dir = opendir(folder->path);
+    for (struct dirent *entry; dir && n < MOST && (entry = readdir(dir));)
+        if (*entry->d_name != '.') snprintf(names[n++], sizeof names[0], "%.63s", entry->d_name);
+    if (dir) closedir(dir);
+    qsort(names, n, sizeof names[0], by_text);
+    for (size_t i = 0; i < n; i++) mil__str_printf(out, "%s%s", i ? ", " : "", names[i]);
+}
+
 void mil__ane_folder_close(mil__ane_folder *folder) {
     if (!folder || --folder->uses) return;
     for (mil__ane_folder **at = &folders; *at; at = &(*at)->next) {
