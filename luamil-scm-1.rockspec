@@ -21,6 +21,7 @@ build = {
       sources = {
         "core/apple/open.c",
         "core/apple/probe.c",
+        "core/apple/process.c",
         "core/apple/surface.c",
         "core/apple/values.c",
         "core/base/arena.c",

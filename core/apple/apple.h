@@ -61,6 +61,11 @@ extern struct mil__apple {
 mil_status mil__apple_open(unsigned libraries, mil_error *err);
 bool mil__apple_is_open(unsigned libraries);
 
+/* May `what` be used here? An engine asks before each thing that it does by these libraries; where something is freed in a process
+ * that was forked off, nothing goes but memory. Fails: MIL_ESTATE (this is one). Threads: any; takes no lock after the first time. */
+mil_status mil__apple_check_process(const char *what, mil_error *err);
+bool mil__apple_is_forked(void);
+
 /* A row as text, for reports: "-[_ANEInMemoryModel unloadWithQoS:error:]" */
 typedef struct mil__apple_row {
     char kind;            /* L library, F function, D data, C class, - method, + class method */

@@ -94,9 +94,11 @@ static void *find_method(const row *row) {
     return look(class, selector) ? selector : NULL;
 }
 
+/* Without the runtime there are no classes. */
 static void *find(const row *row, void *library) {
-    if (row->kind == 'C') return mil__apple.objc_getClass(row->name);
-    return row->kind == '-' || row->kind == '+' ? find_method(row) : find_symbol(library, row->name);
+    if (row->kind == 'F' || row->kind == 'D') return find_symbol(library, row->name);
+    if (!(atomic_load(&is_open) & MIL__LIBRARY(objc))) return NULL;
+    return row->kind == 'C' ? mil__apple.objc_getClass(row->name) : find_method(row);
 }
 
 /* A method of a class that is not there is not missed beside it. */

@@ -61,5 +61,5 @@ mil_status mil__surface_new(size_t bytes, bool is_global, mil__iosurface *out, m
 }
 
 void mil__surface_free(mil__iosurface surface) {
-    if (surface) mil__apple.CFRelease(surface);
+    if (surface && !mil__apple_is_forked()) mil__apple.CFRelease(surface);
 }

@@ -62,8 +62,9 @@ mil_status mil__folder_temporary(const char *name, char **out, mil_error *err);
 /* ---- the folder of what may be made again (temporary.c) ---- */
 
 /* CACHE/name, made where it is not there, to be freed. CACHE is MIL_CACHE, else ~/Library/Caches/luamil on a Mac, else
- * XDG_CACHE_HOME/luamil or ~/.cache/luamil; whatever is in it may be removed at any time. *out NULL: there is no such place.
- * Whether it could be made shows when something is put there. */
+ * XDG_CACHE_HOME/luamil or ~/.cache/luamil; whatever is in it may be removed at any time. What is read there is believed: so
+ * *out is NULL where there is no such place, it can't be made, or somebody else may write there (another user's; a folder
+ * for all). */
 mil_status mil__cache_folder(const char *name, char **out, mil_error *err);
 
 /* "a/b", to be freed. */

@@ -96,6 +96,18 @@ static void make_folders(char *path) {
     mkdir(path, 0700);
 }
 
+/* Can nobody else have put there what is in it? The one above, in which it could be exchanged, may be the system's. */
+static bool is_ours_alone(char *path) {
+    struct stat info, above;
+    char *slash = strrchr(path, '/');
+    bool is_ours = stat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH));
+    if (!is_ours || slash == path) return is_ours;
+    *slash = 0;
+    is_ours = stat(path, &above) == 0 && (above.st_uid == geteuid() || above.st_uid == 0) && !(above.st_mode & S_IWOTH);
+    *slash = '/';
+    return is_ours;
+}
+
 mil_status mil__cache_folder(const char *name, char **out, mil_error *err) {
     mil__str path = {0};
     *out = NULL;
@@ -104,5 +116,8 @@ mil_status mil__cache_folder(const char *name, char **out, mil_error *err) {
     mil__str_printf(&path, "/%s", name);
     MIL__TRY(mil__str_take(&path, out, NULL, err));
     make_folders(*out);
+    if (is_ours_alone(*out)) return MIL_OK;
+    mil__free(*out);
+    *out = NULL;
     return MIL_OK;
 }

@@ -403,6 +403,57 @@ static void in_child(void (*run)(void)) {
     CHECK_EQ(status, 0);
 }
 
+/* ---- a process that is forked off: what it has of Core ML stayed with the parent ---- */
+
+static mil_model *parents_model;
+static mil_context *parents_context;
+
+static void is_the_parents(mil_status status) {
+    if (CHECK_STATUS(status, MIL_ESTATE, &err)) CHECK_HAS(err.message, "Core ML can't be used in a process that was forked off");
+}
+
+static void use_the_parents(void) {
+    char *words = NULL, text[100];
+    mil_compile_options options = MIL_COMPILE_DEFAULTS;
+    mil_tensor *x = rows(1, 4, 1), *out[2] = {NULL};
+    mil_context *another;
+    mil_model *model;
+    mil_program *program = parse(two_functions);
+    options.engine = "coreml";
+    is_the_parents(mil_model_run(parents_model, &x, out, &err));
+    is_the_parents(mil_model_run_batch(parents_model, 1, &x, out, &err));
+    is_the_parents(mil_context_run(parents_context, &err));
+    is_the_parents(mil_context_new(parents_model, &another, &err));
+    is_the_parents(mil_program_compile(program, &options, &model, &err));
+    CHECK_OK(mil_model_describe(parents_model, &words, &err), &err);
+    CHECK(mil_engine_describe("coreml", text, sizeof text) > 0);
+    mil_free(words);
+    mil_tensor_free(x);
+    mil_program_free(program);
+    mil_context_free(parents_context);
+    mil_model_free(parents_model);
+}
+
+static void forks(void) {
+    set_up();
+    mil_tensor *x = rows(1, 4, 1);
+    mil_context *another = NULL;
+    setenv("MIL_CACHE", "/dev/null", 1); /* so that the bundle is the model's own, and goes with it */
+    parents_model = compile(two_functions, "main");
+    CHECK_OK(mil_context_new(parents_model, &parents_context, &err), &err);
+    CHECK_OK(mil_context_set_input(parents_context, 0, x, &err), &err);
+    CHECK_OK(mil_context_run(parents_context, &err), &err);
+    in_child(use_the_parents);
+    CHECK_OK(mil_context_run(parents_context, &err), &err);
+    CHECK_OK(mil_context_new(parents_model, &another, &err), &err); /* which loads the bundle */
+    mil_context_free(another);
+    mil_context_free(parents_context);
+    mil_model_free(parents_model);
+    mil_tensor_free(x);
+    setenv("MIL_CACHE", test_folder(), 1);
+    end(0);
+}
+
 /* macOS 13: each context has a model of its own. */
 static void without_asking(void) {
     set_up();
@@ -886,4 +937,4 @@ static void each_allocation(void) {
 
 TEST_MAIN(CASE(without_frameworks), CASE(each_gone), CASE(older_systems), CASE(each_allocation), CASE(batches), CASE(batches_beside_contexts), CASE(sharing), CASE(sharing_states), CASE(threads),
           CASE(several_started), CASE(functions), CASE(plans), CASE(image_inputs), CASE(images_of_any_size), CASE(outputs), CASE(kept),
-          CASE(not_kept), CASE(unloaded), CASE(wrong_inputs), CASE(no_room), CASE(each_call_fails))
+          CASE(not_kept), CASE(unloaded), CASE(forks), CASE(wrong_inputs), CASE(no_room), CASE(each_call_fails))

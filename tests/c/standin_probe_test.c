@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mil_probe_run on the stand-in for the frameworks: each level with all there, with the driver open, with each call failing, with
  * things missing, with each allocation failing; nothing is left open, nothing used wrongly. */
+#include <sys/wait.h>
+
 #include "standin_client.h"
 
 /* The stand-in in the frameworks' place, before they are first looked for. */
@@ -25,6 +27,29 @@ static mil_probe *probe(int level, bool passed) {
     if (!CHECK_EQ(made->passed, passed)) fprintf(stderr, "  level %d\n", level);
     for (size_t i = 0; i < made->n; i++) CHECK(made->steps[i].seconds >= 0);
     return made;
+}
+
+/* The frameworks without the Objective-C runtime, which says what there is of classes; in a process that has looked for nothing yet. */
+static void without_the_runtime(void) {
+    char from[1300], to[200];
+    snprintf(from, sizeof from, "%s/libobjc.A.so", standin_folder());
+    snprintf(to, sizeof to, "%s/Foundation.so", test_folder());
+    CHECK_EQ(symlink(from, to), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        test_failures = 0;
+        setenv("MIL_FRAMEWORKS", test_folder(), 1);
+        mil_probe *made = probe(MIL_PROBE_FRAMEWORKS, false);
+        CHECK(has(made, "libobjc.A.dylib", "libobjc.A can't be opened", false));
+        CHECK(has(made, "Foundation", "without class NSObject (needed)", false));
+        mil_probe_free(made);
+        fflush(NULL);
+        _exit(test_failures != 0);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_EQ(status, 0);
 }
 
 static void all_there(void) {
@@ -137,4 +162,4 @@ static void no_such_level(void) {
     mil_probe_free(NULL);
 }
 
-TEST_MAIN(CASE(all_there), CASE(where_it_opens), CASE(things_missing), CASE(failing_calls), CASE(failing_allocations), CASE(no_such_level))
+TEST_MAIN(CASE(without_the_runtime), CASE(all_there), CASE(where_it_opens), CASE(things_missing), CASE(failing_calls), CASE(failing_allocations), CASE(no_such_level))

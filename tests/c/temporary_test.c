@@ -83,6 +83,39 @@ static void without_a_place(void) {
     setenv("TMPDIR", root, 1);
 }
 
+/* What is kept is believed: so it is kept only where nobody else can have put it. */
+static void kept(void) {
+    static const struct { const char *what; mode_t leaf, above; bool is_others, is_file, is_used; } rows[] = {
+        {"nothing is there yet", 0, 0, false, false, true}, {"ours", 0700, 0755, false, false, true}, {"others may read it", 0755, 0775, false, false, true},
+        {"the group may write it", 0770, 0755, false, false, false}, {"all may write it", 0777, 0755, false, false, false},
+        {"all may exchange it", 0700, 0777, false, false, false}, {"another user's", 0700, 0755, true, false, false}, {"a file", 0600, 0755, false, true, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mil_error err;
+        char cache[300], leaf[320], *path = NULL;
+        test_row = rows[i].what;
+        snprintf(cache, sizeof cache, "%s/cache-%zu", root, i);
+        snprintf(leaf, sizeof leaf, "%s/ane", cache);
+        if (rows[i].leaf) {
+            CHECK_EQ(mkdir(cache, 0700), 0);
+            if (rows[i].is_file) CHECK_OK(mil_text_write(leaf, "", 0, &err), &err);
+            else CHECK_EQ(mkdir(leaf, 0700), 0);
+            CHECK_EQ(chmod(leaf, rows[i].leaf) | chmod(cache, rows[i].above), 0);
+            if (rows[i].is_others && (geteuid() != 0 || chown(leaf, 12345, (gid_t)-1) != 0)) continue; /* root alone can make one */
+        }
+        setenv("MIL_CACHE", cache, 1);
+        CHECK_OK(mil__cache_folder("ane", &path, &err), &err);
+        CHECK_EQ(path != NULL, rows[i].is_used);
+        if (path) CHECK_HAS(path, leaf), CHECK(exists(path));
+        mil__free(path);
+    }
+    test_row = NULL;
+    setenv("MIL_CACHE", "/proc/no/such", 1);
+    char *path = root;
+    CHECK_OK(mil__cache_folder("ane", &path, NULL), NULL);
+    CHECK(!path);
+    unsetenv("MIL_CACHE");
+}
+
 static mil_status make(void *ctx, mil_error *err) {
     char *path;
     (void)ctx;
@@ -99,7 +132,7 @@ static void memory(void) {
 }
 
 int main(int argc, char **argv) {
-    static const test_case cases[] = {CASE(leftovers), CASE(is_private), CASE(without_a_place), CASE(memory)};
+    static const test_case cases[] = {CASE(leftovers), CASE(is_private), CASE(without_a_place), CASE(kept), CASE(memory)};
     snprintf(root, sizeof root, "/tmp/temporary_test.XXXXXX");
     if (!mkdtemp(root)) return 1;
     setenv("TMPDIR", root, 1);

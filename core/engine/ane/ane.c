@@ -234,7 +234,7 @@ mil_status mil__ane_reload(void *compiled, const mil_program *program, mil_error
 static mil_status compile_by(const mil__ane_route *route, const mil_program *program, const mil__engine_text *text,
                              const mil_compile_options *options, void **out, mil_error *err) {
     mil__ane_findings findings = {0};
-    MIL__TRY(mil__ane_check_process(err));
+    MIL__TRY(mil__apple_check_process("the Neural Engine", err));
     mil__ane_self_test(route, &findings);
     if (findings.order == MIL__ANE_WRONG && !options->route)
         return mil__fail(err, MIL_EUNSUPPORTED, "compile: route %s gives wrong results on this machine, in whatever order the ports are", route->name);
@@ -286,7 +286,7 @@ static mil_status refusals(const mil_program *program, mil_block function, const
         if (routes[i]->open(NULL) == MIL_OK) route = routes[i]->name;
     for (size_t i = 0; i < MIL__COUNT(routes); i++) {
         if (!route || strcmp(route, routes[i]->name) != 0) continue;
-        if (routes[i]->open(NULL) == MIL_OK && mil__ane_check_process(NULL) == MIL_OK) mil__ane_self_test(routes[i], &findings);
+        if (routes[i]->open(NULL) == MIL_OK && mil__apple_check_process("the Neural Engine", NULL) == MIL_OK) mil__ane_self_test(routes[i], &findings);
         return mil__ane_refusals(program, function, route, chip_of_machine(), &findings, why, arena, err);
     }
     return mil__fail(err, MIL_EINVAL, "compile: route is \"direct\" or \"e5rt\", but was given \"%.40s\"", options->route);
@@ -327,7 +327,7 @@ static mil_status new_binding(ane_context *c, mil_error *err) {
 static mil_status context_new(void *compiled, void **out, mil_error *err) {
     ane_model *model = compiled;
     size_t n = model->n_inputs + model->n_outputs + model->n_states;
-    MIL__TRY(mil__ane_check_process(err));
+    MIL__TRY(mil__apple_check_process("the Neural Engine", err));
     ane_context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = model;
@@ -362,7 +362,7 @@ static mil_status state(void *compiled, size_t i, mil_tensor **out, mil_error *e
 static mil_status shared(void *compiled, mil_tensor **inputs, mil_tensor **outputs, mil_error *err) {
     const ane_model *m = compiled;
     size_t n = m->n_inputs + m->n_outputs;
-    MIL__TRY(mil__ane_check_process(err));
+    MIL__TRY(mil__apple_check_process("the Neural Engine", err));
     mil__ane_view *views = mil__calloc(n, sizeof *views);
     mil_tensor **tensors = mil__calloc(n, sizeof(mil_tensor *));
     mil_status status = views && tensors ? MIL_OK : mil__nomem(err);
@@ -425,7 +425,7 @@ static mil_status run(void *context, mil_tensor *const *inputs, mil_tensor *cons
     ane_context *c = context;
     size_t n_inputs = c->model->n_inputs, n_outputs = c->model->n_outputs;
     (void)given; /* shapes are fixed: what is there fits */
-    MIL__TRY(mil__ane_check_process(err));
+    MIL__TRY(mil__apple_check_process("the Neural Engine", err));
     for (size_t i = 0; i < n_outputs; i++) {
         const mil__ane_view *view = &c->views[n_inputs + i];
         if (!outputs[i]) MIL__TRY(mil__tensor_raw(view->dtype, view->tensor.rank, view->tensor.shape, &outputs[i], err));

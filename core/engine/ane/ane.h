@@ -2,7 +2,7 @@
 /* What the parts of the Neural Engine's engine share: programs as the engine takes them, the routes, folders.
  *
  *     ane.c      the engine: takes a program or a text, chooses a route, copies between tensors and ports
- *     device.c   which machine this is; may this process use the engine at all
+ *     device.c   which machine this is
  *     direct.c   route "direct": _ANEInMemoryModel: descriptor, compile, load, unload; one lock, one count of compiles
  *     layout.c     what the loaded model reports of its ports: order, strides, sizes; computed where it reports nothing
  *     request.c    surfaces, the request, a run
@@ -184,7 +184,7 @@ mil_status mil__ane_shared_tensors(const mil__ane_route *route, const void *load
 /* "input 0: x fp16[1, 4, 1, 64], strides [256, 64, 64, 1]" */
 void mil__ane_print_port(const mil__ane_port *port, bool is_input, mil__str *out);
 
-/* ---- the machine and the process (device.c) ---- */
+/* ---- the machine (device.c) ---- */
 
 typedef struct mil__ane_device {
     bool is_known;             /* else nothing of it is: the framework that says it can't be asked */
@@ -193,12 +193,6 @@ typedef struct mil__ane_device {
     char chip[24], build[24];  /* "h16g", "25A123"; empty: not said */
 } mil__ane_device;
 void mil__ane_device_get(mil__ane_device *out);
-
-/* Neither route's connection to the system lives on in a process that was forked off, and a lock of theirs or of ours may be held there
- * by a thread that did not come along. So ane.c asks before a route is asked for anything, and where something is freed there, nothing
- * goes but memory. Fails: MIL_ESTATE (it was). Threads: any; takes no lock after the first time. */
-mil_status mil__ane_check_process(mil_error *err);
-bool mil__ane_is_forked(void);
 
 /* ---- what is refused (refuse.c) ---- */
 

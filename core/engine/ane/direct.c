@@ -236,7 +236,7 @@ static mil_status new_loaded(const mil__ane_source *source, mil__ane_loaded **ou
 static void free_loaded(void *loaded) {
     mil__ane_loaded *l = loaded;
     if (!l) return;
-    if (!mil__ane_is_forked()) mil__apple.objc_release(l->options);
+    if (!mil__apple_is_forked()) mil__apple.objc_release(l->options);
     mil__free(l);
 }
 
@@ -276,7 +276,7 @@ static mil_status reload(void *loaded, const mil_text_file *files, size_t n, mil
 }
 
 static void unload(void *loaded) {
-    if (mil__ane_is_forked()) return; /* what it talked to stayed with the parent */
+    if (mil__apple_is_forked()) return; /* what it talked to stayed with the parent */
     pthread_mutex_lock(&lock);
     void *pool = mil__apple.objc_autoreleasePoolPush();
     drop(loaded);

@@ -269,7 +269,7 @@ static mil_status context_new(void *loaded, void **out, mil_error *err) {
 
 static void context_free(void *object) {
     if (!object) return;
-    if (mil__ane_is_forked()) { /* what it stands for stayed with the parent */
+    if (mil__apple_is_forked()) { /* what it stands for stayed with the parent */
         mil__free(object);
         return;
     }
@@ -369,7 +369,7 @@ static mil_status load(mil__ane_source *source, void **out, mil_error *err) {
 
 static void unload(void *loaded) {
     program *p = loaded;
-    if (mil__ane_is_forked()) return;
+    if (mil__apple_is_forked()) return;
     void *pool = begin_calls();
     if (p->spare) end_context(p->spare);
     p->spare = NULL;

@@ -58,8 +58,11 @@ static int lock_parent(const char *path) {
     return fd;
 }
 
+/* Unlocked in words: a process that was forked off meanwhile has it open too. */
 static void unlock_parent(int fd) {
-    if (fd >= 0) close(fd);
+    if (fd < 0) return;
+    flock(fd, LOCK_UN);
+    close(fd);
 }
 
 /* ---- what is left of others ---- */

@@ -226,7 +226,7 @@ mil_status mil__ane_request_new(void *loaded, void **out, mil_error *err) {
 void mil__ane_request_free(void *request) {
     struct mil__ane_request *r = request;
     if (!r) return;
-    if (mil__ane_is_forked()) { /* what it stands for stayed with the parent */
+    if (mil__apple_is_forked()) { /* what it stands for stayed with the parent */
         mil__free(r->slots);
     } else {
         void *pool = mil__apple.objc_autoreleasePoolPush();

@@ -34,7 +34,7 @@ void mil__coreml_context_free(void *object) {
     mil__coreml_inputs_free(c->model, &c->inputs);
     mil__coreml_outputs_free(c->model, &c->outputs);
     mil__coreml_release(&c->state);
-    if (c->loaded && c->question) mil__apple.objc_release(c->loaded);
+    if (c->question || mil__apple_is_forked()) mil__coreml_release(&c->loaded);
     else if (c->loaded) give_model_back(c->model, c->loaded);
     mil__coreml_question_free(c->question);
     mil__apple.objc_autoreleasePoolPop(pool);
@@ -78,6 +78,7 @@ static mil_status set_up(context *c, mil_error *err) {
 }
 
 mil_status mil__coreml_context_new(void *compiled, void **out, mil_error *err) {
+    MIL__TRY(mil__apple_check_process("Core ML", err));
     context *c = mil__calloc(1, sizeof *c);
     if (!c) return mil__nomem(err);
     c->model = compiled;
@@ -131,6 +132,7 @@ static mil_status run(context *c, mil_tensor *const *inputs, mil_tensor *const *
 
 mil_status mil__coreml_run(void *object, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
                            const mil__cancel *cancel, mil_error *err) {
+    MIL__TRY(mil__apple_check_process("Core ML", err));
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = run(object, inputs, given, outputs, cancel, err);
     mil__apple.objc_autoreleasePoolPop(pool);
@@ -149,6 +151,7 @@ static mil_status run_batch(context *c, size_t n, mil_tensor *const *inputs, mil
 
 mil_status mil__coreml_run_batch(void *object, size_t n, mil_tensor *const *inputs, mil_tensor *const *given, mil_tensor **outputs,
                                  const mil__cancel *cancel, mil_error *err) {
+    MIL__TRY(mil__apple_check_process("Core ML", err));
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = run_batch(object, n, inputs, given, outputs, cancel, err);
     mil__apple.objc_autoreleasePoolPop(pool);

@@ -20,6 +20,7 @@ static int describe(char *buf, size_t n) {
     char devices[100];
     const char *reason;
     if (!available(&reason)) return snprintf(buf, n, "coreml (not here: %s)", reason);
+    if (mil__apple_is_forked()) return snprintf(buf, n, "coreml");
     void *pool = mil__apple.objc_autoreleasePoolPush();
     int used = mil__coreml_devices(devices, sizeof devices);
     mil__apple.objc_autoreleasePoolPop(pool);
@@ -161,6 +162,11 @@ static void release_model(_Atomic(mil__id) *at) {
 static void unload(void *compiled) {
     mil__coreml_model *model = compiled;
     atomic_store(&model->is_unloaded, true);
+    if (mil__apple_is_forked()) { /* what is loaded, and the bundle, are the parent's */
+        mil__free(model->bundle);
+        model->bundle = NULL;
+        return;
+    }
     if (atomic_load(&model->spare) || atomic_load(&model->shared)) {
         void *pool = mil__apple.objc_autoreleasePoolPush();
         release_model(&model->spare);
@@ -179,8 +185,9 @@ static void free_model(void *compiled) {
 
 static mil_status compile_function(const mil_program *whole, mil_block function, mil_program *program, const mil_compile_options *options,
                                    void **out, mil_error *err) {
-    mil__coreml_model *model = mil__calloc(1, sizeof *model);
-    mil_status status = model ? MIL_OK : mil__nomem(err);
+    mil_status status = mil__apple_check_process("Core ML", err);
+    mil__coreml_model *model = status == MIL_OK ? mil__calloc(1, sizeof *model) : NULL;
+    if (status == MIL_OK && !model) status = mil__nomem(err);
     if (model) {
         void *pool = mil__apple.objc_autoreleasePoolPush();
         status = set_up(model, whole, function, program, options, err);
@@ -207,6 +214,7 @@ static mil_status print(const void *compiled, mil__str *out, mil_error *err) {
     if (model->function) mil__str_printf(out, "function %s, in a bundle with the program's others\n", model->function);
     mil__str_printf(out, "bundle %s, %s\n", model->bundle,
                     !model->is_kept ? "of this model alone" : model->was_kept ? "compiled before" : "compiled now, and kept");
+    if (mil__apple_is_forked()) return MIL_OK;
     void *pool = mil__apple.objc_autoreleasePoolPush();
     mil_status status = mil__coreml_print_plan(model, out, err);
     mil__apple.objc_autoreleasePoolPop(pool);

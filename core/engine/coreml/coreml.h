@@ -105,7 +105,7 @@ bool mil__coreml_shows(const mil__coreml_feature *feature, const mil_tensor *ten
 void mil__coreml_note(mil__coreml_feature *feature, const mil_tensor *tensor);
 /* The objects of features that have one, by their ports' names; autoreleased. */
 mil_status mil__coreml_dictionary(const mil__coreml_feature *features, const mil__coreml_port *ports, size_t n, mil__id *out, mil_error *err);
-void mil__coreml_release(mil__id *object); /* nil afterwards */
+void mil__coreml_release(mil__id *object); /* nil afterwards; in a process that was forked off it is the parent's, and only that */
 
 typedef struct mil__coreml_inputs {
     mil__coreml_feature *features; /* by input of the model; of a state: nothing */

@@ -17,7 +17,7 @@ static uint32_t format_of(const char *color) {
 }
 
 void mil__coreml_image_free(mil__coreml_image *image) {
-    if (image->pixels) mil__apple.CFRelease(image->pixels);
+    if (image->pixels && !mil__apple_is_forked()) mil__apple.CFRelease(image->pixels);
     mil_tensor_free(image->planes);
     *image = (mil__coreml_image){0};
 }

@@ -24,7 +24,7 @@ void mil__coreml_note(mil__coreml_feature *f, const mil_tensor *tensor) {
 }
 
 void mil__coreml_release(mil__id *object) {
-    if (*object) mil__apple.objc_release(*object);
+    if (*object && !mil__apple_is_forked()) mil__apple.objc_release(*object);
     *object = NULL;
 }
 

@@ -61,9 +61,8 @@ mil__id mil__coreml_question_result(const mil__coreml_question *q) { return q->r
 mil__id mil__coreml_question_error(const mil__coreml_question *q) { return q->error; }
 
 void mil__coreml_question_forget(mil__coreml_question *q) {
-    if (q->result) mil__apple.objc_release(q->result);
-    if (q->error) mil__apple.objc_release(q->error);
-    q->result = q->error = NULL;
+    mil__coreml_release(&q->result);
+    mil__coreml_release(&q->error);
     q->is_done = false;
 }
 
