@@ -110,7 +110,7 @@ static int lowered_pack(lua_State *L) {
         const luamil_tensor *given = luamil_test(L, 5, LUAMIL_TENSOR);
         if (!given || !given->tensor) return luamil_fail(L, MIL_EINVAL, "pack: input %s is a tensor, but was given %s", view->name, LUAMIL_WHAT(L, 5));
         if (mil_lowered_tensor(view, port, &slot->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
-        if (mil_tensor_copy(slot->tensor, given->tensor, &err) != MIL_OK) return luamil_raise(L, &err);
+        if (mil_tensor_copy(slot->tensor, given->tensor, &err) != MIL_OK) return luamil_fail(L, err.code, "pack: input %s: %s", view->name, err.message);
         lua_settop(L, 3);
     }
     return 1;

@@ -170,7 +170,8 @@ int luamil_compile(lua_State *L, const mil_program *program, const char *entry, 
     return compile_with(L, &(compiled){.program = program}, NULL, entry, at, fn);
 }
 
-/* mil.compile_text(text, files, options): files by the names that the text has for them. Its strings stay on the stack's tables. */
+/* mil.compile_text(text, files, options): files by the names that the text has for them. Names and strings are held by a table of our
+ * own, whatever becomes of the caller's meanwhile. */
 static int compile_text(lua_State *L) {
     size_t n = 0, room = 0;
     const char *text = luamil_check_string(L, 1, "mil.compile_text", "text", &n);
@@ -181,14 +182,19 @@ static int compile_text(lua_State *L) {
     if (!lua_istable(L, 2)) lua_settop(L, 3);
     mil_text_file *files = luamil_new_plain(L, (room ? room : 1) * sizeof *files);
     compiled what = {.text = text, .n = n, .files = files};
+    lua_createtable(L, 2 * (int)room, 0);
     for (lua_pushnil(L); room && what.n_files < room && lua_next(L, 2); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
             return luamil_fail(L, MIL_EINVAL, "mil.compile_text: files is a table of strings by name, but [%s] is %s", LUAMIL_WHAT(L, -2), LUAMIL_WHAT(L, -1));
         mil_text_file *file = &files[what.n_files++];
         file->name = lua_tostring(L, -2);
         file->data = lua_tolstring(L, -1, &file->n);
+        for (int i = 1; i <= 2; i++) {
+            lua_pushvalue(L, -i);
+            lua_rawseti(L, 5, (int)(2 * what.n_files) - i + 1);
+        }
     }
-    lua_settop(L, 4);
+    lua_settop(L, 5);
     return compile_with(L, &what, "ane", NULL, 3, "mil.compile_text");
 }
 

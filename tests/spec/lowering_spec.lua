@@ -98,6 +98,7 @@ describe("lowering for the Neural Engine", function()
     assert.equal("lowered: 1 in, 1 out", tostring(how))
     local function message(fn, ...) return tostring(select(2, pcall(fn, ...))) end
     assert.matches("pack: input in1 is a tensor, but was given nil", message(how.pack, how, {}), 1, true)
+    assert.matches("pack: input in1: copy: fp16[2, 8] takes a tensor of its own shape, but fp32[3] was given", message(how.pack, how, { in1 = mil.tensor { 1, 2, 3 } }), 1, true)
     assert.matches("pack: takes the inputs by name, but was given 3", message(how.pack, how, 3), 1, true)
     assert.matches("unpack: port out01 is a tensor, but was given 1", message(how.unpack, how, { out01 = 1 }), 1, true)
     assert.matches("lower: fp32 is a boolean, but was given 1", message(g.lower, g, { fp32 = 1 }), 1, true)
