@@ -155,11 +155,19 @@ static mil_status compile_program(mil_model *model, const mil_program *whole, mi
                : model->engine->compile(program, &named, &model->impl, err);
 }
 
+/* One engine was asked for, and alone. */
+static void tell_way_out(const mil_compile_options *options, mil_error *err) {
+    if (!err || !options->engine || options->fallback || strcmp(options->engine, "cpu") == 0) return;
+    size_t used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used, "; fallback = true (luamil run --fallback) gives the cpu engine what this one refuses");
+}
+
 static mil_status compile_named(mil_model *model, const mil_program *program, mil_block function, const mil_compile_options *options,
                                 mil_error *err) {
     mil_program *own = NULL;
     MIL__TRY(mil__program_rebuild(program, function, NULL, &own, NULL, err));
     mil_status status = compile_program(model, program, function, own, options, err);
+    if (status == MIL_EUNSUPPORTED || status == MIL_ETYPE) tell_way_out(options, err);
     if (status == MIL_EUNSUPPORTED) mil__engine_blame(model->engine, program, function, options, err);
     return status;
 }

@@ -47,7 +47,7 @@ static mil_status check_sizes(const mil_program *program, mil_block function, mi
     for (uint32_t i = 0; i < body->n_inputs; i++) {
         const mil__value *value = program->values[body->inputs[i]];
         if (!is_static(value->type))
-            return mil__fail(err, MIL_ETYPE, "%s %s, %s, has a size that is not fixed: the Neural Engine's programs have fixed ones",
+            return mil__fail(err, MIL_ETYPE, "%s %s, %s, has a size that is not fixed (f:fix gives it one): the Neural Engine's programs have fixed ones",
                              value->type->kind == MIL_STATE ? "state" : "input", value->name, MIL__TYPE_TEXT(program->types, value->type));
     }
     return MIL_OK;

@@ -158,7 +158,7 @@ static const struct {
     mil_status status;
     const char *message;
 } refused[] = {
-    {"(tensor<fp16, [1, ?]> x) { tensor<fp16, [1, ?]> y = relu(x = x)[name = string(\"y\")]; } -> (y)", {0}, MIL_ETYPE, "has a size that is not fixed"},
+    {"(tensor<fp16, [1, ?]> x) { tensor<fp16, [1, ?]> y = relu(x = x)[name = string(\"y\")]; } -> (y)", {0}, MIL_ETYPE, "has a size that is not fixed (f:fix gives it one): the Neural Engine's programs have fixed ones"},
     {"(tensor<int32, [4]> x) { tensor<fp16, [4]> y = cast(x = x, dtype = string(\"fp16\"))[name = string(\"y\")]; } -> (y)", {0}, MIL_EUNSUPPORTED,
      "input x, int32[4], can't be a port"},
     {"(tensor<fp16, [4]> x) { tensor<int32, [1]> y = reduce_argmax(x = x, keep_dims = bool(true))[name = string(\"y\")]; } -> (y)", {0},

@@ -313,7 +313,8 @@ static void refused(void) {
     mil_program *program = middle();
     options.engine = "ane", options.route = "direct";
     CHECK_STATUS(mil_program_compile(program, &options, &model, &err), MIL_EUNSUPPORTED, &err);
-    CHECK_HAS(err.message, "; ane: reverse_sequence: the engine has no such op (data_movement)");
+    CHECK_HAS(err.message, "; fallback = true (luamil run --fallback) gives the cpu engine what this one refuses; ane: reverse_sequence: the engine has "
+                           "no such op (data_movement)");
     CHECK_EQ((const char *)err.op, "reverse_sequence");
     CHECK_EQ((const char *)err.value, "b");
     CHECK_EQ(err.line, 5);
@@ -328,6 +329,33 @@ static void refused(void) {
     CHECK_EQ((const char *)err.op, "while_loop");
     CHECK_EQ(err.line, 7);
     mil_program_free(program);
+    end();
+}
+
+/* What the ports have no place for: what to do instead. */
+static void refused_ports(void) {
+    static const struct { const char *inputs, *line; mil_status status; const char *said; } rows[] = {
+        {"tensor<fp16, [2, ?]> x", "tensor<fp16, [2, ?]> y = relu(x = x);\n} -> (y);", MIL_ETYPE, "has a size that is not fixed (f:fix gives it one)"},
+        {"tensor<int32, [4]> x", "tensor<fp16, [4]> y = cast(x = x, dtype = string(\"fp16\"));\n} -> (y);", MIL_EUNSUPPORTED, "can't be a port"},
+        {"state<tensor<int32, [4]>> x", "tensor<int32, [4]> v = read_state(input = x);\ntensor<fp16, [4]> y = cast(x = v, dtype = string(\"fp16\"));\n} -> (y);",
+         MIL_EUNSUPPORTED, "state x, int32[4], can't be a port"},
+    };
+    begin();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mil_program *program = parse(rows[i].inputs, rows[i].line);
+        mil_compile_options options = MIL_COMPILE_DEFAULTS;
+        mil_model *model = NULL;
+        mil_error err = {0};
+        options.engine = "ane";
+        CHECK_STATUS(mil_program_compile(program, &options, &model, &err), rows[i].status, &err);
+        CHECK_EQ(strncmp(err.message, "compile: ", 9), 0);
+        CHECK_HAS(err.message, rows[i].said);
+        CHECK_HAS(err.message, "; engine coreml may take it; fallback = true (luamil run --fallback) gives the cpu engine what this one refuses");
+        options.fallback = true;
+        CHECK_OK(mil_program_compile(program, &options, &model, &err), &err);
+        mil_model_free(model);
+        mil_program_free(program);
+    }
     end();
 }
 
@@ -564,5 +592,5 @@ static void threads(void) {
     end();
 }
 
-TEST_MAIN(CASE(across), CASE(outputs_given), CASE(states), CASE(classifier), CASE(entries), CASE(refused), CASE(refused_late),
+TEST_MAIN(CASE(across), CASE(outputs_given), CASE(states), CASE(classifier), CASE(entries), CASE(refused), CASE(refused_ports), CASE(refused_late),
           CASE(failing_runs), CASE(allocates_nothing), CASE(threads), CASE(chooses), CASE(verifies), CASE(finds_out), CASE(every_allocation))

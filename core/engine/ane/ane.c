@@ -139,9 +139,19 @@ static mil_status load_plain(ane_model *model, const mil_program *program, mil_e
     return status;
 }
 
+/* What lowering says of inputs and outputs, by who compiles; what it has no ports for, Core ML's own interface has. */
+static mil_status tell_refused(mil_status status, mil_error *err) {
+    if (err && (status == MIL_ETYPE || status == MIL_EUNSUPPORTED)) {
+        char message[sizeof err->message];
+        snprintf(message, sizeof message, "compile: %.680s; engine coreml may take it", err->message);
+        memcpy(err->message, message, sizeof message);
+    }
+    return status;
+}
+
 /* may_do_more: one that was refused is worth another attempt, with a convolution in it. */
 static mil_status load_lowered(ane_model *model, const mil_program *program, const mil_lower_options *options, bool *may_do_more, mil_error *err) {
-    MIL__TRY(mil_program_lower(program, options, &model->lowered, err));
+    MIL__TRY(tell_refused(mil_program_lower(program, options, &model->lowered, err), err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;
     model->n_states = model->lowered->n_states;
