@@ -142,6 +142,24 @@ static int write_into(const char *path, const char *text, size_t n) {
     return done;
 }
 
+/* may_write(path): could write(path, text) do it, as far as the system tells? Nothing is touched. */
+static int may_write(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1), *slash = strrchr(path, '/');
+    struct stat info;
+    bool is_there = stat(path, &info) == 0, is_file = !is_there || S_ISREG(info.st_mode);
+    if (is_file && slash) lua_pushlstring(L, path, slash > path ? (size_t)(slash - path) : 1); /* its folder */
+    const char *written = !is_file ? path : slash ? lua_tostring(L, -1) : ".";
+    bool is_folder = is_there && S_ISDIR(info.st_mode), may = !is_folder && access(written, is_file ? W_OK | X_OK : W_OK) == 0;
+    int code = is_folder ? EISDIR : errno;
+    if (may) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushfstring(L, "cannot write %s: %s", path, strerror(code));
+    return 2;
+}
+
 /* write(path, text): a file is written aside and renamed: where that fails it is as it was */
 static int write_text(lua_State *L) {
     size_t n;
@@ -183,7 +201,7 @@ LUAMIL_API int luaopen_mil_system(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"now", now},           {"peak_bytes", peak_bytes}, {"is_terminal", is_terminal}, {"width", width},
         {"modified", modified}, {"mkdir", make_folder},     {"list", list},               {"read_line", read_line},
-        {"write", write_text},  {"written", written},       {"filter", luamil_filter},
+        {"write", write_text},  {"may_write", may_write},  {"written", written},       {"filter", luamil_filter},
         {"probe", luamil_probe}, {"machine", luamil_machine},   {"private", luamil_private},
         {NULL, NULL},
     };

@@ -195,6 +195,7 @@ end
 function command.main(given, arguments)
   if given.seconds and not (given.seconds > 0) then options.usage("--seconds takes a number above 0, but was given %s", given.seconds) end
   local makers = plan(given, arguments)
+  require("mil.errors").check_place(given.plot)
   local list = require("mil.engines").of(given.engine)
   local result = measure_all(list, makers, given, function(part)
     if given.json then return end

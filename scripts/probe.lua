@@ -41,6 +41,7 @@ function command.main(given, arguments)
   if #arguments > 0 then options.usage("takes no arguments, but was given %s", arguments[1]) end
   local probe, errors, json = require "mil.probe", require "mil.errors", require "mil.json"
   local only = levels_of(given.level)
+  errors.check_place(given.report)
   local line = require("mil.progress").new(given.quiet)
   local levels = probe.run { only = only, progress = line.report }
   line.clear()

@@ -30,6 +30,11 @@ function errors.put(path, text)
   if path and path ~= "-" then errors.check(require("mil.system").write(path, text)) else errors.check(io.stdout:write(text)) end
 end
 
+-- The same, before the work whose result goes there: is there a place for it?
+function errors.check_place(path)
+  if path and path ~= "-" then errors.check(require("mil.system").may_write(path)) end
+end
+
 -- What a function of io or mil.system gave; or raises its reason as it is (assert would put a place in our own files before it).
 function errors.check(value, reason, ...)
   if not value then error(reason, 0) end

@@ -191,4 +191,12 @@ describe("luamil bench", function()
     assert.equal(1, status)
     assert.truthy(err:find("cannot write", 1, true), err)
   end)
+
+  it("says before it measures that the picture has no place", function()
+    for path, reason in pairs { [luamil.path "no/such.svg"] = "No such file or directory", [luamil.folder] = "Is a directory" } do
+      assert.same({ 1, "", ("luamil: bench: cannot write %s: %s\n"):format(path, reason) },
+        { luamil("bench matmul --size 4x4x4 --engine cpu --seconds 0.01 --plot " .. path) })
+    end
+    assert.equal(0, (luamil "bench matmul --size 4x4x4 --engine cpu --seconds 0.01 --plot /dev/null"))
+  end)
 end)
