@@ -309,6 +309,7 @@ static const char avoided[] =
     "evaluate, completion handlers, chained requests; weights that are nil, weights that are reloaded, models in files\n";
 
 static void print_process(mil__str *out) {
+    if (mil__apple_is_forked()) return; /* who held the lock stayed with the parent */
     pthread_mutex_lock(&lock);
     mil__str_printf(out, "this process: %u of %d compiles, %u programs loaded\n", n_compiles, (int)MAX_COMPILES, n_loaded);
     pthread_mutex_unlock(&lock);

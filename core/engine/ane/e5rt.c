@@ -385,6 +385,7 @@ static void print(const void *loaded, mil__str *out) {
         mil__ane_print_port(&p->ports[i], i < p->n_inputs, out);
         mil__str_printf(out, ", buffer of %zu bytes\n", mil__e5rt_buffer_bytes(&p->ports[i]));
     }
+    if (mil__apple_is_forked()) return; /* who held the lock stayed with the parent */
     pthread_mutex_lock(&lock);
     mil__str_printf(out, "e5rt: codes of 32 bits; texts of errors are %s; releases take the handle%s\n"
                     "this process: %zu of %d operations\n", mil__apple.e5rt_get_last_error_message ? "there" : "not there",
