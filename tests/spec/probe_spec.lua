@@ -89,6 +89,11 @@ describe("luamil probe", function()
     assert.truthy(out:find("runs programs: by ane, route e5rt", 1, true))
   end)
 
+  it("is not let off by the stand-in where the call that was to fail never came", function()
+    local status, _, err = probe(there .. " STANDIN_FAIL=evaluate", "--level 7")
+    assert.same({ 9, 'stand-in: STANDIN_FAIL: there was no call "evaluate"\n' }, { status, err })
+  end)
+
   it("finds the step that fails, with the system's words", function()
     for call, text in pairs {
       ["_ANEInMemoryModel loadWithQoS:options:error:"] = "    - ane, route direct: matmul 64 x 64 x 64 of two inputs packed in one port: compile, load: ",

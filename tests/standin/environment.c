@@ -14,7 +14,7 @@ __attribute__((constructor)) static void read_environment(void) {
         if (standin_set(word, atol(value + 1)) != 0) fprintf(stderr, "STANDIN: there is no switch %s\n", word), abort();
     }
     if (getenv("STANDIN_BELIEVE")) standin_believe(getenv("STANDIN_BELIEVE"));
-    if (fail) standin_fail_named(fail);
+    if (fail && *fail) demand_failure(fail);
     if (getenv("STANDIN_HIDE_CLASS")) standin_hide_class(getenv("STANDIN_HIDE_CLASS"));
     if (getenv("STANDIN_HIDE_SELECTOR")) standin_hide_selector(getenv("STANDIN_HIDE_SELECTOR"));
 }

@@ -23,6 +23,7 @@ static long n_violations;
 static bool violations_read;
 static struct { char name[160]; long calls; } names[MAX_NAMES];
 static long n_names, n_calls, fail_at;
+static bool is_failure_due; /* the call that fails by its name has to come */
 static char failed[160], fail_named[160], hidden_class[80], hidden_selector[160];
 static struct { const char *what; long last, sum; } seen[16];
 static size_t n_seen;
@@ -54,7 +55,7 @@ static bool counted(const char *name, bool may_fail) {
     if (may_fail) {
         n_calls++;
         if (fail_at && --fail_at == 0) ok = false;
-        if (fail_named[0] && !strcmp(fail_named, name)) ok = false;
+        if (fail_named[0] && !strcmp(fail_named, name)) ok = is_failure_due = false;
         if (!ok) snprintf(failed, sizeof failed, "%s", name);
     }
     pthread_mutex_unlock(&lock);
@@ -73,7 +74,7 @@ EXPORT void standin_reset(void) {
     standin_believe(NULL);
     n_violations = n_names = n_calls = fail_at = 0;
     n_seen = 0;
-    violations_read = false;
+    violations_read = is_failure_due = false;
     memset(names, 0, sizeof names);
     failed[0] = fail_named[0] = hidden_class[0] = hidden_selector[0] = 0;
 }
@@ -92,6 +93,10 @@ EXPORT void standin_set_chip(const char *architecture, const char *build) {
 
 EXPORT void standin_fail_at(long k) { fail_at = k; }
 EXPORT void standin_fail_named(const char *name) { snprintf(fail_named, sizeof fail_named, "%s", name ? name : ""); }
+void demand_failure(const char *name) {
+    standin_fail_named(name);
+    is_failure_due = true;
+}
 EXPORT void standin_hide_class(const char *name) { snprintf(hidden_class, sizeof hidden_class, "%s", name ? name : ""); }
 EXPORT void standin_hide_selector(const char *name) {
     snprintf(hidden_selector, sizeof hidden_selector, "%s", name ? name : "");
@@ -147,12 +152,13 @@ EXPORT long standin_alive(void) {
 EXPORT long standin_violations(void) { return violations_read = true, n_violations; }
 EXPORT const char *standin_violation(long i) { return i >= 0 && i < n_violations && i < MAX_TEXT ? violations[i] : NULL; }
 
-/* The end of a process whose client does not ask: what is alive, and what was wrong and nobody has read, is told, and the process's
- * status is 9. Before every other destructor of this library. */
+/* The end of a process whose client does not ask: what is alive, and what was wrong and nobody has read, is told, and a call that was to
+ * fail and never came; and the process's status is 9. Before every other destructor of this library. */
 __attribute__((destructor(200))) static void at_exit(void) {
     long alive = standin_alive();
-    if (!standin.at_exit || (!alive && (!n_violations || violations_read))) return;
+    if (!standin.at_exit || (!alive && !is_failure_due && (!n_violations || violations_read))) return;
     fflush(NULL);
+    if (is_failure_due) fprintf(stderr, "stand-in: STANDIN_FAIL: there was no call \"%s\"\n", fail_named);
     for (long i = 0; !violations_read && standin_violation(i); i++) fprintf(stderr, "stand-in: %s\n", standin_violation(i));
     for (long i = 0; standin_alive_class(i); i++) fprintf(stderr, "stand-in: alive at exit: %s\n", standin_alive_class(i));
     _exit(9);

@@ -58,6 +58,7 @@ extern char standin_chip[32], standin_build[32];
 void ane_reset(void);                                  /* compiled copies and their count */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool enter(const char *function);                      /* counts a C function's call; false: it is to fail */
+void demand_failure(const char *name);                 /* each call of that name fails, and the process where none comes */
 void passed(const char *function);                     /* the same of a function that can't fail */
 bool was_failed(const char *name);                     /* the call that was made to fail last is this one: what follows of it is no fault */
 class *class_named(const char *name);
