@@ -5,7 +5,7 @@
  *     gray fp16    an fp16 number              kCVPixelFormatType_OneComponent16Half
  *     rgb, bgr     blue green red 255, 8 bits  kCVPixelFormatType_32BGRA; a tensor's channels are in the order of the port's color
  *
- * Elements are what a pixel's numbers are, 0 to 255; they are rounded to the nearest and kept in that range. */
+ * Elements are what a pixel's numbers are; of 8 bits they are rounded to the nearest and kept from 0 to 255. */
 #include <math.h>
 
 #include "engine/coreml/coreml.h"
