@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* f:check and mil.rules: what the checker finds, and the rules themselves, as tables; mil.report makes text of them. */
+#include <string.h>
+
 #include "bind.h"
 
 typedef struct luamil_report {
@@ -135,10 +137,17 @@ static void push_rule(lua_State *L, const mil_rule *rule) {
     lua_setfield(L, -2, "lowered");
 }
 
+static bool is_engine(const char *name) {
+    for (size_t i = 0; i < mil_engine_count(); i++)
+        if (strcmp(mil_engine_name(i), name) == 0) return true;
+    return false;
+}
+
 /* mil.rules([engine]): a list. */
 static int rules(lua_State *L) {
     mil_rule rule;
     const char *engine = lua_isnoneornil(L, 1) ? "ane" : luamil_check_string(L, 1, "mil.rules", "engine", NULL);
+    if (!is_engine(engine)) return luamil_fail(L, MIL_ENAME, "mil.rules: there is no engine \"%.80s\"", engine);
     lua_newtable(L);
     for (size_t i = 0; mil_rule_at(engine, i, &rule); i++) {
         push_rule(L, &rule);

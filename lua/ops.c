@@ -2,6 +2,7 @@
 /* Ops as methods. One C function serves them all; which op it is stands in an upvalue, made when the module opens, so
  * that a call looks nothing up but the names of its arguments. Also operators, and the op table for Lua (mil.op). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bind.h"
@@ -15,19 +16,51 @@ typedef struct op_entry {
     const char *first;        /* the parameter that a value as `self` stands for */
     const char *second;       /* that one positional argument stands for; NULL: none */
     const char *tuples[N_TUPLES]; /* the parameters that take several values; NULL at the end, where there is room */
+    const char *pair[2];      /* two consts of one dtype that no other parameter is of (one_hot's values); each has a default: */
+    int64_t pair_default[2];
+    bool has_pad;             /* one that counts where an optional pad_type says so */
 } op_entry;
+
+/* By letter of a group of parameters: what it has. */
+typedef struct groups {
+    struct group {
+        int n;                /* of consts with a default; NO_PAIR and above where there are others too */
+        const char *name[2];
+        int64_t number[2];
+    } of[26];
+} groups;
+enum { NO_PAIR = 100 };
+
+static void add_to_group(groups *all, const mil_param *param) {
+    if (param->group < 'A' || param->group > 'Z') return;
+    struct group *g = &all->of[param->group - 'A'];
+    if (param->kind != MIL_PARAM_CONST || !param->default_text) g->n = NO_PAIR;
+    else if (g->n < 2) {
+        g->name[g->n] = param->name;
+        g->number[g->n] = strtoll(param->default_text, NULL, 10);
+    }
+    g->n++;
+}
 
 static void fill_entry(op_entry *entry, const mil_op *op) {
     mil_param param;
+    groups all = {0};
     int n_tuples = 0;
     *entry = (op_entry){.op = op, .name = mil_op_name(op)};
     for (size_t i = 0; mil_op_param(op, MIL_IOS18, i, &param); i++) {
         if (param.kind == MIL_PARAM_TUPLE && n_tuples < N_TUPLES) entry->tuples[n_tuples++] = param.name;
+        if (!param.required && strcmp(param.name, "pad_type") == 0) entry->has_pad = true;
+        add_to_group(&all, &param);
         if (!param.required) continue; /* avg_pool's first is optional: self is x all the same */
         if (!entry->first) entry->first = param.name;
         else if (!entry->second) entry->second = param.name;
     }
     if (!entry->first && mil_op_param(op, MIL_IOS18, 0, &param)) entry->first = param.name;
+    for (int g = 0; g < 26; g++) {
+        if (all.of[g].n != 2) continue;
+        memcpy(entry->pair, all.of[g].name, sizeof entry->pair);
+        memcpy(entry->pair_default, all.of[g].number, sizeof entry->pair_default);
+    }
 }
 
 /* ---- values as results ---- */
@@ -55,6 +88,32 @@ static int push_more(lua_State *L, int like, luamil_program *owner, mil_value fi
     return (int)n;
 }
 
+static const mil_arg *find_arg(const luamil_args *args, const char *name) {
+    for (size_t i = 0; i < args->n; i++)
+        if (strcmp(args->arg[i].name, name) == 0) return &args->arg[i];
+    return NULL;
+}
+
+/* Where one of a pair is given as anything but integers the other is, too: so its default is a number of that one's dtype, and MIL's
+ * own is of int32 or fp32 alone. */
+static void complete_pair(const op_entry *entry, luamil_args *args) {
+    if (!entry->pair[1] || args->n == LUAMIL_MAX_ARGS) return;
+    const mil_arg *given[2] = {find_arg(args, entry->pair[0]), find_arg(args, entry->pair[1])};
+    int absent = given[0] ? 1 : 0;
+    if (!given[0] == !given[1] || given[!absent]->kind == MIL_ARG_BOOLS || given[!absent]->kind == MIL_ARG_INTS) return;
+    args->arg[args->n++] = (mil_arg){.name = entry->pair[absent], .kind = MIL_ARG_INTS, .data = &entry->pair_default[absent], .n = 1};
+}
+
+/* MIL takes a pad that no pad_type makes count, and does without it: nobody means that. */
+static void check_pad(lua_State *L, const op_entry *entry, const luamil_args *args) {
+    const mil_arg *pad = entry->has_pad ? find_arg(args, "pad") : NULL;
+    bool counts = false;
+    for (size_t i = 0; pad && pad->kind == MIL_ARG_INTS && i < pad->n; i++) counts |= ((const int64_t *)pad->data)[i] != 0;
+    if (counts && !find_arg(args, "pad_type"))
+        luamil_fail_at(L, MIL_EVALUE, entry->name, "pad", "%s: pad is for pad_type = \"custom\", but no pad_type is given, which means \"valid\"",
+                       entry->name);
+}
+
 /* Adds the operation; `like` is an object of its program. */
 static int add(lua_State *L, int like, const op_entry *entry, luamil_args *args, mil_block block) {
     mil_error err;
@@ -63,6 +122,8 @@ static int add(lua_State *L, int like, const op_entry *entry, luamil_args *args,
     luamil_where(L, &position);
     luamil_value *result = new_value(L, like, args->owner);
     luamil_settle_args(L, args);
+    check_pad(L, entry, args);
+    complete_pair(entry, args);
     mil_status status = mil_program_add(args->owner->program, block, entry->op, args->arg, args->n, args->name,
                                         position.where, &result->id, 1, &n, &err);
     if (status != MIL_OK) return luamil_raise(L, &err);

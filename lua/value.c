@@ -215,6 +215,18 @@ static void check_in_body(lua_State *L, const luamil_value *value, const char *f
                     name ? name : "a literal", mil_op_name(mil_operation_op(program, outer)), of ? " " : "", of ? of : "");
 }
 
+/* A model's state is not the program's, so there is none to run on. */
+static void check_no_state(lua_State *L, const luamil_value *self, const mil_program *part) {
+    mil_block body = mil_program_function_at(part, 0);
+    const char *name = mil_value_name(self->owner->program, self->id);
+    for (size_t i = 0; i < mil_block_n_inputs(part, body); i++) {
+        mil_value input = mil_block_input(part, body, i);
+        if (mil_type_kind_of(mil_value_type(part, input)) == MIL_STATE)
+            luamil_fail(L, MIL_ESTATE, "eval: %s is computed from state %s, but eval has no state; model:run(inputs, {state = model:state()}) has one",
+                        name ? name : "the value", mil_value_name(part, input));
+    }
+}
+
 /* v:eval { input = tensor, ... }: the value, computed by what it needs of its program. */
 static int value_eval(lua_State *L) {
     mil_error err;
@@ -224,6 +236,7 @@ static int value_eval(lua_State *L) {
     luamil_program *part = luamil_new_program(L);
     if (mil_program_extract(self->owner->program, &(mil_part){.outputs = &self->id, .n_outputs = 1}, &part->program, &err) != MIL_OK)
         return luamil_raise(L, &err);
+    check_no_state(L, self, part->program);
     lua_pushnil(L);
     luamil_compile(L, part->program, NULL, 4, "eval");
     mil_program *program = part->program; /* the model has what it needs of it */

@@ -155,7 +155,16 @@ end
 
 -- ---- the whole ----
 
-local weights_files = { safetensors = true, npz = true, npy = true, gguf = true }
+local kinds = {
+  mlpackage = "model", mlmodelc = "model", mil = "model", mlmodel = "model",
+  safetensors = "weights", npz = "weights", npy = "weights", gguf = "weights",
+}
+
+local function kind_of(path)
+  local kind = kinds[path:match "%.(%w+)/*$"]
+  if kind then return kind end
+  error(path .. ": neither a model (.mlpackage, .mlmodelc, .mil, .mlmodel) nor weights (.safetensors, .npz, .npy, .gguf)", 0)
+end
 
 local function show(facts, path, most)
   out = {}
@@ -186,7 +195,7 @@ function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one file, but was given %d", #arguments) end
   local mil, inspect = require "mil", require "mil.inspect"
   local path = arguments[1]
-  local is_weights = weights_files[path:match "%.(%w+)$"]
+  local is_weights = kind_of(path) == "weights"
   local largest = given.all and math.huge or 10
   local facts = is_weights and inspect.weights(mil.weights(path), largest)
     or inspect.program(require("mil.progress").load(path, given.quiet), { shape = given.shape, largest = largest })

@@ -117,6 +117,9 @@ return {
   { "f[1] = x", "script:1: a function has no field that can be set, but 1 was" },
 
   -- models
+  { "f:input('image', 'fp32', { 1, 2, 9, 9 }):conv { weight = mil.zeros('fp32', { 1, 2, 3, 3 }), pad = { 1, 1, 1, 1 } }",
+    'script:1: conv: pad is for pad_type = "custom", but no pad_type is given, which means "valid"' },
+  { "mil.rules 'anne'", 'script:1: mil.rules: there is no engine "anne"' },
   { "f:compile()", "script:1: compile: function main has no output" },
   { "f:output('y', x:relu())\nf:compile { entry = 'mian' }", 'script:2: compile: there is no function "mian"; did you mean main?' },
   { "mil.compile_text('program(1.3) { }', 3)", "script:1: mil.compile_text: files is a table of strings by name, but was given 3" },

@@ -271,8 +271,10 @@ Mil__Spec__Feature *mil__write_input(mil__model_writer *w, mil_value id) {
 
 Mil__Spec__Feature *mil__write_state(mil__model_writer *w, mil_value id) {
     const mil_type *type = type_of(w, id)->items[0];
+    if (type->rank == 0)
+        return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states have axes, and so one number is {1}; this is a scalar, %s", TYPE_TEXT(w, type));
     bool has_dtype = type->dtype == MIL_FP16 || (type->dtype == MIL_INT8 && w->version >= 10);
-    if (!has_dtype || mil__type_is_flexible(type) || type->rank == 0)
+    if (!has_dtype || mil__type_is_flexible(type))
         return mil__write_fail(w, MIL_EUNSUPPORTED, "Core ML's states are fp16 tensors of a fixed shape, not %s",
                                TYPE_TEXT(w, type));
     Mil__Spec__Feature *feature = new_feature(w, id);

@@ -49,6 +49,10 @@ static mil_status check_sizes(const mil_program *program, mil_block function, mi
         if (!is_static(value->type))
             return mil__fail(err, MIL_ETYPE, "%s %s, %s, has a size that is not fixed (f:fix gives it one): the Neural Engine's programs have fixed ones",
                              value->type->kind == MIL_STATE ? "state" : "input", value->name, MIL__TYPE_TEXT(program->types, value->type));
+        int64_t n;
+        if (value->type->kind == MIL_TENSOR && mil__shape_numel(value->type->rank, value->type->shape, &n) && n == 0)
+            return mil__fail(err, MIL_EUNSUPPORTED, "input %s, %s, has no elements: the Neural Engine takes no such tensors", value->name,
+                             MIL__TYPE_TEXT(program->types, value->type));
     }
     return MIL_OK;
 }
@@ -232,11 +236,24 @@ static void keep(mil__lowering *l, const mil__op *op) {
     for (uint32_t i = 0; l->status == MIL_OK && i < op->n_outputs; i++) mil__ane_give(l, op->outputs[i], MIL__OWN, made[i]);
 }
 
+/* Fails where a result has no elements: the engine has no place for it, and no rule counts on it. */
+static bool refuse_empty(mil__lowering *l, const mil__op *op) {
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        const mil__value *value = l->from->values[op->outputs[i]];
+        int64_t n;
+        if (value->type->kind != MIL_TENSOR || !mil__shape_numel(value->type->rank, value->type->shape, &n) || n) continue;
+        mil__ane_fail(l, MIL_EUNSUPPORTED, "%s can't be lowered: %s, %s, has no elements, and the Neural Engine takes no such tensors",
+                      op->decl->name, value->name, MIL__TYPE_TEXT(l->from->types, value->type));
+        return true;
+    }
+    return false;
+}
+
 static void lower_operation(mil__lowering *l, const mil__op *op) {
     const rule *r = rule_of(op);
     mil__mark mark = mil__arena_mark(&l->arena);
     l->op = op;
-    bool is_done = is_known(l, op) || (r && r->lower(l, op));
+    bool is_done = is_known(l, op) || refuse_empty(l, op) || (r && r->lower(l, op));
     if (!is_done && l->status == MIL_OK) keep(l, op);
     l->op = NULL;
     mil__arena_rewind(&l->arena, mark);

@@ -200,6 +200,14 @@ void mil__users_place(mil_program *program, mil_operation operation) {
     else number_function(program, users, program->blocks[program->functions[block->function].block]->first);
 }
 
+/* Does a come before b, of the same block? Where there are no places, for an operation with blocks lets them go, it walks. */
+static bool is_earlier(const mil_program *program, mil_operation a, mil_operation b) {
+    if (program->users) return program->users->place[a] < program->users->place[b];
+    mil_operation at = program->ops[b]->prev;
+    while (at && at != a) at = program->ops[at]->prev;
+    return at == a;
+}
+
 bool mil__value_precedes(const mil_program *program, mil_value value, mil_block block, mil_operation before) {
     const mil__value *v = mil__value_at(program, value);
     if (!mil__value_visible(program, value, block)) return false;
@@ -208,7 +216,7 @@ bool mil__value_precedes(const mil_program *program, mil_value value, mil_block 
         const mil__block *inner = program->blocks[block];
         before = inner->parent ? inner->parent : program->blocks[inner->outer]->before; /* where it is, or is to be */
     }
-    return !before || program->users->place[v->op] < program->users->place[before];
+    return !before || is_earlier(program, v->op, before);
 }
 
 bool mil__value_before(const mil_program *program, mil_value value, mil_operation operation) {

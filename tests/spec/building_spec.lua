@@ -177,6 +177,14 @@ describe("literals", function()
     assert.equal("fp16", f:const({ 1.5 }, "fp16").type.dtype)
     local codes = f:constexpr_affine_dequantize { quantized_data = mil.tensor("int8", { { 1, 2 } }), zero_point = mil.tensor("int8", 0), scale = 1.5, axis = 0 }
     assert.truthy(tostring(codes):find("(quantized_data = int8[1, 2], zero_point = 0", 1, true), tostring(codes))
+    local class = f:input("class", "int32", { 4 })
+    for on, dtype in pairs { [2.5] = "fp32", [2] = "int32", [mil.tensor("fp16", 3)] = "fp16" } do -- off_value is of on_value's dtype
+      local hot = class:one_hot { one_hot_vector_size = 3, on_value = on }
+      assert.equal(dtype, hot.type.dtype)
+      assert.equal(tostring(f), tostring(mil.parse(tostring(f))))
+    end
+    assert.equal("fp16", f:random_uniform({ shape = { 8 }, high = mil.tensor("fp16", 2) }).type.dtype)
+    assert.equal("fp16", f:random_normal({ shape = { 8 }, mean = mil.tensor("fp16", 2) }).operation.args.stddev.type.dtype)
     for dtype, zero in pairs { uint8 = 200, int8 = -100 } do -- of output_dtype, where nothing else says
       assert.equal(dtype, c:cast({ dtype = "fp16" }):quantize({ scale = 0.5, zero_point = zero, output_dtype = dtype }).type.dtype)
     end

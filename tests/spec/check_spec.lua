@@ -51,6 +51,7 @@ describe("f:check", function()
     local rules = mil.rules "ane"
     assert.is_true(#rules > 100)
     assert.same({}, mil.rules "cpu")
+    assert.is_false((pcall(mil.rules, "anne")))
     assert.equal("maderix/ANE", mil.ran("conv", "direct"))
     assert.is_nil(mil.ran("acos", "e5rt"))
   end)

@@ -201,6 +201,13 @@ describe("inserting", function()
       assert.is_false(ok)
       assert.truthy(tostring(err):find(message, 1, true), tostring(err))
     end
+    at:after(function(b) -- twice: the order of operations goes where one with blocks is added, and branches ask for it
+      for _ = 1, 2 do
+        b:cond(p, function() return first end, function() return x end)
+        b:cond(p, function() return first * 3 end, function() return first end)
+      end
+      assert.is_false((pcall(b.cond, b, p, function() return late end, function() return first end)))
+    end)
     at:after(function(b) at.outputs[1]:replace(b:cond(p, function() return first * 2 end, function() return first end)) end)
     assert.same({ 1, 1 }, f:compile():run({ x = { -1, 0 }, p = mil.tensor("bool", true) }).y:table())
   end)

@@ -155,6 +155,12 @@ describe("luamil inspect", function()
   f:output("y", f:input("x", "fp32", { 1, 3 }):linear { weight = ones { 2, 3 }, name = "fc" })
   f:save(luamil.path "m.mil")
 
+  it("takes models and weights", function()
+    local status, out, err = luamil "inspect a.lua"
+    assert.are.same({ 1, "", "luamil: inspect: a.lua: neither a model (.mlpackage, .mlmodelc, .mil, .mlmodel) nor weights " ..
+      "(.safetensors, .npz, .npy, .gguf)\n" }, { status, out, err })
+  end)
+
   it("shows functions, operations, FLOPs and weights", function()
     local status, out, err = luamil("inspect " .. luamil.path "m.mil")
     assert.are.same({ 0, "" }, { status, err })

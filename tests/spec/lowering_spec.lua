@@ -107,6 +107,17 @@ describe("lowering for the Neural Engine", function()
     assert.matches("port 1 is gone", message(how.unpack, how, {}), 1, true)
   end)
 
+  it("names what has no elements", function()
+    local function message(fn, ...) return tostring(select(2, pcall(fn, ...))) end
+    local f = mil.func()
+    local x = f:input("x", "fp16", { 2, 4, 4, 4 })
+    f:output("y", x:slice_by_index({ begin = { 1, 0, 0, 0 }, end_ = { -1, 4, 4, 4 }, name = "none" }):relu())
+    assert.matches("lowering_spec.lua:%d+: slice_by_index can't be lowered: none, fp16%[0, 4, 4, 4%], has no elements", message(f.lower, f))
+    f = mil.func()
+    f:output("y", f:input("x", "fp16", { 0, 4 }):relu())
+    assert.matches("input x, fp16[0, 4], has no elements", message(f.lower, f), 1, true)
+  end)
+
   -- The Neural Engine's idioms are what a plain layer is.
   local function random_weight(seed, ...) return mil.randn("fp32", { ... }, { seed = seed }) end
   local function small(t) return t:map(function(x) return x * 0.2 end) end

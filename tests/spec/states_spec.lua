@@ -87,6 +87,18 @@ describe("a state", function()
     assert.same({ "y" }, steps[3].ops)
   end)
 
+  it("is not there for eval, which says so", function()
+    local f = mil.func { opset = "ios18" }
+    local y = f:state("memory", "fp16", { 2 }):read_state() + 1
+    fails("ESTATE", "eval: add_0 is computed from state memory, but eval has no state; model:run(inputs, {state = model:state()}) has one", y.eval, y)
+  end)
+
+  it("has axes in Core ML", function()
+    local f = mil.func { opset = "ios18" }
+    f:output("y", f:state("memory", "fp16", {}):read_state())
+    fails("EUNSUPPORTED", "Core ML's states have axes, and so one number is {1}; this is a scalar, fp16", f.save, f, "x.mlpackage")
+  end)
+
   it("works beside inputs whose size varies", function()
     local f = mil.func { opset = "ios18" }
     local memory = f:state("memory", "fp16", { 2 })
