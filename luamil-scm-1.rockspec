@@ -163,6 +163,7 @@ build = {
         "core/passes/ane_ports.c",
         "core/passes/ane_products.c",
         "core/passes/ane_states.c",
+        "core/passes/ane_weights.c",
         "core/passes/batch_norm.c",
         "core/passes/cse.c",
         "core/passes/dce.c",

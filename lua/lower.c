@@ -35,7 +35,7 @@ static void keep_function(lua_State *L, int lowered, int function) {
 }
 
 static int lower(lua_State *L) {
-    static const char *const keys[] = {"engine", "route", "chip", "entry", "fp32", "pack", "conv", NULL};
+    static const char *const keys[] = {"engine", "route", "chip", "entry", "fp32", "pack", "conv", "dense", NULL};
     mil_error err;
     const char *entry;
     lua_settop(L, 2);
@@ -46,6 +46,7 @@ static int lower(lua_State *L) {
     options.fp32_ports = luamil_option_bool(L, 2, "lower", "fp32");
     options.pack = luamil_option_bool(L, 2, "lower", "pack");
     options.conv = luamil_option_bool(L, 2, "lower", "conv");
+    options.dense_weights = luamil_option_bool(L, 2, "lower", "dense");
     if (!options.entry) options.entry = entry;
     luamil_program *made = luamil_new_program(L);
     luamil_function *function = luamil_new_function(L, lua_gettop(L), made);

@@ -721,6 +721,7 @@ typedef struct mil_lower_options {
     bool pack;                /* one input that holds all */
     bool conv;                /* the first output comes through a 1x1 convolution by ones: for where a program that only works element by
                                  element is refused */
+    bool dense_weights;       /* compressed weights become fp16 consts, those too that the engine is known to take as they are */
 } mil_lower_options;
 
 /* How an input or output of the program lies in one of the lowered program's ports, which has four axes (by e5rt, up to eight): its

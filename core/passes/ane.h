@@ -26,7 +26,7 @@ typedef struct mil__ane_value {
 } mil__ane_value;
 
 typedef struct mil__lowering {
-    const mil_program *from;  /* of fixed sizes, its constexpr weights expanded */
+    const mil_program *from;  /* of fixed sizes, its constexpr weights expanded, but for those that are kept (ane_weights.c) */
     mil_program *to;
     mil_block block;          /* of `to` */
     bool is_e5rt;             /* the route; else direct */
@@ -127,6 +127,17 @@ mil_tensor *mil__ane_half(mil__lowering *l, const mil_tensor *data);
 bool mil__ane_is_zero(const mil_tensor *data); /* of rank 0 or 1: all of it */
 /* A view of it (dropped) of another shape, or of other axes; NULL: failed. */
 mil_tensor *mil__ane_shaped(mil__lowering *l, mil_tensor *data, int rank, const int64_t *shape);
+
+/* ---- compressed weights (ane_weights.c) ---- */
+
+/* Expands those of the program that the engine is not known to take as they are; keeps_none: all. */
+mil_status mil__ane_expand(mil_program *program, bool is_e5rt, bool keeps_none, mil_error *err);
+/* Is the old value one that was kept, and so has no data? */
+bool mil__ane_is_kept(const mil_program *from, mil_value old);
+/* It as a convolution's weight of that shape; is_turned: a matrix [in, out], not [out, in]. */
+mil_value mil__ane_kept(mil__lowering *l, mil_value old, bool is_turned, const int64_t shape[4]);
+/* mil__ane_project by it. */
+mil_value mil__ane_project_kept(mil__lowering *l, mil_value x, mil_value weight, bool is_turned, const mil_tensor *bias);
 
 /* ---- inputs and outputs (ane_ports.c) ---- */
 

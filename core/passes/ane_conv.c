@@ -186,14 +186,30 @@ static mil_value by_known(mil__lowering *l, mil_value x, mil_tensor *weight, set
     return convolved(l, x, mil__ane_const(l, weight), &s);
 }
 
+static const settled plain = {.groups = 1, .strides = {1, 1}, .dilations = {1, 1}};
+
+static mil_value with_bias(mil__lowering *l, mil_value y, const mil_tensor *bias) {
+    if (!bias || l->status != MIL_OK) return y;
+    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, bias), 4, (const int64_t[]){1, mil__numel(bias), 1, 1}));
+    return mil__ane_binary(l, "add", y, b);
+}
+
 mil_value mil__ane_project(mil__lowering *l, mil_value x, const mil_tensor *weight, const mil_tensor *bias) {
     if (!x || l->status != MIL_OK) return 0;
-    int64_t out = weight->shape[0], in = weight->shape[1];
-    mil_tensor *w = mil__ane_shaped(l, mil__ane_half(l, weight), 4, (const int64_t[]){out, in, 1, 1});
-    mil_value y = w ? by_known(l, x, w, (settled){.groups = 1, .strides = {1, 1}, .dilations = {1, 1}}) : 0;
-    if (!bias) return y;
-    mil_value b = mil__ane_const(l, mil__ane_shaped(l, mil__ane_half(l, bias), 4, (const int64_t[]){1, out, 1, 1}));
-    return mil__ane_binary(l, "add", y, b);
+    mil_tensor *w = mil__ane_shaped(l, mil__ane_half(l, weight), 4, (const int64_t[]){weight->shape[0], weight->shape[1], 1, 1});
+    return with_bias(l, w ? by_known(l, x, w, plain) : 0, bias);
+}
+
+mil_value mil__ane_project_kept(mil__lowering *l, mil_value x, mil_value weight, bool is_turned, const mil_tensor *bias) {
+    const int64_t *own = mil__old_type(l, weight)->shape, shape[] = {own[is_turned], own[!is_turned], 1, 1};
+    if (!x || l->status != MIL_OK) return 0;
+    return with_bias(l, convolved(l, x, mil__ane_kept(l, weight, is_turned, shape), &plain), bias);
+}
+
+/* [out, in, h, w] or [out, in, w]. */
+static mil_value kept_with_height(mil__lowering *l, mil_value old) {
+    const mil_type *type = mil__old_type(l, old);
+    return mil__ane_kept(l, old, false, (const int64_t[]){type->shape[0], type->shape[1], type->rank == 3 ? 1 : type->shape[2], mil__last(type)});
 }
 
 /* ---- by a weight that only a run knows ---- */
@@ -269,10 +285,12 @@ bool mil__lower_conv(mil__lowering *l, const mil__op *op) {
         y = by_depth(l, op, params);
     } else {
         settled s = settle(params);
-        mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = data ? 0 : with_height(l, mil__ane_arg(op, "weight"));
+        mil_value given = mil__ane_arg(op, "weight");
+        bool is_kept = mil__ane_is_kept(l->from, given);
+        mil_value x = with_height(l, mil__ane_arg(op, "x")), weight = data ? 0 : is_kept ? kept_with_height(l, given) : with_height(l, given);
         mil_tensor *known = data ? known_with_height(l, data) : NULL;
         if (data) y = known ? by_known(l, x, known, s) : 0;
-        else y = is_taken(l, x, weight) ? convolved(l, x, weight, &s) : by_value(l, x, weight, &s);
+        else y = is_kept || is_taken(l, x, weight) ? convolved(l, x, weight, &s) : by_value(l, x, weight, &s);
     }
     mil__ane_give_any(l, op->outputs[0], add_bias(l, op, y));
     return true;

@@ -73,25 +73,12 @@ static mil_status check_extents(const mil_program *program, mil_error *err) {
     return MIL_OK;
 }
 
-/* Compressed weights as what they stand for. */
-static mil_status expand_weights(mil_program *program, mil_error *err) {
-    const mil__block *body = program->blocks[program->functions[0].block];
-    for (mil_operation at = body->first; at; at = program->ops[at]->next) {
-        const mil__op *op = program->ops[at];
-        mil__arena arena = {0};
-        if (strncmp(op->decl->name, "constexpr_", 10) != 0 || program->values[op->outputs[0]]->data) continue;
-        mil_status status = mil__pass_evaluate(program, op, &arena, err);
-        mil__arena_free(&arena);
-        MIL__TRY(status);
-    }
-    return MIL_OK;
-}
-
-static mil_status simplify(const mil_program *program, mil_block function, mil_program **out, mil_error *err) {
+static mil_status simplify(const mil_program *program, mil_block function, const mil_lower_options *options, mil_program **out, mil_error *err) {
+    bool is_e5rt = options->route && *options->route == 'e';
     MIL__TRY(mil__program_rebuild(program, function, NULL, out, NULL, err));
     mil_status status = mil__passes_run(*out, NULL, false, err);
     if (status == MIL_OK) status = check_extents(*out, err);
-    if (status == MIL_OK) status = expand_weights(*out, err);
+    if (status == MIL_OK) status = mil__ane_expand(*out, is_e5rt, options->dense_weights, err);
     if (status == MIL_OK) return MIL_OK;
     mil_program_free(*out);
     *out = NULL;
@@ -111,7 +98,7 @@ static bool takes_channels(const mil_program *program, const mil__op *op) {
     if (strcmp(op->decl->name, "linear") == 0) return true;
     if (strcmp(op->decl->name, "matmul") != 0) return false;
     mil_value y = mil__ane_arg(op, "y");
-    return program->values[y]->data && program->values[y]->type->rank == 2 && !program->values[mil__ane_arg(op, "x")]->data;
+    return (program->values[y]->data || mil__ane_is_kept(program, y)) && program->values[y]->type->rank == 2 && !program->values[mil__ane_arg(op, "x")]->data;
 }
 
 /* Is its result in the form of its first operand? */
@@ -267,7 +254,7 @@ static void lower_body(mil__lowering *l) {
             if (!l->from->values[op->outputs[0]]->data) mil__ane_fail(l, MIL_EUNSUPPORTED, "a const that is no tensor can't be lowered");
             continue;
         }
-        lower_operation(l, op);
+        if (op->n_outputs == 0 || !mil__ane_is_kept(l->from, op->outputs[0])) lower_operation(l, op);
     }
 }
 
@@ -317,7 +304,7 @@ static mil_status lower_function(const mil_program *program, mil_block function,
     MIL__TRY(input_names(program, body, arena, &ports.input_names, err));
     MIL__TRY(output_names(program, body, ports.states, ports.n_states, arena, &ports.output_names, err));
     if (ports.is_packed && body->n_inputs > 1) ports.input_names[0] = "packed";
-    MIL__TRY(simplify(program, function, &from, err));
+    MIL__TRY(simplify(program, function, options, &from, err));
     mil__lowering l = {.from = from, .is_e5rt = ports.is_e5rt, .opset = from->functions[0].opset, .err = err};
     l.chip = options->chip ? mil__chip_number(options->chip) : 0;
     l.is_old = l.chip == 1 || l.chip == 2;

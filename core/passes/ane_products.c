@@ -21,9 +21,12 @@ static const mil_tensor *bias_of(const mil__lowering *l, const mil__op *op) {
 static bool is_float(const mil__lowering *l, const mil__op *op) { return mil__dtype_is_float(mil__old_type(l, op->outputs[0])->dtype); }
 
 bool mil__lower_linear(mil__lowering *l, const mil__op *op) {
-    const mil_tensor *weight = mil__old_data(l, mil__ane_arg(op, "weight"));
-    if (!weight || !is_float(l, op)) return false;
+    mil_value given = mil__ane_arg(op, "weight");
+    const mil_tensor *weight = mil__old_data(l, given);
+    bool is_kept = mil__ane_is_kept(l->from, given);
+    if ((!weight && !is_kept) || !is_float(l, op)) return false;
     mil_value x = mil__ane_get(l, mil__ane_arg(op, "x"), MIL__CHANNELS);
+    if (is_kept) return done(l, op, MIL__CHANNELS, mil__ane_project_kept(l, x, given, false, bias_of(l, op)));
     return done(l, op, MIL__CHANNELS, mil__ane_project(l, x, weight, bias_of(l, op)));
 }
 
@@ -105,6 +108,7 @@ bool mil__lower_matmul(mil__lowering *l, const mil__op *op) {
     bool turn_x = mil__ane_number(l, op, "transpose_x", 0) != 0, turn_y = mil__ane_number(l, op, "transpose_y", 0) != 0;
     const mil_type *a = mil__old_type(l, x), *b = mil__old_type(l, y);
     if (!is_float(l, op)) return false;
+    if (mil__ane_is_kept(l->from, y)) return done(l, op, MIL__CHANNELS, mil__ane_project_kept(l, mil__ane_get(l, x, MIL__CHANNELS), y, !turn_y, NULL));
     mil_tensor *weight = !turn_x && !mil__old_data(l, x) ? matrix_of(l, mil__old_data(l, y), !turn_y) : NULL;
     if (weight && a->rank >= b->rank) return by_known(l, op, x, weight);
     mil_tensor_free(weight);

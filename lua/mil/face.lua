@@ -66,9 +66,10 @@ local rows = {
     "The value is no output any more." },
   { "program:extract(part: {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}) -> mil.function",
     "A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own." },
-  { "program:lower(options?: {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}) -> mil.function, mil.lowered",
+  { "program:lower(options?: {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?, dense: boolean?}) -> mil.function, mil.lowered",
     "Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs " ..
-      "and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output." },
+      "and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output; " ..
+      "dense: no weights stay compressed." },
   { "program:dialect(options?: {route: string?, long: boolean?, inline: boolean?}) -> string, table<string, string>",
     "Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names (inline: none; all stand in the text)." },
   { "program:metadata(pairs?: table<string, string|false>) -> table<string, string>|mil.program",
@@ -118,9 +119,10 @@ local rows = {
     "The value is no output any more." },
   { "function:extract(part: {outputs: (mil.value|string)[], inputs: (mil.value|string)[]?}) -> mil.function",
     "A part as a program of its own: what computes outputs, from inputs (inner values become inputs) and what is needed of the function's own." },
-  { "function:lower(options?: {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}) -> mil.function, mil.lowered",
+  { "function:lower(options?: {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?, dense: boolean?}) -> mil.function, mil.lowered",
     "Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs " ..
-      "and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output." },
+      "and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output; " ..
+      "dense: no weights stay compressed." },
   { "function:dialect(options?: {route: string?, long: boolean?, inline: boolean?}) -> string, table<string, string>",
     "Its text as the Neural Engine's compilers take it, and the bytes of the weights files that it names (inline: none; all stand in the text)." },
   { "function:metadata(pairs?: table<string, string|false>) -> table<string, string>|mil.function", "That of its program." },

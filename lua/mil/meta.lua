@@ -329,8 +329,8 @@ function program:remove_output(output) end
 ---@return mil.function
 function program:extract(part) end
 
----Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output.
----@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output; dense: no weights stay compressed.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?, dense: boolean?}
 ---@return mil.function
 ---@return mil.lowered
 function program:lower(options) end
@@ -472,8 +472,8 @@ function func:remove_output(output) end
 ---@return mil.function
 function func:extract(part) end
 
----Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output.
----@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?}
+---Made anew of what the Neural Engine is known to take, by a route (direct, e5rt): the function main of a new program, and how inputs and outputs lie in its ports. fp32: ports are fp32; pack: one input port holds all; conv: a 1x1 convolution by ones before the first output; dense: no weights stay compressed.
+---@param options? {engine: string?, route: string?, chip: string?, entry: string?, fp32: boolean?, pack: boolean?, conv: boolean?, dense: boolean?}
 ---@return mil.function
 ---@return mil.lowered
 function func:lower(options) end

@@ -131,7 +131,7 @@ static void use_what_was_inherited(void) {
     mil_tensor *in[2], *out[2];
     char *told;
     mil_context *another;
-    alarm(20);
+    alarm(100);
     stayed_with_the_parent(kit_run(forked_model, &err));
     stayed_with_the_parent(mil_context_run(forked_context, &err));
     stayed_with_the_parent(mil_context_new(forked_model, &another, &err));

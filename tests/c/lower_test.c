@@ -208,13 +208,18 @@ static const char many[] =
     " tensor<fp32, [4, 4]> w = const()[name = string(\"w\"), val = tensor<fp32, [4, 4]>([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 1e9], [1, 1, 1, 1]])];\n"
     " tensor<fp32, [1, 4, 4]> n = layer_norm(x = x, axes = tensor<int32, [1]>([-1]))[name = string(\"n\")];\n"
     " tensor<fp32, [1, 4, 4]> h = matmul(x = n, y = w)[name = string(\"h\")];\n"
+    " tensor<fp32, [2, 4]> a = constexpr_affine_dequantize()[axis = int32(0), name = string(\"a\"), quantized_data = tensor<int8, [2, 4]>([[1, 2, 3, 4], [5, 6, 7, 8]]),"
+    " scale = tensor<fp32, [2]>([1, 2]), zero_point = int8(0)];\n"
+    " tensor<fp32, [1, 4, 2]> q = linear(x = h, weight = a)[name = string(\"q\")];\n"
+    " tensor<fp32, [4, 2]> e = constexpr_blockwise_shift_scale(data = tensor<int8, [4, 2]>([[1, 2], [3, 4], [5, 6], [7, 8]]), scale = tensor<fp32, [4, 1]>([[1], [2], [3], [4]]))[name = string(\"e\")];\n"
+    " tensor<fp32, [1, 4, 4]> o = linear(x = q, weight = e)[name = string(\"o\")];\n"
     " tensor<fp32, [1, 4, 4]> g = gelu(x = h)[name = string(\"g\")];\n"
     " tensor<fp32, [1, 4, 4]> c = cumsum(x = g, axis = int32(1))[name = string(\"c\")];\n"
     " tensor<fp32, [1, 4, 4]> s = scaled_dot_product_attention(query = c, key = h, value = n, attn_mask = m)[name = string(\"s\")];\n"
     " tensor<fp32, [1, 3, 4]> k = gather(x = s, indices = tensor<int32, [3]>([2, 0, 1]), axis = int32(1))[name = string(\"k\")];\n"
     " tensor<fp32, [1, 4, 3]> t = transpose(x = k, perm = tensor<int32, [3]>([0, 2, 1]))[name = string(\"t\")];\n"
     " tensor<fp32, [1, 4]> r = reduce_mean(x = t, axes = tensor<int32, [1]>([2]))[name = string(\"r\")];\n"
-    "} -> (t, r, g)";
+    "} -> (t, r, g, o)";
 
 /* Rewrites that make several operations, weights and lists of pieces. */
 static const char more[] =

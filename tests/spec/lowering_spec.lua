@@ -55,6 +55,68 @@ describe("lowering for the Neural Engine", function()
     end)
   end
 
+  -- { op, how often it is kept by the direct route, by e5rt, how the function is made }: of what is kept, what is expanded, and both at once.
+  local function codes(dtype, shape, last)
+    local t = mil.zeros(dtype, shape)
+    local flat = t:reshape { t:numel() }
+    for k = 1, t:numel() do flat[k] = (k * 7 + math.floor(k / 5)) % (last + 1) - (dtype == "int8" and math.floor(last / 2) or 0) end
+    return t
+  end
+  local function symmetric(shape, scales, axis, zero)
+    return f:constexpr_affine_dequantize { quantized_data = codes("int8", shape, 200), zero_point = mil.full("int8", {}, zero or 0),
+      scale = mil.rand("fp16", scales, { seed = 1 }), axis = axis }
+  end
+  local function palette(shape, dtype, entries, blocks)
+    return f:constexpr_lut_to_dense { indices = codes(dtype, shape, entries - 1), lut = mil.randn("fp16", blocks, { seed = 2 }) }
+  end
+  local function sparse(shape, every)
+    local mask, n = mil.zeros("uint1", shape), 0
+    local bits, flat = {}, 1
+    for k = 1, #shape do flat = flat * shape[k] end
+    for k = 1, flat do bits[k] = k % every == 0 and 1 or 0; n = n + bits[k] end
+    mask = mil.tensor("uint1", bits):reshape(shape)
+    return f:constexpr_sparse_to_dense { nonzero_data = mil.randn("fp16", { n }, { seed = 3 }), mask = mask }
+  end
+  local weights = {
+    { "constexpr_affine_dequantize", 1, 1, function(x) return x:linear { weight = symmetric({ 8, 16 }, { 8 }, 0), bias = mil.randn("fp16", { 8 }) } end },
+    { "constexpr_affine_dequantize", 1, 1, function(x) return x:matmul { y = symmetric({ 16, 8 }, { 8 }, 1) } end },
+    { "constexpr_affine_dequantize", 1, 1, function(x) return x:matmul { y = symmetric({ 8, 16 }, {}, 0), transpose_y = true } end },
+    { "constexpr_affine_dequantize", 1, 1, function(x) return x:conv { weight = symmetric({ 6, 5, 3 }, { 6 }, 0), pad_type = "same" } end },
+    { "constexpr_affine_dequantize", 0, 0, function(x) return x:linear { weight = symmetric({ 8, 16 }, { 16 }, 1) } end },
+    { "constexpr_affine_dequantize", 0, 0, function(x) return x:linear { weight = symmetric({ 8, 16 }, { 8 }, 0, 3) } end },
+    { "constexpr_affine_dequantize", 0, 0, function(x) return x:conv { weight = symmetric({ 6, 5, 3 }, { 6 }, 0), strides = { 2 } } end },
+    { "constexpr_affine_dequantize", 0, 0, function(x)
+      local w = symmetric({ 16, 16 }, { 16 }, 0)
+      return x:linear { weight = w }, x + w:reduce_sum { axes = { 0 } }
+    end },
+    { "constexpr_lut_to_dense", 0, 1, function(x) return x:linear { weight = palette({ 8, 16 }, "uint4", 16, { 1, 1, 16, 1 }) } end },
+    { "constexpr_lut_to_dense", 0, 1, function(x) return x:linear { weight = palette({ 8, 16 }, "uint8", 256, { 1, 1, 256, 1 }) } end },
+    { "constexpr_lut_to_dense", 0, 0, function(x) return x:linear { weight = palette({ 8, 16 }, "uint2", 4, { 1, 1, 4, 1 }) } end },
+    { "constexpr_lut_to_dense", 0, 0, function(x) return x:linear { weight = palette({ 8, 16 }, "uint4", 16, { 2, 1, 16, 1 }) } end },
+    { "constexpr_lut_to_dense", 0, 0, function(x) return x:matmul { y = palette({ 16, 8 }, "uint4", 16, { 1, 1, 16, 1 }) } end },
+    { "constexpr_sparse_to_dense", 0, 1, function(x) return x:conv { weight = sparse({ 6, 5, 3 }, 3) } end },
+    { "constexpr_sparse_to_dense", 0, 0, function(x) return x:linear { weight = sparse({ 8, 16 }, 1) } end },
+    { "constexpr_blockwise_shift_scale", 0, 0, function(x)
+      return x:linear { weight = f:constexpr_blockwise_shift_scale { data = codes("int8", { 8, 16 }, 200), scale = mil.rand("fp16", { 8, 4 }, { seed = 1 }) } }
+    end },
+  }
+  for i, row in ipairs(weights) do
+    it("weights of " .. row[1] .. ", row " .. i, function()
+      f = mil.func { opset = "ios18" }
+      local results = { row[4](f:input("x", "fp16", { 2, 5, 16 })) }
+      for k, value in ipairs(results) do f:output("y" .. k, value) end
+      for r, route in ipairs { "direct", "e5rt" } do
+        for _, dense in ipairs { false, true } do
+          local lowered = compare(f, { route = route, dense = dense }, 2e-2, 0.1)
+          local kept = lowered:operations(function(o) return o.type:find("constexpr_", 1, true) == 1 end)
+          assert.equal(dense and 0 or row[1 + r], #kept)
+          for _, o in ipairs(kept) do assert.equal(row[1], o.type) end
+          assert.is_string((lowered:dialect { route = route }))
+        end
+      end
+    end)
+  end
+
   -- A cache of keys that grows by one step a run, the sum of all that came, and one that is only read.
   it("states go in and come out by ports", function()
     local g = mil.func { opset = "ios18" }

@@ -77,7 +77,9 @@ static bool not_rank_4(const given *g) {
 }
 static bool live_weight(const given *g) {
     mil_value weight = argument(g, "weight", NULL);
-    return weight && !mil_value_data(g->program, weight);
+    mil_operation by = weight ? mil_value_operation(g->program, weight) : 0;
+    bool is_compressed = by && !strncmp(mil_op_name(mil_operation_op(g->program, by)), "constexpr_", 10); /* which ran (M) */
+    return weight && !mil_value_data(g->program, weight) && !is_compressed;
 }
 static bool broadcast_batch(const given *g) {
     const mil_type *x = type_of(g, "x"), *y = type_of(g, "y");

@@ -149,32 +149,50 @@ static mil_status tell_refused(mil_status status, mil_error *err) {
     return status;
 }
 
-/* may_do_more: one that was refused is worth another attempt, with a convolution in it. */
-static mil_status load_lowered(ane_model *model, const mil_program *program, const mil_lower_options *options, bool *may_do_more, mil_error *err) {
+static bool has_compressed_weights(const mil_program *program) {
+    const mil__block *body = program->blocks[program->functions[0].block];
+    for (mil_operation at = body->first; at; at = program->ops[at]->next)
+        if (strncmp(program->ops[at]->decl->name, "constexpr_", 10) == 0) return true;
+    return false;
+}
+
+/* What may be tried with a program that was refused: weights that are not compressed; a convolution in it. */
+typedef struct attempt {
+    bool is_compressed, is_elementwise;
+} attempt;
+
+static mil_status load_lowered(ane_model *model, const mil_program *program, const mil_lower_options *options, attempt *made, mil_error *err) {
+    *made = (attempt){false, false};
+    mil_lowered_free(model->lowered);
+    model->lowered = NULL;
     MIL__TRY(tell_refused(mil_program_lower(program, options, &model->lowered, err), err));
     model->n_inputs = model->lowered->n_inputs;
     model->n_outputs = model->lowered->n_outputs;
     model->n_states = model->lowered->n_states;
     model->source.keeps_states = model->n_states > 0;
+    made->is_compressed = has_compressed_weights(model->lowered->program);
     mil_status status = load_plain(model, model->lowered->program, err);
-    *may_do_more = status == MIL_EUNSUPPORTED && mil__ane_is_elementwise(model->lowered->program);
+    made->is_elementwise = mil__ane_is_elementwise(model->lowered->program);
     mil_program_free(model->lowered->program);
     model->lowered->program = NULL;
     return status;
 }
 
-/* By the direct route a program that only works element by element is refused, say some, and runs, say others (ane-bridge-rs; Orion,
- * tmc/apple). The reason that counts is the first. */
+/* What is refused with compressed weights is tried without; of two reasons the last counts. By the direct route a program that only works
+ * element by element is refused, say some, and runs, say others (ane-bridge-rs; Orion, tmc/apple). The reason that counts there is
+ * the first. */
 static mil_status load_program(ane_model *model, const mil_program *program, mil_error *err) {
     mil_lower_options options = {.engine = "ane", .route = model->route->name, .chip = chip_of_machine(),
                                  .pack = model->source.findings.order == MIL__ANE_REFUSED};
-    bool may_do_more = false;
-    mil_status status = load_lowered(model, program, &options, &may_do_more, err);
-    if (!may_do_more || model->route != &mil__ane_direct) return status;
-    mil_lowered_free(model->lowered);
-    model->lowered = NULL;
+    attempt made;
+    mil_status status = load_lowered(model, program, &options, &made, err);
+    if (status == MIL_EUNSUPPORTED && made.is_compressed) {
+        options.dense_weights = true;
+        status = load_lowered(model, program, &options, &made, err);
+    }
+    if (status != MIL_EUNSUPPORTED || !made.is_elementwise || model->route != &mil__ane_direct) return status;
     options.conv = model->has_conv = true;
-    return load_lowered(model, program, &options, &may_do_more, NULL) == MIL_OK ? MIL_OK : status;
+    return load_lowered(model, program, &options, &made, NULL) == MIL_OK ? MIL_OK : status;
 }
 
 static mil_status load_text(ane_model *model, const mil_program *program, const mil__engine_text *text, mil_error *err) {
