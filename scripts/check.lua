@@ -47,7 +47,7 @@ function command.main(given, arguments)
   if #arguments ~= 1 then options.usage("takes one model, but was given %d", #arguments) end
   local wanted = { engine = given.engine, route = given.route, chip = given.chip, system = given.system }
   local understood, why = pcall(function() require("mil").func():check(wanted) end) -- said before a model is read
-  if not understood then options.usage("%s", (why.message:gsub("^check: ", ""))) end
+  if not understood then options.usage("%s", (tostring(why):gsub("^.-check: ", ""))) end
   local program = require("mil.progress").load(arguments[1], given.quiet)
   wanted.entry, wanted.strict, wanted.all = given["function"], given.strict, given.all
   local report = program:check(wanted)
